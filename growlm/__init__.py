@@ -1,0 +1,1 @@
+"""growlm: grow a language model skill by skill."""

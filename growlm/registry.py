@@ -1,0 +1,138 @@
+"""Registries: the files of a folder are its members; other packages join through entry points."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from growlm.errors import GrowlmError, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Members of one sort, found by name and imported only when asked for.
+
+    A file ``<package>/<name>.py`` is the member ``<name>``; it holds exactly one concrete subclass of ``parent``
+    of its own. Files whose names begin with ``_`` are helpers. Another package adds a member with an entry point
+    in the group ``growlm.<folder>``.
+
+    Args:
+        what: what a member is called in messages, such as ``"module kind"``.
+        package: dotted name of the folder's package.
+        parent: dotted path ``module:Class`` of the class that every member extends (resolved on first use).
+    """
+
+    def __init__(self, what: str, package: str, parent: str) -> None:
+        self.what = what
+        self.package = package
+        self._parent = parent
+
+    def names(self) -> list[str]:
+        """Lists the members' names, sorted, without importing them."""
+        return sorted({*self._files(), *self._entry_points()})
+
+    def get(self, name: str) -> type[T]:
+        """Imports one member.
+
+        Args:
+            name: its name.
+
+        Returns:
+            The member's class.
+
+        Raises:
+            GrowlmError: if there is no such member, or what is there is no member.
+        """
+        if name in self._files():
+            return self._from_file(name)
+        plugins = self._entry_points()
+        if name not in plugins:
+            raise unknown_name(self.what, name, self.names())
+        member = plugins[name].load()
+        if not (inspect.isclass(member) and issubclass(member, self._parent_class())):
+            raise GrowlmError(
+                f"{self.what} {name!r} from entry point {plugins[name].value!r} is no {self._parent_class().__name__}; "
+                "mend or uninstall the package that declares it"
+            )
+        return member
+
+    def build(self, name: str, options: Mapping[str, Any] | None = None) -> T:
+        """Creates a member from its name and its constructor's arguments.
+
+        Args:
+            name: the member's name.
+            options: constructor arguments, checked against its signature's types.
+
+        Returns:
+            The new object.
+
+        Raises:
+            GrowlmError: for an unknown name, an unknown option (the nearest is offered) or a value of the wrong type.
+        """
+        member = self.get(name)
+        known = self.options(name)
+        for key in options or {}:
+            if key not in known:
+                raise unknown_name(f"option of {self.what} {name!r}", key, known)
+        return _typed_call(member, dict(options or {}), f"{self.what} {name!r}")
+
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
+        """Lists a member's constructor arguments by name."""
+        return dict(inspect.signature(self.get(name)).parameters)
+
+    def summary(self, name: str) -> str:
+        """Gives the first line of a member's docstring."""
+        return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def _files(self) -> set[str]:
+        path = importlib.import_module(self.package).__path__
+        return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
+
+    def _entry_points(self) -> dict[str, Any]:
+        return {point.name: point for point in entry_points(group=self.package)}
+
+    def _parent_class(self) -> type[T]:
+        module, _, attribute = self._parent.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def _from_file(self, name: str) -> type[T]:
+        module = importlib.import_module(f"{self.package}.{name}")
+        parent = self._parent_class()
+        members = [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value)
+            and issubclass(value, parent)
+            and value.__module__ == module.__name__
+            and not inspect.isabstract(value)
+        ]
+        if len(members) != 1:
+            raise TypeError(f"{module.__name__} must hold one {parent.__name__}, found {len(members)}")
+        return members[0]
+
+
+def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(member, "init", fail_untyped=False)
+    try:
+        config = parser.parse_object({"init": options})
+    except (ArgumentError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise GrowlmError(f"{label}: {reason}") from error
+    return parser.instantiate_classes(config).init
+
+
+module_kinds: Registry[Any] = Registry("module kind", "growlm.modules", "growlm.modules._kind:ModuleKind")
+methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods._method:Method")
+skills: Registry[Any] = Registry("skill", "growlm.skills", "growlm.skills._skill:Skill")

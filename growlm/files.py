@@ -47,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -171,6 +171,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
             handle.seek(0)
             holder = handle.read().strip() or "another process"
             raise GrowlmError(f"{folder} is in use by {holder}: wait until it ends, or give another folder") from None
+        if not path.exists() or not os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+            # the last holder removed the file between our opening and our locking it
+            raise GrowlmError(f"{folder} was just in use by another process: try again")
         handle.truncate(0)
         handle.write(f"process {os.getpid()}")
         handle.flush()

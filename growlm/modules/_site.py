@@ -1,0 +1,110 @@
+"""The one wrapper per attach point: a site runs the original and then the active parts attached to it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from growlm.errors import GrowlmError
+
+
+class Switch:
+    """Which modules are active, shared by all sites of one stack.
+
+    Attributes:
+        active: names of the active modules, in order of growth.
+        rows: for each active module, which rows of the batch have it on their path, Bool[B]; a module that is
+            missing here acts on all rows.
+    """
+
+    def __init__(self) -> None:
+        self.active: tuple[str, ...] = ()
+        self.rows: dict[str, Tensor] = {}
+
+
+class Part(nn.Module):
+    """What one kind of one module adds at one site.
+
+    Subclasses define ``forward(inputs, output, *args, **kwargs)``: from the site's inputs and its output so far to
+    its new output. A new part returns ``output`` unchanged, bit for bit.
+    """
+
+    def delta_weight(self) -> Tensor:
+        """Computes what the part adds to the weight of its linear, [O, I].
+
+        Raises:
+            GrowlmError: if the part is not a change of a weight.
+        """
+        raise GrowlmError(f"{type(self).__name__} is not a change of a weight and cannot be merged into one")
+
+    def inserted_layer(self) -> nn.Module:
+        """Gives the stock decoder layer that the part runs after its site's layer.
+
+        Raises:
+            GrowlmError: if the part is not a decoder layer.
+        """
+        raise GrowlmError(f"{type(self).__name__} is not a decoder layer and cannot be merged as one")
+
+
+class Site(nn.Module):
+    """Wraps a layer or linear of the base and holds any number of named parts.
+
+    Args:
+        original: the wrapped layer or linear; it stays as it is.
+        switch: the stack's switch.
+    """
+
+    def __init__(self, original: nn.Module, switch: Switch) -> None:
+        super().__init__()
+        self.original = original
+        self.parts = nn.ModuleDict()
+        self._switch = switch
+
+    def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Runs the original, then the active parts in order of growth.
+
+        Args:
+            inputs: what the original gets first: hidden states [B, T, D] or a linear's input [..., I].
+            *args: what else the original gets.
+            **kwargs: what else the original gets.
+
+        Returns:
+            What the original returns, with the parts' changes in its (first) tensor.
+        """
+        result = self.original(inputs, *args, **kwargs)
+        output = result[0] if isinstance(result, tuple) else result
+        for part, rows_B in self._active_parts():
+            changed = part(inputs, output, *args, **kwargs)
+            if rows_B is not None:
+                changed = torch.where(rows_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
+            output = changed
+        return (output, *result[1:]) if isinstance(result, tuple) else output
+
+    def _active_parts(self) -> Iterator[tuple[nn.Module, Tensor | None]]:
+        for key, part in self.parts.items():
+            name = part_owner(key)
+            if name in self._switch.active:
+                yield part, self._switch.rows.get(name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Answers for the original: stock code asks layers and linears for attributes of theirs."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("original"), name)
+
+
+def part_key(name: str, kind: str) -> str:
+    """Names a part within its site: which module it belongs to and of which kind it is."""
+    return f"{name}:{kind}"
+
+
+def part_owner(key: str) -> str:
+    """Gives the module that a part belongs to."""
+    return key.partition(":")[0]
+
+
+def stock_name(name: str) -> str:
+    """Gives the name that a parameter or module of the base has without sites."""
+    return name.replace(".original", "")

@@ -1,0 +1,90 @@
+"""Decoder layers inserted after chosen layers, beginning as the identity.
+
+Wu et al. 2024, "LLaMA Pro: Progressive LLaMA with Block Expansion" (arXiv 2401.02415), section 3: a copy of the layer
+before it whose output projections are zero leaves the residual stream unchanged; norms are not touched, since a zero
+norm would give everything behind it zero gradients. Unlike there, the layers go into the deep half by default (shallow
+layers stay general) and each module's layers are its own. Proved by tests/contracts/test_every_module.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+
+class BlockPart(Part):
+    """A decoder layer that runs after its site's layer.
+
+    Args:
+        layer: a stock decoder layer with a cache slot of its own.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Runs the inserted layer on the output of the site's layer.
+
+        Args:
+            inputs: the site's input, not used.
+            output: hidden states after the site's layer, [B, T, D].
+            *args: what the site's layer got besides (mask, positions, cache).
+            **kwargs: likewise.
+
+        Returns:
+            The new hidden states, [B, T, D].
+        """
+        result = self.layer(output, *args, **kwargs)
+        return result[0] if isinstance(result, tuple) else result
+
+    def inserted_layer(self) -> nn.Module:
+        """Gives the inserted layer."""
+        return self.layer
+
+
+@dataclass(frozen=True)
+class Block(ModuleKind):
+    """Decoder layers inserted into the base, identity at first.
+
+    Args:
+        num_blocks: how many layers, spread evenly over the deep half.
+        after: indices of the decoder layers to insert after, instead of the even spread.
+    """
+
+    num_blocks: int = 2
+    after: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_blocks < 1:
+            raise GrowlmError(f"num_blocks {self.num_blocks} is too small: give 1 or more")
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator) -> dict[str, Part]:
+        """Builds one inserted layer for every chosen place; see ``ModuleKind.build``."""
+        parts: dict[str, Part] = {}
+        first_slot = anatomy.num_layers + num_blocks
+        for slot, layer in enumerate(self._places(anatomy), start=first_slot):
+            new_layer = anatomy.copy_layer(layer, slot)
+            for path in anatomy.family.output_projections:
+                for parameter in new_layer.get_submodule(path).parameters():
+                    nn.init.zeros_(parameter)
+            parts[anatomy.layer_site(layer)] = BlockPart(new_layer)
+        return parts
+
+    def _places(self, anatomy: Anatomy) -> tuple[int, ...]:
+        if self.after is not None:
+            return anatomy.check_layers(self.after)
+        shallow = anatomy.num_layers // 2
+        deep = anatomy.num_layers - shallow
+        if self.num_blocks > deep:
+            raise GrowlmError(
+                f"num_blocks {self.num_blocks} is more than the {deep} deep layers of this base: give fewer, or "
+                "the places with 'after'"
+            )
+        return tuple(shallow + deep * (index + 1) // self.num_blocks - 1 for index in range(self.num_blocks))

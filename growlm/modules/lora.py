@@ -1,0 +1,101 @@
+"""Low-rank adaptation: W x + s B A x, with only A and B trained.
+
+Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv 2106.09685), eq. 3: s = alpha / R.
+Rank-stabilised scale (Kalajdzievski 2023, arXiv 2312.03732): s = alpha / sqrt(R).
+Initial values and numbers as in PEFT, so that an export is exact. Proved by tests/golden/test_lora.py.
+
+Shapes: B batch, T tokens, R rank, I input dim, O output dim.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+
+class LoraPart(Part):
+    """The low-rank change of one linear.
+
+    Args:
+        in_features: I.
+        out_features: O.
+        rank: R.
+        scale: what B A x is multiplied by.
+        dropout: probability with which elements of the part's input are zeroed in training.
+        generator: source of A's initial values; B begins at zero.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, rank: int, scale: float, dropout: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(in_features)  # kaiming_uniform with a = sqrt(5), as torch.nn.Linear and PEFT have it
+        self.A = nn.Parameter((torch.rand(rank, in_features, generator=generator) * 2 - 1) * bound)
+        self.B = nn.Parameter(torch.zeros(out_features, rank))
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the low-rank change.
+
+        Args:
+            inputs: the linear's input, [B, T, I].
+            output: its output so far, [B, T, O].
+
+        Returns:
+            The new output, [B, T, O].
+        """
+        low_BTR = nn.functional.linear(self.dropout(inputs), self.A)
+        return output + self.scale * nn.functional.linear(low_BTR, self.B)
+
+    def delta_weight(self) -> Tensor:
+        """Computes s B A, [O, I]."""
+        return self.scale * (self.B @ self.A)
+
+
+@dataclass(frozen=True)
+class Lora(ModuleKind):
+    """Low-rank changes of the base's linears.
+
+    Args:
+        rank: R, the rank of every change.
+        alpha: scale of the change, divided by the rank; None: twice the rank.
+        dropout: probability with which elements of a change's input are zeroed in training.
+        target_modules: names of the linears, such as q_proj; None: all linears of the layers.
+        layers: indices of the decoder layers; None: all.
+        rslora: divide alpha by the square root of the rank instead.
+    """
+
+    rank: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+    target_modules: list[str] | None = None
+    layers: list[int] | None = None
+    rslora: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise GrowlmError(f"lora rank {self.rank} is too small: give 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise GrowlmError(f"lora dropout {self.dropout} is no probability below 1")
+
+    @property
+    def scale(self) -> float:
+        """What the low-rank product is multiplied by."""
+        alpha = 2 * self.rank if self.alpha is None else self.alpha
+        return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator) -> dict[str, Part]:
+        """Builds one low-rank change for every matching linear; see ``ModuleKind.build``."""
+        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
+        parts: dict[str, Part] = {}
+        for site in anatomy.linear_sites(self.target_modules, layers):
+            out_features, in_features = anatomy.linear_shape(site)
+            parts[site] = LoraPart(in_features, out_features, self.rank, self.scale, self.dropout, generator)
+        return parts

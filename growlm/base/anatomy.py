@@ -137,12 +137,12 @@ class Anatomy:
             The new layer, in evaluation mode.
         """
         original = self._layers[layer]
-        original = getattr(original, "original", original)  # a site may have wrapped it already
+        original = getattr(original, "original", original)  # a site may have wrapped it since
         settings = [*range(self.num_layers), *[layer] * (cache_slot + 1 - self.num_layers)]
         config = reordered_config(self.config, settings)
         new_layer = type(original)(config, cache_slot)
         stock_weights = {name.replace(".original.", "."): weight for name, weight in original.state_dict().items()}
-        new_layer.load_state_dict({name: stock_weights[name] for name in new_layer.state_dict()})
+        new_layer.load_state_dict({name: stock_weights[name].clone() for name in new_layer.state_dict()}, assign=True)
         return new_layer.eval()
 
 

@@ -14,14 +14,14 @@ class ModuleKind(ABC):
     """One kind of module; a subclass is a frozen dataclass whose fields are the kind's options."""
 
     @abstractmethod
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator) -> dict[str, Part]:
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds the parts of a new module.
 
         Args:
             anatomy: the base's attach points.
             num_blocks: how many decoder layers earlier modules have inserted (new ones take the cache slots after
                 those).
-            generator: source of the initial values.
+            generator: source of the initial values; None when they are about to be read from a file.
 
         Returns:
             For each site, by its stock path in the base, the part to attach there; each leaves the site's output

@@ -28,7 +28,12 @@ class Part(nn.Module):
 
     Subclasses define ``forward(inputs, output, *args, **kwargs)``: from the site's inputs and its output so far to
     its new output. A new part returns ``output`` unchanged, bit for bit.
+
+    Attributes:
+        cache_slot: the part's own slot in the key-value cache, if it needs one.
     """
+
+    cache_slot: int | None = None
 
     def delta_weight(self) -> Tensor:
         """Computes what the part adds to the weight of its linear, [O, I].
@@ -103,6 +108,11 @@ def part_key(name: str, kind: str) -> str:
 def part_owner(key: str) -> str:
     """Gives the module that a part belongs to."""
     return key.partition(":")[0]
+
+
+def part_kind(key: str) -> str:
+    """Gives the kind that a part is of."""
+    return key.partition(":")[2]
 
 
 def stock_name(name: str) -> str:

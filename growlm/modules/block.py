@@ -22,12 +22,14 @@ class BlockPart(Part):
     """A decoder layer that runs after its site's layer.
 
     Args:
-        layer: a stock decoder layer with a cache slot of its own.
+        layer: a stock decoder layer.
+        cache_slot: its own slot in the key-value cache.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, cache_slot: int) -> None:
         super().__init__()
         self.layer = layer
+        self.cache_slot = cache_slot
 
     def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Runs the inserted layer on the output of the site's layer.
@@ -65,7 +67,7 @@ class Block(ModuleKind):
         if self.num_blocks < 1:
             raise GrowlmError(f"num_blocks {self.num_blocks} is too small: give 1 or more")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator) -> dict[str, Part]:
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds one inserted layer for every chosen place; see ``ModuleKind.build``."""
         parts: dict[str, Part] = {}
         first_slot = anatomy.num_layers + num_blocks
@@ -74,7 +76,7 @@ class Block(ModuleKind):
             for path in anatomy.family.output_projections:
                 for parameter in new_layer.get_submodule(path).parameters():
                     nn.init.zeros_(parameter)
-            parts[anatomy.layer_site(layer)] = BlockPart(new_layer)
+            parts[anatomy.layer_site(layer)] = BlockPart(new_layer, slot)
         return parts
 
     def _places(self, anatomy: Anatomy) -> tuple[int, ...]:

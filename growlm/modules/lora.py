@@ -32,7 +32,13 @@ class LoraPart(Part):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, rank: int, scale: float, dropout: float, generator: torch.Generator
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        scale: float,
+        dropout: float,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(in_features)  # kaiming_uniform with a = sqrt(5), as torch.nn.Linear and PEFT have it
@@ -91,7 +97,7 @@ class Lora(ModuleKind):
         alpha = 2 * self.rank if self.alpha is None else self.alpha
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator) -> dict[str, Part]:
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds one low-rank change for every matching linear; see ``ModuleKind.build``."""
         layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
         parts: dict[str, Part] = {}

@@ -1,0 +1,69 @@
+"""Paths: the ordered names of the modules that are active in a forward pass; ``()`` is the bare base."""
+
+from collections.abc import Mapping, Sequence
+
+from growlm.errors import GrowlmError, unknown_name
+
+Path = tuple[str, ...]
+Parents = Mapping[str, Path]
+
+BASE = "base"
+
+
+def normalise(names: Sequence[str], parents: Parents) -> Path:
+    """Checks a path and puts it into order of growth.
+
+    Args:
+        names: names of modules, in any order.
+        parents: for each module of the stack, in order of growth, the path it was grown on.
+
+    Returns:
+        The path.
+
+    Raises:
+        GrowlmError: for an unknown name, or a module without one that it was grown on.
+    """
+    for name in names:
+        if name not in parents:
+            raise unknown_name("module", name, [*parents, BASE])
+    for name in names:
+        missing = [parent for parent in parents[name] if parent not in names]
+        if missing:
+            raise GrowlmError(
+                f"path {format_path(names)!r} lacks {', '.join(missing)}, which {name!r} was grown on: "
+                f"use {format_path((*parents[name], name))!r}"
+            )
+    return tuple(name for name in parents if name in names)
+
+
+def parse_path(text: str, parents: Parents) -> Path:
+    """Reads a path as it is written on the command line.
+
+    Args:
+        text: ``"base"``, or names joined by ``+`` or ``,``; a single name stands for that module's own path.
+        parents: as in ``normalise``.
+
+    Returns:
+        The path.
+
+    Raises:
+        GrowlmError: as in ``normalise``.
+    """
+    names = [name.strip() for name in text.replace("+", ",").split(",") if name.strip()]
+    if names in ([], [BASE]):
+        return ()
+    if len(names) == 1 and names[0] in parents:
+        return own_path(names[0], parents)
+    return normalise([name for name in names if name != BASE], parents)
+
+
+def own_path(name: str, parents: Parents) -> Path:
+    """Gives the path that ends with a module: what it was grown on, and itself."""
+    if name not in parents:
+        raise unknown_name("module", name, parents)
+    return (*parents[name], name)
+
+
+def format_path(path: Sequence[str]) -> str:
+    """Writes a path as ``parse_path`` reads it."""
+    return "+".join(path) if path else BASE

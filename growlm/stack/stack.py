@@ -1,0 +1,493 @@
+"""The stack: a frozen base and the modules grown on it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from growlm.base.anatomy import Anatomy
+from growlm.base.load import load_base, load_tokenizer
+from growlm.errors import GrowlmError
+from growlm.files import check_name, combined_digest, read_tensors, tensor_digests
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
+from growlm.registry import module_kinds
+from growlm.stack import store
+from growlm.stack.config import GrowlmConfig
+from growlm.stack.manifest import MODULE_FILE, TENSOR_FILE, BaseRecord, Manifest, ModuleRecord, read_manifest
+from growlm.stack.path import BASE, Parents, Path, normalise, own_path
+
+
+class ModuleStack(PreTrainedModel, GenerationMixin):
+    """A frozen base with modules attached at its sites; a transformers model that can generate.
+
+    Make one with ``from_base`` or ``from_pretrained``. A new stack's active path is the bare base; a loaded one's is
+    the path of its newest module.
+
+    Args:
+        config: the stack's config.
+        base: the stock model; sites are put into it, its weights are never touched.
+        base_record: what the manifest says of the base.
+    """
+
+    config_class = GrowlmConfig
+    base_model_prefix = "base"
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: GrowlmConfig, base: PreTrainedModel, base_record: BaseRecord) -> None:
+        super().__init__(config)
+        self.base = base.requires_grad_(False).eval()
+        self.anatomy = Anatomy(base)
+        self.manifest = Manifest(base_record)
+        self._switch = Switch()
+        self._growing: dict[str, Path] = {}
+        self._digests = tensor_digests(self.frozen_tensors())
+        self.generation_config = base.generation_config
+
+    # -- making ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_base(cls, source: str, dtype: torch.dtype = torch.float32) -> Self:
+        """Begins a stack on a base.
+
+        Args:
+            source: name of a shipped base, a folder, or a Hugging Face model id.
+            dtype: what the weights are held in.
+
+        Returns:
+            A stack without modules.
+
+        Raises:
+            GrowlmError: if there is no such base, or its architecture is not supported.
+        """
+        base = load_base(source, dtype=None)
+        tensors = tensor_digests(_base_tensors(base))
+        record = BaseRecord(
+            source=source,
+            model_type=base.config.model_type,
+            parameters=sum(parameter.numel() for parameter in base.parameters()),
+            tensors=tensors,
+            digest=combined_digest(tensors),
+        )
+        config = GrowlmConfig(
+            base_config=base.config.to_dict(),
+            vocab_size=base.config.vocab_size,
+            tie_word_embeddings=False,  # the base ties its own
+        )
+        return cls(config, base.to(dtype), record)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | FilePath,
+        *,
+        base: str | None = None,
+        dtype: torch.dtype | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Loads a stack and checks every digest on the way.
+
+        Args:
+            pretrained_model_name_or_path: the stack's folder.
+            base: where the base is now, if not where the manifest says.
+            dtype: what the weights are held in; None: fp32.
+            **kwargs: what the Auto classes pass on (``config`` and their own flags); not used.
+
+        Returns:
+            The stack in evaluation mode, all frozen, the newest module's path active.
+
+        Raises:
+            GrowlmError: if the folder is no stack, or a file or the base is not what the manifest says.
+        """
+        folder = FilePath(pretrained_model_name_or_path)
+        manifest = read_manifest(folder)
+        stack = cls.from_base(base or manifest.base.source, dtype or torch.float32)
+        where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
+        check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
+        for record in manifest.modules:
+            stack._attach_saved(record, folder / manifest.folder_of(record.name) / TENSOR_FILE)
+        stack.manifest = manifest
+        stack._digests = tensor_digests(stack.frozen_tensors())
+        if manifest.modules:
+            stack.set_path(manifest.modules[-1].path)
+        return stack.eval()
+
+    def save_pretrained(self, save_directory: str | FilePath, **kwargs: Any) -> None:  # type: ignore[override]
+        """Writes the stack into a folder: its modules and manifest, not the base.
+
+        Args:
+            save_directory: the folder; a stack that is there already must be an earlier state of this one.
+            **kwargs: what transformers may pass on; not used.
+
+        Raises:
+            GrowlmError: if a module is not frozen yet, or another stack is there.
+        """
+        if self._growing:
+            raise GrowlmError(f"module {next(iter(self._growing))!r} is still growing: freeze it before saving")
+        store.save(FilePath(save_directory), self.manifest, self.config, self.module_tensors)
+
+    # -- growing -----------------------------------------------------------------------------------------------------
+
+    def attach(
+        self, name: str, kinds: Mapping[str, ModuleKind], on: Sequence[str] | None = None, seed: int = 0
+    ) -> Path:
+        """Attaches a new module that changes nothing yet, and activates its path.
+
+        Args:
+            name: the module's name.
+            kinds: its kinds by name, such as ``{"lora": Lora(rank=8)}``.
+            on: the path to grow on; None: all modules.
+            seed: what the initial values come from.
+
+        Returns:
+            The new module's path.
+
+        Raises:
+            GrowlmError: if the name is taken or no name, or a kind does not fit the base.
+        """
+        check_name(name, "module")
+        if name == BASE or name in self.parents():
+            raise GrowlmError(f"the stack has a module {name!r} already: choose another name, or undo it first")
+        parents = normalise(tuple(self.parents()) if on is None else on, self.parents())
+        generator = torch.Generator().manual_seed(seed)
+        self._attach_parts(name, kinds, generator)
+        for _, part in self._parts_of(name):
+            part.to(device=self.device, dtype=torch.float32)
+        self._growing[name] = parents
+        return self.set_path((*parents, name))
+
+    def freeze(self, record: ModuleRecord) -> None:
+        """Freezes a growing module into the stack.
+
+        Args:
+            record: what the manifest is to say of it; its digests must be those of the module's tensors.
+
+        Raises:
+            GrowlmError: if no such module is growing.
+        """
+        if record.name not in self._growing:
+            raise GrowlmError(f"no module {record.name!r} is growing: attach it first")
+        del self._growing[record.name]
+        for parameter in self.module_parameters(record.name).values():
+            parameter.requires_grad_(False)
+        self.manifest = replace(self.manifest, modules=(*self.manifest.modules, record))
+        self._digests = tensor_digests(self.frozen_tensors())
+        self.eval()
+
+    def undo(self) -> ModuleRecord:
+        """Takes the newest module off again, in memory.
+
+        Returns:
+            What the manifest said of it.
+
+        Raises:
+            GrowlmError: if there is no module.
+        """
+        if not self.manifest.modules:
+            raise GrowlmError("the stack has no module to undo")
+        *earlier, last = self.manifest.modules
+        self.detach(last.name)
+        self.manifest = replace(self.manifest, modules=tuple(earlier))
+        self._digests = tensor_digests(self.frozen_tensors())
+        self.set_path(earlier[-1].path if earlier else ())
+        return last
+
+    def detach(self, name: str) -> None:
+        """Removes a module's parts; a site that holds none any more gives its place back to the original."""
+        for path, site in self._sites():
+            for key in [key for key in site.parts if part_owner(key) == name]:
+                del site.parts[key]
+            if not site.parts:
+                _replace(self.base, path, site.original)
+        self._growing.pop(name, None)
+        self._list_inserted_layers()
+        self._switch.active = tuple(active for active in self._switch.active if active != name)
+
+    def verify(self) -> int:
+        """Compares every frozen tensor in memory with what it was when it was loaded or frozen.
+
+        Returns:
+            How many tensors were checked.
+
+        Raises:
+            GrowlmError: naming the first tensor that differs.
+        """
+        found = tensor_digests(self.frozen_tensors())
+        check_digests(found, self._digests, "memory")
+        return len(found)
+
+    # -- paths -------------------------------------------------------------------------------------------------------
+
+    def parents(self) -> Parents:
+        """Gives, for each module in order of growth, the path it was grown on."""
+        return {**self.manifest.parents(), **self._growing}
+
+    @property
+    def path(self) -> Path:
+        """The active path."""
+        return self._switch.active
+
+    def path_of(self, skill: str) -> Path:
+        """Gives the path that a skill's module was grown with.
+
+        Raises:
+            GrowlmError: if no module has that name.
+        """
+        return () if skill == BASE else own_path(skill, self.parents())
+
+    def set_path(self, path: Sequence[str], closed: bool = True) -> Path:
+        """Activates a path until it is changed again.
+
+        Args:
+            path: names of modules; ``()`` is the bare base.
+            closed: refuse a path that lacks what one of its modules was grown on. False is for looking at what a
+                module does alone.
+
+        Returns:
+            The path in order of growth.
+
+        Raises:
+            GrowlmError: for an unknown name, or a path that is not closed.
+        """
+        parents = self.parents() if closed else dict.fromkeys(self.parents(), ())
+        self._switch.active = normalise(path, parents)
+        self._switch.rows = {}
+        return self._switch.active
+
+    @contextmanager
+    def active(self, *names: str, closed: bool = True) -> Iterator[Self]:
+        """Activates a path for a ``with`` block; see ``set_path``."""
+        before, rows = self._switch.active, self._switch.rows
+        self.set_path(names, closed)
+        try:
+            yield self
+        finally:
+            self._switch.active, self._switch.rows = before, rows
+
+    @contextmanager
+    def active_rows(self, paths: Sequence[Sequence[str]]) -> Iterator[Self]:
+        """Activates a path of its own for every row of a batch, for a ``with`` block.
+
+        Args:
+            paths: B paths; a row sees exactly nothing of a module that is not on its path.
+        """
+        rows = [normalise(path, self.parents()) for path in paths]
+        union = normalise(tuple({name for path in rows for name in path}), self.parents())
+        before = self._switch.active, self._switch.rows
+        self._switch.active = union
+        self._switch.rows = {
+            name: torch.tensor([name in path for path in rows], device=self.device)
+            for name in union
+            if not all(name in path for path in rows)
+        }
+        try:
+            yield self
+        finally:
+            self._switch.active, self._switch.rows = before
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: DynamicCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Runs the base with the active path; arguments and result are those of the base's own class."""
+        use_cache = (not self.training) if use_cache is None else use_cache
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config.get_text_config())
+        return cast(
+            CausalLMOutputWithPast,
+            self.base(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                inputs_embeds=inputs_embeds,
+                use_cache=use_cache,
+                logits_to_keep=logits_to_keep,
+                **kwargs,
+            ),
+        )
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Computes the final hidden states, before the output embedding.
+
+        Args:
+            input_ids: token ids, [B, T].
+            attention_mask: 1 for tokens, 0 for padding, [B, T]; None: no padding on the left.
+
+        Returns:
+            Hidden states, [B, T, D].
+        """
+        output = self.base.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        return cast(Tensor, output.last_hidden_state)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Computes the logits of final hidden states, [..., D] to [..., V]."""
+        return cast(Tensor, self.get_output_embeddings()(hidden))
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Gives the base's token embedding."""
+        return cast(nn.Module, self.base.get_input_embeddings())
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Gives the base's output embedding."""
+        return cast(nn.Module, self.base.get_output_embeddings())
+
+    def merged(self, path: Sequence[str] | None = None) -> PreTrainedModel:
+        """Builds a stock model that computes what the stack computes with a path active; see ``stack/merge.py``."""
+        from growlm.stack.merge import merge
+
+        return merge(self, self.path if path is None else normalise(path, self.parents()))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base's tokenizer."""
+        if not hasattr(self, "_tokenizer"):
+            self._tokenizer = load_tokenizer(self.manifest.base.source)
+        return self._tokenizer
+
+    # -- tensors -----------------------------------------------------------------------------------------------------
+
+    def base_tensors(self) -> dict[str, Tensor]:
+        """Gives the base's tensors by stock name."""
+        return _base_tensors(self.base)
+
+    def module_parameters(self, name: str) -> dict[str, nn.Parameter]:
+        """Gives a module's parameters by the names they are saved under: ``<kind>.<stock path of the site>.<rest>``."""
+        return {
+            f"{prefix}.{rest}": parameter
+            for prefix, part in self._parts_of(name)
+            for rest, parameter in part.named_parameters()
+        }
+
+    def module_tensors(self, name: str) -> dict[str, Tensor]:
+        """Gives a module's tensors by the names they are saved under."""
+        return {key: parameter.detach() for key, parameter in self.module_parameters(name).items()}
+
+    def frozen_tensors(self) -> dict[str, Tensor]:
+        """Gives every tensor that no phase may move: the base's, and those of all modules that are not growing."""
+        tensors = {f"base/{name}": tensor for name, tensor in self.base_tensors().items()}
+        for record in self.manifest.modules:
+            tensors |= {f"{record.name}/{name}": tensor for name, tensor in self.module_tensors(record.name).items()}
+        return tensors
+
+    def sites(self) -> dict[str, Site]:
+        """Gives the sites by stock path of the layer or linear they wrap."""
+        return dict(self._sites())
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _sites(self) -> list[tuple[str, Site]]:
+        return [(stock_name(path), module) for path, module in self.base.named_modules() if isinstance(module, Site)]
+
+    def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
+        num_blocks = len(self.config.inserted_after)
+        built = {kind: options.build(self.anatomy, num_blocks, generator) for kind, options in kinds.items()}
+        sites = self.sites()
+        for kind, parts in built.items():
+            for path, part in parts.items():
+                site = sites.get(path) or self._make_site(path)
+                sites[path] = site
+                site.parts[part_key(name, kind)] = part
+        self._list_inserted_layers()
+
+    def _make_site(self, path: str) -> Site:
+        site = Site(_resolve(self.base, path), self._switch)
+        _replace(self.base, path, site)
+        return site
+
+    def _parts_of(self, name: str) -> list[tuple[str, Part]]:
+        """Lists a module's parts with the prefix of their names in its file."""
+        return [
+            (f"{part_kind(key)}.{path}", cast(Part, part))
+            for path, site in self._sites()
+            for key, part in site.parts.items()
+            if part_owner(key) == name
+        ]
+
+    def _attach_saved(self, record: ModuleRecord, file: FilePath) -> None:
+        kinds = {kind: module_kinds.build(kind, options) for kind, options in record.kinds.items()}
+        tensors = read_tensors(file)
+        check_digests(tensor_digests(tensors), record.tensors, str(file))
+        with torch.device("meta"):  # sizes come from a file: compare them before any memory is taken
+            self._attach_parts(record.name, kinds, None)
+        expected = {key: parameter.shape for key, parameter in self.module_parameters(record.name).items()}
+        found = {key: tensor.shape for key, tensor in tensors.items()}
+        if expected != found:
+            key = min(key for key in {*expected, *found} if expected.get(key) != found.get(key))
+            raise GrowlmError(f"{file}: tensor {key!r} does not fit the kinds in {MODULE_FILE}: restore both")
+        for prefix, part in self._parts_of(record.name):
+            values = {rest: tensors[f"{prefix}.{rest}"] for rest, _ in part.named_parameters()}
+            part.load_state_dict(values, assign=True)
+            part.to(device=self.device, dtype=self.dtype).requires_grad_(False)
+
+    def _list_inserted_layers(self) -> None:
+        """Keeps the config's list of inserted layers, in order of their cache slots."""
+        slots = {
+            part.cache_slot: int(path.rpartition(".")[2])
+            for path, site in self._sites()
+            for part in cast("list[Part]", list(site.parts.values()))
+            if part.cache_slot is not None
+        }
+        self.config.inserted_after = [slots[slot] for slot in sorted(slots)]
+
+
+def check_digests(found: Mapping[str, str], expected: Mapping[str, str], where: str) -> None:
+    """Compares tensors with what they should be.
+
+    Args:
+        found: digest of every tensor that is there, by name.
+        expected: digest of every tensor that should be there, by name.
+        where: where the tensors are, for the message.
+
+    Raises:
+        GrowlmError: naming the first tensor that differs.
+    """
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            raise GrowlmError(
+                f"{where}: tensor {name!r} was changed (expected sha256 {expected.get(name, 'none')[:12]}, "
+                f"found {found.get(name, 'none')[:12]}): restore it from a copy"
+            )
+
+
+def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
+    """Gives a stock model's parameters by stock name; tied ones once, parts of modules not at all."""
+    return {
+        stock_name(name): parameter.detach() for name, parameter in base.named_parameters() if ".parts." not in name
+    }
+
+
+def _resolve(base: nn.Module, path: str) -> nn.Module:
+    module = base
+    for name in path.split("."):
+        module = getattr(module, name)  # a site answers for its original
+    return module
+
+
+def _replace(base: nn.Module, path: str, replacement: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    owner = _resolve(base, parent)
+    owner = owner.original if isinstance(owner, Site) else owner
+    setattr(owner, name, replacement)
+
+
+AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)
+AutoModelForCausalLM.register(GrowlmConfig, ModuleStack)

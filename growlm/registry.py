@@ -5,9 +5,11 @@ import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from growlm.errors import GrowlmError, unknown_name
+from growlm.summaries import class_summary
 
 T = TypeVar("T")
 
@@ -84,8 +86,21 @@ class Registry(Generic[T]):
         return dict(inspect.signature(self.get(name)).parameters)
 
     def summary(self, name: str) -> str:
-        """Gives the first line of a member's docstring."""
-        return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+        """Gives the first line of a member's docstring, from its source alone unless another package holds it.
+
+        Args:
+            name: the member's name.
+
+        Returns:
+            The line.
+
+        Raises:
+            GrowlmError: if there is no such member.
+        """
+        if name not in self._files():
+            return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+        folder = Path(next(iter(importlib.import_module(self.package).__path__)))
+        return class_summary(folder / f"{name}.py", self._parent.rpartition(":")[2])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

@@ -1,0 +1,6 @@
+"""``python -m growlm`` is the command line."""
+
+from growlm.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

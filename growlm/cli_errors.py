@@ -1,0 +1,165 @@
+"""What jsonargparse says in many lines, said in one: what was found, what was expected, the nearest valid name."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from growlm.errors import GrowlmError
+
+
+def user_error(error: Exception, parser: ArgumentParser) -> GrowlmError:
+    """Turns an error of a jsonargparse parser into one line.
+
+    For any parser, a LightningCLI's too; give it ``parser_kwargs={"exit_on_error": False, "allow_abbrev": False}``
+    so that it raises instead of printing its usage, and catch ``jsonargparse.ArgumentError`` around its parsing.
+
+    Args:
+        error: what the parser raised.
+        parser: the parser, whose options are offered as the nearest valid names.
+
+    Returns:
+        The error to raise.
+    """
+    text = str(error)
+    for pattern, explain in _EXPLANATIONS:
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            return GrowlmError(explain(found, parser))
+    return GrowlmError(" ".join(text.split()))
+
+
+def known_keys(parser: ArgumentParser) -> set[str]:
+    """Lists the dotted keys that a parser accepts, as they stand after ``--`` or in a config file."""
+    actions: list[Any] = parser._actions  # argparse has no public list of them
+    return {
+        option[2:]
+        for action in actions
+        for option in action.option_strings
+        if option.startswith("--") and not option.endswith(("+", ".help"))
+    }
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Finds the known name that was most likely meant.
+
+    Args:
+        name: a name, dotted or not.
+        known: the names that exist; those under the same parent as ``name`` come first.
+
+    Returns:
+        The name, or None if nothing comes near.
+    """
+    names = sorted(known)
+    parent, dot, leaf = name.rpartition(".")
+    siblings = [other[len(parent + dot) :] for other in names if dot and other.startswith(parent + dot)]
+    near = get_close_matches(leaf, siblings, n=1, cutoff=0.5)
+    if near:
+        return parent + dot + near[0]
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _unknown_argument(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    words = found["words"].split()
+    option = next((word for word in words if word.startswith("--")), None)
+    if option is None:
+        return f"unexpected argument {words[0]!r}: {_see_help(parser)}"
+    return _unknown_key(option[2:].partition("=")[0], parser, dashes="--")
+
+
+def _unknown_group_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    return _unknown_key(f"{found['group']}.{found['key']}", parser)
+
+
+def _unknown_plain_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    return _unknown_key(found["key"], parser)
+
+
+def _unknown_key(key: str, parser: ArgumentParser, dashes: str = "") -> str:
+    near = nearest(key, known_keys(parser))
+    hint = f"did you mean {dashes + near!r}?" if near else _see_help(parser)
+    return f"unknown {'option' if dashes else 'key'} {dashes + key!r}: {hint}"
+
+
+def _unknown_class_option(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    del parser  # the names on offer are the class's own
+    module, _, name = found["path"].rpartition(".")
+    parameters = list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+    near = nearest(found["key"], parameters)
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(parameters)}"
+    return f"--{found['at']}: {name} has no option {found['key']!r}: {hint}"
+
+
+def _missing_value(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    return f"{found['option']}: its value is missing; {_see_help(parser)}"
+
+
+def _missing_file(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    return f"--{found['key']}: there is no file {found['path']!r}; {_see_help(parser)}"
+
+
+def _missing_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    keys = found["keys"].replace('"', "").replace("'", "")
+    return f"--{keys} is required: {_see_help(parser)}"
+
+
+def _wrong_value(found: "re.Match[str]", parser: ArgumentParser) -> str:
+    del parser  # the message holds all that is needed
+    key, reason = found["key"], found["reason"]
+    given = re.search(r"(?:Got|Given) value: (?P<value>.*)\Z", reason, re.DOTALL)
+    if given is None:
+        return f"--{key}: {' '.join(reason.split())}"
+    value = given["value"].strip()
+    choices = list(_choices(reason))
+    if choices:
+        near = get_close_matches(value, choices, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"--{key}: unknown value {value!r}: {hint}known: {', '.join(choices)}"
+    union = re.search(r"Subtypes: \[(?P<types>.*?)\]\s*\n", reason)
+    single = re.search(r"Expected an? (?P<type>.*?)\. (?:Got|Given) value", reason, re.DOTALL)
+    expected = " or ".join(_split_types(union["types"])) if union else single["type"] if single else None
+    if expected is None:
+        return f"--{key}: {' '.join(reason.split())}"
+    return f"--{key}: found {value!r}, expected {_plain_types(expected)}"
+
+
+def _choices(reason: str) -> Iterator[str]:
+    for literal in re.findall(r"Literal\[(.*?)\]", reason)[:1]:
+        yield from (choice.strip().strip("'\"") for choice in literal.split(","))
+    for enum in re.findall(r"Expected a member of .*?: \{(.*?)\}", reason)[:1]:
+        yield from (choice.strip().strip("'\"") for choice in enum.split(","))
+
+
+def _split_types(types: str) -> list[str]:
+    # commas between brackets belong to one type
+    return re.split(r", (?![^\[]*\])", types)
+
+
+def _plain_types(expected: str) -> str:
+    bare = re.sub(r"<class '([^']*)'>", r"\1", expected)
+    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", " ".join(bare.split())).replace("NoneType", "null")
+
+
+def _see_help(parser: ArgumentParser) -> str:
+    return f"`{parser.prog} --help` lists what there is"
+
+
+_EXPLANATIONS = (
+    (r"unrecognized arguments: (?P<words>.*)", _unknown_argument),
+    (
+        r'Parser key "(?P<at>[^"]*)":.*?Problem with given class_path \'(?P<path>[^\']*)\':\s*'
+        r"Option '(?P<key>[^']*)' is not accepted",
+        _unknown_class_option,
+    ),
+    (r"Group '(?P<group>[^']*)' does not accept option '(?P<key>[^']*)'", _unknown_group_key),
+    (r"Option '(?P<key>[^']*)' is not accepted", _unknown_plain_key),
+    (r"argument (?P<option>\S+): expected one argument", _missing_value),
+    (r'Parser key "(?P<key>[^"]*)":\s*File does not exist: \'(?P<path>[^\']*)\'', _missing_file),
+    (r'(?:Option|Key|Parser key|option) (?P<keys>["\'][^"\']+["\']) is required', _missing_key),
+    (r'Parser key "(?P<key>[^"]*)":(?P<reason>.*)', _wrong_value),
+)

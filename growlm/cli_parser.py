@@ -1,0 +1,77 @@
+"""A function's typed signature and Google docstring as its command line."""
+
+import inspect
+import re
+from argparse import HelpFormatter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from growlm.cli_errors import user_error
+from growlm.errors import GrowlmError
+
+
+class CommandParser(ArgumentParser):
+    """Options from a function's signature, ``--config`` and ``--print_config``.
+
+    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one needs no value. Those in
+    ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
+    config files included.
+
+    Args:
+        function: the command; every parameter is annotated and has a default unless it must be given.
+        prog: what usage and help call it, such as ``"growlm show"``.
+        positional: parameters that may be given without their name.
+    """
+
+    def __init__(self, function: Callable[..., Any], prog: str, positional: Sequence[str] = ()) -> None:
+        # the text before the sections of the docstring: what the command does
+        description = re.split(r"\n\s*(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
+        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+        self.add_argument("--config", action="config", help="a YAML file with any of the options below")
+        self.add_function_arguments(function, as_group=False, as_positional=False, fail_untyped=True)
+        self._parameters = inspect.signature(function).parameters
+        self._positional = tuple(positional)
+        self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
+        self.usage = " ".join([prog, *(f"[{name}]" for name in positional), "[--option value ...]"])
+
+    def arguments(self, words: Sequence[str]) -> dict[str, Any]:
+        """Parses a command line into the function's arguments.
+
+        Args:
+            words: what was typed after the command's name.
+
+        Returns:
+            One value for each parameter.
+
+        Raises:
+            GrowlmError: for an unknown option, a wrong value or an argument too many.
+        """
+        try:
+            parsed = self.instantiate_classes(self.parse_args(self._named(words)))
+        except ArgumentError as error:
+            raise user_error(error, self) from None
+        return {name: parsed[name] for name in self._parameters}
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        """Formats the help with types named as a reader would."""
+        return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
+
+    def _named(self, words: Sequence[str]) -> list[str]:
+        """Gives every word its option's name and every bare boolean its value."""
+        named: list[str] = []
+        free = list(self._positional)
+        waiting = iter(words)
+        for word in waiting:
+            if word in self._flags:
+                named.append(f"{word}=true")
+            elif word.startswith("--") and "=" not in word and word not in ("--help", "--print_config"):
+                named += [word, *([value] if (value := next(waiting, None)) is not None else [])]
+            elif word.startswith("-") and len(word) > 1:
+                named.append(word)
+            elif free:
+                named.append(f"--{free.pop(0)}={word}")
+            else:
+                raise GrowlmError(f"unexpected argument {word!r}: `{self.prog} --help` lists what there is")
+        return named

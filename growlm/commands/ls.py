@@ -1,0 +1,92 @@
+"""``growlm ls``: what there is to use."""
+
+import json as json_format
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from growlm.errors import GrowlmError
+from growlm.files import read_json
+from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summary
+from growlm.registry import Registry, methods, module_kinds, skills
+
+Sort = Literal["modules", "methods", "skills", "bases", "recipes", "stacks"]
+POSITIONAL = ("sort",)
+_CHECKPOINTS = Path("checkpoints")
+
+
+def ls(sort: Sort | None = None, json: bool = False) -> None:
+    """Lists module kinds, methods, skills, bases, recipes and stacks.
+
+    Args:
+        sort: only this sort.
+        json: print JSON instead of a table.
+    """
+    entries = {name: listing() for name, listing in _LISTINGS.items() if sort in (None, name)}
+    if json:
+        print(json_format.dumps(entries, indent=2, ensure_ascii=False))  # noqa: T201  # the command's output
+    else:
+        _print_table(entries)
+
+
+def _members(registry: Registry[Any]) -> Callable[[], dict[str, str]]:
+    return lambda: {name: registry.summary(name) for name in registry}
+
+
+def _recipes() -> dict[str, str]:
+    return {
+        f"{group}/{name}": recipe_summary(recipe_path(group, name))
+        for group in recipe_groups()
+        for name in recipe_names(group)
+    }
+
+
+def _bases() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(_CHECKPOINTS.glob("*/config.json")):
+        config = _header(path)
+        if config.get("model_type", "growlm") != "growlm":
+            size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
+            found[path.parent.name] = f"{config['model_type']}, {size / 1e6:.1f} MB in {path.parent}"
+    return found
+
+
+def _stacks() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(_CHECKPOINTS.glob("*/stack.json")):
+        names = [module.get("name", "?") for module in _header(path).get("modules", [])]
+        found[path.parent.name] = f"{' + '.join(['base', *names])} in {path.parent}"
+    return found
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Reads a folder's JSON; a folder that is damaged is listed all the same."""
+    try:
+        content = read_json(path)
+    except GrowlmError:
+        content = None
+    return content if isinstance(content, dict) else {"model_type": "damaged"}
+
+
+def _print_table(entries: dict[str, dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in ("sort", "name", "what it is"):
+        table.add_column(header, overflow="fold")
+    for sort, members in entries.items():
+        for name, summary in (members or {"none yet": ""}).items():
+            table.add_row(Text(sort, style="dim"), Text(name, style="cyan"), Text(summary))
+    Console().print(table)
+
+
+_LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
+    "modules": _members(module_kinds),
+    "methods": _members(methods),
+    "skills": _members(skills),
+    "bases": _bases,
+    "recipes": _recipes,
+    "stacks": _stacks,
+}

@@ -1,0 +1,97 @@
+"""Batches of encoded examples, in an order that is a function of seed and step alone."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from growlm.data.encode import Encoded
+
+IGNORED = -100
+_WINDOW = 16
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch, padded on the right.
+
+    No attention mask goes with it: attention is causal, so padding on the right reaches no token before it, and
+    nothing is learned from the padding itself.
+
+    Args:
+        input_ids: tokens, [B, T].
+        labels: the trained tokens, ``IGNORED`` elsewhere, [B, T].
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Moves the batch to a device."""
+        return Batch(self.input_ids.to(device), self.labels.to(device))
+
+
+def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
+    """Makes one batch of examples."""
+    length = max(len(example.input_ids) for example in examples)
+    input_ids_BT = torch.full((len(examples), length), pad_id)
+    labels_BT = torch.full((len(examples), length), IGNORED)
+    for row, example in enumerate(examples):
+        tokens = torch.tensor(example.input_ids)
+        input_ids_BT[row, : len(tokens)] = tokens
+        labels_BT[row, : len(tokens)] = torch.where(torch.tensor(example.trained), tokens, IGNORED)
+    return Batch(input_ids_BT, labels_BT)
+
+
+class StepBatches(IterableDataset[Batch]):
+    """Yields the batches of the steps from ``start`` to ``num_steps``.
+
+    Within an epoch every example comes once; examples of like length share a batch, to save padding.
+
+    Args:
+        examples: the encoded training examples.
+        batch_size: examples per step, B.
+        num_steps: steps of the phase in all.
+        seed: seed of the order.
+        pad_id: what padding is filled with.
+        start: first step to yield.
+    """
+
+    def __init__(
+        self, examples: Sequence[Encoded], batch_size: int, num_steps: int, seed: int, pad_id: int, start: int = 0
+    ) -> None:
+        self.examples = examples
+        self.batch_size = min(batch_size, len(examples))
+        self.num_steps = num_steps
+        self.seed = seed
+        self.pad_id = pad_id
+        self.start = start
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        per_epoch = len(self.examples) // self.batch_size
+        order: list[list[int]] = []
+        for step in range(self.start, self.num_steps):
+            epoch, position = divmod(step, per_epoch)
+            if not order or position == 0:
+                order = self.epoch_order(epoch)
+            yield collate([self.examples[index] for index in order[position]], self.pad_id)
+
+    def epoch_order(self, epoch: int) -> list[list[int]]:
+        """Lists the examples of each batch of an epoch; a remainder smaller than a batch is left out."""
+        generator = random.Random(f"{self.seed}/{epoch}")
+        indices = list(range(len(self.examples)))
+        generator.shuffle(indices)
+        window = _WINDOW * self.batch_size
+        batches: list[list[int]] = []
+        for begin in range(0, len(indices), window):
+            alike = sorted(indices[begin : begin + window], key=lambda index: len(self.examples[index].input_ids))
+            batches += [alike[i : i + self.batch_size] for i in range(0, len(alike), self.batch_size)]
+        batches = [batch for batch in batches if len(batch) == self.batch_size]
+        generator.shuffle(batches)
+        return batches

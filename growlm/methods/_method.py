@@ -1,0 +1,70 @@
+"""What a continual-learning method is: a plain object that a phase asks at fixed moments."""
+
+from abc import ABC
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from growlm.data.batches import Batch
+from growlm.modules._kind import ModuleKind
+from growlm.skills._skill import Skill
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+class Method(ABC):
+    """A method; its constructor's arguments are its options.
+
+    A phase calls, in this order: ``build``, ``begin``, then for every step ``batch``, ``penalty``, ``after_backward``
+    and ``after_step``, and ``end`` once. Everything but ``build`` has a default that does nothing.
+    """
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Decides what the phase attaches.
+
+        Args:
+            stack: the stack as it is.
+            skill: the skill to be learned.
+
+        Returns:
+            The kinds of the new module, by name.
+        """
+        raise NotImplementedError
+
+    def begin(self, stack: "ModuleStack", name: str) -> None:
+        """Prepares the phase, with the module attached.
+
+        Args:
+            stack: the stack with the new module on the active path.
+            name: the new module's name.
+        """
+
+    def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
+        """Names what is trained; by default all of the new module."""
+        return stack.module_parameters(name).values()
+
+    def batch(self, batch: Batch) -> Batch:
+        """Changes a training batch, for example by mixing in replayed examples."""
+        return batch
+
+    def penalty(self, stack: "ModuleStack", batch: Batch) -> Tensor | None:
+        """Computes what is added to the loss of a batch, a scalar; None: nothing."""
+        return None
+
+    def after_backward(self) -> None:
+        """Sees the gradients, unscaled and clipped, before the optimizer's step."""
+
+    def after_step(self) -> None:
+        """Corrects the parameters after the optimizer's step."""
+
+    def end(self, stack: "ModuleStack", skill: Skill) -> None:
+        """Closes the phase, for example by gathering statistics for later ones."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives what a resumed phase needs: tensors and JSON values only."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""

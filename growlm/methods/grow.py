@@ -1,0 +1,38 @@
+"""Modular growth: a new module for every skill, trained alone on a frozen stack.
+
+growlm's own method. The inserted blocks are after LLaMA Pro (arXiv 2401.02415), the low-rank changes after LoRA
+(arXiv 2106.09685); unlike both, a module is one of many on a stack that keeps its history, and everything older is
+compared byte for byte. Cost per step: forward through the path, backward down to the lowest site.
+Proved by tests/contracts/test_every_method.py.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from growlm.errors import GrowlmError
+from growlm.methods._method import Method
+from growlm.modules._kind import ModuleKind
+from growlm.registry import module_kinds
+from growlm.skills._skill import Skill
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+DEFAULT_MODULE: dict[str, dict[str, Any]] = {"block": {"num_blocks": 2}, "lora": {"rank": 8}}
+
+
+class Grow(Method):
+    """Attaches a new module and trains nothing else.
+
+    Args:
+        module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: two blocks and LoRA.
+    """
+
+    def __init__(self, module: dict[str, dict[str, Any]] | None = None) -> None:
+        self.module: Mapping[str, dict[str, Any]] = DEFAULT_MODULE if module is None else module
+        if not self.module:
+            raise GrowlmError("method 'grow' needs a module with at least one kind, such as lora")
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Builds the kinds that were asked for; see ``Method.build``."""
+        return {kind: module_kinds.build(kind, options) for kind, options in self.module.items()}

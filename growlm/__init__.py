@@ -1,1 +1,62 @@
-"""growlm: grow a language model skill by skill."""
+"""growlm: grow a language model skill by skill.
+
+A frozen base learns a new skill by gaining a module; only the module trains; then it is frozen into the stack.
+
+    >>> import growlm
+    >>> stack = growlm.ModuleStack.from_pretrained("checkpoints/stack")  # doctest: +SKIP
+    >>> with stack.active("chat"):  # doctest: +SKIP
+    ...     stack.generate(...)
+
+This page is the public interface. Importing it is light: each name brings what it needs, torch included, when it is
+first used. The transformers Auto classes know a stack's folder from the first use of ``growlm.ModuleStack`` on.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from growlm.base.load import load_base, load_tokenizer
+    from growlm.errors import GrowlmError
+    from growlm.metrics.accuracy_matrix import AccuracyMatrix
+    from growlm.registry import Registry, module_kinds
+    from growlm.stack.manifest import Manifest, read_manifest
+    from growlm.stack.stack import ModuleStack
+    from growlm.train.grow import grow
+
+__all__ = [
+    "AccuracyMatrix",
+    "GrowlmError",
+    "Manifest",
+    "ModuleStack",
+    "Registry",
+    "grow",
+    "load_base",
+    "load_tokenizer",
+    "module_kinds",
+    "read_manifest",
+]
+
+_HOMES = {
+    "AccuracyMatrix": "growlm.metrics.accuracy_matrix",
+    "GrowlmError": "growlm.errors",
+    "Manifest": "growlm.stack.manifest",
+    "ModuleStack": "growlm.stack.stack",
+    "Registry": "growlm.registry",
+    "grow": "growlm.train.grow",
+    "load_base": "growlm.base.load",
+    "load_tokenizer": "growlm.base.load",
+    "module_kinds": "growlm.registry",
+    "read_manifest": "growlm.stack.manifest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'growlm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -24,7 +24,7 @@ def ls(sort: Sort | None = None, json: bool = False) -> None:
     """
     entries = {name: listing() for name, listing in _LISTINGS.items() if sort in (None, name)}
     if json:
-        print(json_format.dumps(entries, indent=2, ensure_ascii=False))  # noqa: T201  # the command's output
+        print(json_format.dumps(entries, indent=2, ensure_ascii=False))
     else:
         _print_table(entries)
 

@@ -1,0 +1,30 @@
+"""Looking around starts without torch, lightning or transformers."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "lightning", "transformers", "torchmetrics", "tokenizers", "numpy")
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["--version"], ["ls"], ["ls", "--json"], ["ls", "--help"], ["nonsense"]]
+)
+def test_looking_around_is_light(words: list[str]):
+    code = (
+        "import sys; from growlm.cli import main; "
+        f"main({words!r}); sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_command_imports_anything_heavy_to_be_found():
+    code = (
+        "import importlib, sys; from growlm.cli import command_names\n"
+        "for name in command_names(): importlib.import_module(f'growlm.commands.{name}')\n"
+        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

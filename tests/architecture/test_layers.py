@@ -1,0 +1,134 @@
+"""Who may import whom, and how large a file or function may be, read from the syntax trees."""
+
+import ast
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "growlm"
+
+# from the ground up; a file may import from its own row and from those above it in this list
+LAYERS = (
+    ("errors", "summaries", "environment"),
+    ("registry", "files", "recipes", "cli_errors"),
+    ("base", "skills"),
+    ("data",),
+    ("modules",),
+    ("stack",),
+    ("routing", "methods", "metrics"),
+    ("train", "export", "show"),
+    ("bench",),
+    ("commands",),
+    ("cli_parser", "cli", "__main__"),
+)
+# folders whose files stand beside each other and share only what begins with "_"
+MEMBERS = ("modules", "methods", "routing", "skills", "commands")
+
+MAX_FILE, MAX_FUNCTION = 400, 60
+# path or path:function -> why it is larger
+LARGER: dict[str, str] = {}
+
+
+@cache
+def files() -> dict[str, Path]:
+    return {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def unit(name: str) -> str:
+    """The folder or top-level file that a dotted name or a path inside growlm belongs to."""
+    return name.replace("/", ".").removeprefix("growlm.").split(".")[0]
+
+
+def imports(tree: ast.AST) -> list[str]:
+    """The growlm modules that are imported anywhere in a file, inside functions too."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            module = node.module or ""
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if module_file(name)]
+
+
+def module_file(dotted: str) -> str | None:
+    """The file that a dotted name stands for, or None for a name that is no file of growlm."""
+    if not dotted.startswith("growlm."):
+        return None
+    path = dotted.removeprefix("growlm.").replace(".", "/")
+    return next((name for name in (f"{path}.py", f"{path}/__init__.py") if name in files()), None)
+
+
+LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
+SOURCES = [name for name in files() if name != "__init__.py"]  # the public page points everywhere, lazily
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    return {
+        name: {target for dotted in imports(ast.parse(files()[name].read_text())) if (target := module_file(dotted))}
+        - {name}
+        for name in SOURCES
+    }
+
+
+def test_every_folder_has_its_layer():
+    assert {unit(name.removesuffix(".py")) for name in SOURCES} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_point_down(name: str):
+    for target in graph()[name]:
+        own, other = unit(name.removesuffix(".py")), unit(target.removesuffix(".py"))
+        assert LEVEL[other] <= LEVEL[own], f"{name} imports {target}, which lies above it"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if unit(name) in MEMBERS])
+def test_members_do_not_import_each_other(name: str):
+    for target in graph()[name]:
+        sibling = Path(target)
+        if sibling.parent == Path(name).parent:
+            assert sibling.name.startswith("_"), f"{name} imports its sibling {target}"
+
+
+def test_no_cycles():
+    edges = graph()
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name in done or name not in edges:
+            return
+        for target in sorted(edges[name]):
+            visit(target, (*trail, name))
+        done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", files())
+def test_sizes(name: str):
+    text = files()[name].read_text()
+    too_large = [name] if len(text.splitlines()) > MAX_FILE else []
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    too_large += [f"{name}:{f.name}" for f in functions if (f.end_lineno or 0) - f.lineno + 1 > MAX_FUNCTION]
+    assert [found for found in too_large if found not in LARGER] == []
+
+
+def test_the_allow_list_is_short_and_alive():
+    assert len(LARGER) <= 5
+    for entry, reason in LARGER.items():
+        assert entry.partition(":")[0] in files()
+        assert reason
+
+
+def test_the_checks_see_what_they_look_for():
+    """Guards the reading of imports itself: known edges are found."""
+    edges = graph()
+    assert "errors.py" in edges["files.py"]
+    assert "cli_parser.py" in edges["cli.py"], "an import inside a function counts"
+    assert all(lower != upper for lower, upper in pairwise(LAYERS))

@@ -162,6 +162,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
+    was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     with path.open("a+") as handle:
@@ -181,6 +182,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            if not was_there and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,7 +14,9 @@ from growlm.skills._skill import Example, Message
 PLAIN_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'assistant' -%}"
-    "{{- 'Assistant:' -}}{%- generation -%}{{- ' ' + message['content'] + eos_token -}}{%- endgeneration -%}{{- '\n' -}}"
+    "{{- 'Assistant:' -}}"
+    "{%- generation -%}{{- ' ' + message['content'] + eos_token -}}{%- endgeneration -%}"
+    "{{- '\n' -}}"
     "{%- else -%}"
     "{{- message['role'] | capitalize + ': ' + message['content'] + '\n' -}}"
     "{%- endif -%}"

@@ -1,6 +1,6 @@
 """What a continual-learning method is: a plain object that a phase asks at fixed moments."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ class Method(ABC):
     and ``after_step``, and ``end`` once. Everything but ``build`` has a default that does nothing.
     """
 
+    @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Decides what the phase attaches.
 
@@ -31,7 +32,6 @@ class Method(ABC):
         Returns:
             The kinds of the new module, by name.
         """
-        raise NotImplementedError
 
     def begin(self, stack: "ModuleStack", name: str) -> None:
         """Prepares the phase, with the module attached.

@@ -51,7 +51,8 @@ class ModuleRecord:
         parameters: how many parameters the module has.
         tensors: digest of every tensor, by the module's own names.
         digest: one digest over all of them.
-        scores: score of every known skill when the module was finished, by skill.
+        scores: by skill, the scores measured when the module was finished: of the bare base, of the skill's own path
+            (``oracle``) and of all modules together (``all``).
         cost: steps, tokens and seconds of the phase.
         environment: versions and machine kind.
     """
@@ -78,17 +79,10 @@ class ModuleRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A stack's base, its modules in order of growth, and what the bare base scored.
-
-    Args:
-        base: the base.
-        modules: the modules.
-        base_scores: score of the bare base by skill (row 0 of the accuracy matrix).
-    """
+    """A stack's base and its modules in order of growth."""
 
     base: BaseRecord
     modules: tuple[ModuleRecord, ...] = ()
-    base_scores: dict[str, Any] = field(default_factory=dict)
 
     def parents(self) -> dict[str, tuple[str, ...]]:
         """Gives, for each module in order of growth, the path it was grown on."""
@@ -116,7 +110,6 @@ def stack_json(manifest: Manifest) -> str:
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "base": asdict(manifest.base),
-        "base_scores": manifest.base_scores,
         "modules": [
             {
                 "name": module.name,
@@ -155,7 +148,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         base = _record(BaseRecord, content["base"], path)
         modules = tuple(_read_module(folder, index, entry) for index, entry in enumerate(content["modules"]))
-        return Manifest(base, modules, content["base_scores"])
+        return Manifest(base, modules)
     except (KeyError, TypeError, AttributeError) as error:
         raise GrowlmError(f"{path} does not have the fields of a stack ({error}): restore it from a copy") from None
 

@@ -86,7 +86,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         return cls(config, base.to(dtype), record)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # a stack needs none of the stock loader's options
         cls,
         pretrained_model_name_or_path: str | FilePath,
         *,
@@ -295,6 +295,15 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             self._switch.active, self._switch.rows = before
 
     # -- running -----------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Puts growing modules into training mode; whatever is frozen stays in evaluation mode (no dropout)."""
+        super().train(False)
+        for name in self._growing:
+            for _, part in self._parts_of(name):
+                part.train(mode)
+        self.training = mode
+        return self
 
     def forward(
         self,

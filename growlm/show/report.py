@@ -1,0 +1,77 @@
+"""What is printed when a phase has ended: samples before and after, retention, and the proof line."""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from growlm.metrics.scoring import generate_answers
+from growlm.registry import skills
+from growlm.skills._skill import Example
+from growlm.stack.card import score_rows
+from growlm.stack.path import format_path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+    from growlm.train.grow import Grown
+
+_NUM_SAMPLES = 3
+
+
+def print_grown(grown: "Grown", console: Console | None = None) -> None:
+    """Prints what a phase left behind.
+
+    Args:
+        grown: the phase's result.
+        console: where to; None: standard output.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    record = grown.record
+    if grown.already_there:
+        console.print(f"{record.name!r} is grown already with these settings; nothing was done")
+    console.print()
+    console.print(_samples(grown.stack, record.name, record.skill))
+    console.print(_scores(grown))
+    console.print(
+        f"frozen: {grown.frozen_tensors} tensors, unchanged (sha256 {grown.frozen_digest[:16]}…)", style="bold green"
+    )
+    console.print(
+        f"module {record.name!r}: {record.parameters:,} parameters on {format_path(record.parents)}, "
+        f"{record.cost['steps']:,} steps, {record.cost['tokens']:,} tokens, {record.cost['seconds']} s"
+    )
+
+
+def _scores(grown: "Grown") -> Table:
+    table = Table("skill", "figure", "bare base", "own path", "all modules on", title="scores on held-out examples")
+    for row in score_rows(grown.record):
+        table.add_row(*row)
+    return table
+
+
+def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, object]) -> Group:
+    skill = skills.build(str(skill_record["name"]), skill_record["options"])
+    prompts = [prompt for example in islice(skill.examples("test"), _NUM_SAMPLES) if (prompt := _first_prompt(example))]
+    with stack.active():
+        before = generate_answers(stack, prompts, max_new_tokens=48)
+    with stack.active(*stack.path_of(name)):
+        after = generate_answers(stack, prompts, max_new_tokens=48)
+    lines: list[Text] = []
+    for prompt, old, new in zip(prompts, before, after, strict=True):
+        asked = prompt.messages[-1].content if prompt.messages else str(prompt.prompt)
+        lines.append(Text.assemble(("asked   ", "bold"), " ".join(asked.split())))
+        lines.append(Text.assemble(("before  ", "bold red"), " ".join(old.split())))
+        lines.append(Text.assemble(("after   ", "bold green"), " ".join(new.split())))
+        lines.append(Text())
+    return Group(*lines)
+
+
+def _first_prompt(example: Example) -> Example | None:
+    """Gives an example up to the first answer; plain text has none."""
+    if example.prompt is not None:
+        return Example(example.name, prompt=example.prompt)
+    for index, message in enumerate(example.messages):
+        if message.role == "assistant" and index:
+            return Example(example.name, messages=example.messages[:index])
+    return None

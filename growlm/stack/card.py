@@ -1,0 +1,115 @@
+"""What a stack's manifest says, as a model card and as accuracy matrices."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from growlm.stack.manifest import Manifest, ModuleRecord
+from growlm.stack.path import format_path
+
+MODES = ("oracle", "all")
+LOWER_IS_BETTER = ("bits_per_byte", "loss")
+
+
+def accuracy_json(manifest: Manifest) -> str:
+    """Renders the accuracy matrices of a stack.
+
+    Row t holds the scores after phase t, row 0 those of the bare base; column i is the skill of phase i+1; a cell that
+    was not measured is null. There is one matrix for each inference mode; the modes are never mixed.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        The text of ``accuracy.json``.
+    """
+    skills = [record.name for record in manifest.modules]
+    matrices: dict[str, list[list[float | None]]] = {}
+    for mode in MODES:
+        base_row = [record.scores.get(record.name, {}).get("base", {}).get("value") for record in manifest.modules]
+        rows = [
+            [record.scores.get(skill, {}).get(mode, {}).get("value") for skill in skills] for record in manifest.modules
+        ]
+        matrices[mode] = [base_row, *rows]
+    metrics = {
+        record.name: record.scores.get(record.name, {}).get("oracle", {}).get("metric") for record in manifest.modules
+    }
+    content = {"format_version": 1, "skills": skills, "metrics": metrics, "modes": matrices}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def stack_card(manifest: Manifest) -> str:
+    """Renders the model card of a stack.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        The text of its ``README.md``.
+    """
+    return "\n".join(_card_lines(manifest)) + "\n"
+
+
+def score_rows(record: ModuleRecord) -> list[tuple[str, str, str, str, str]]:
+    """Lists what was measured when a module was finished.
+
+    Args:
+        record: the module.
+
+    Returns:
+        For each skill and each of its figures: skill, figure (an arrow says which way is better), and its value on the
+        bare base, on the skill's own path, and on the whole stack.
+    """
+    rows: list[tuple[str, str, str, str, str]] = []
+    for skill, entry in record.scores.items():
+        metric = entry["oracle"]["metric"]
+        digits = _values(entry, "value", percent=metric not in LOWER_IS_BETTER, exact=metric == "bits_per_byte")
+        if metric != "loss":
+            rows.append((skill, f"{metric} {'↓' if metric in LOWER_IS_BETTER else '↑'}", *digits))
+        if metric != "bits_per_byte":
+            rows.append((skill, "loss per token ↓", *_values(entry, "loss")))
+    return rows
+
+
+def _values(entry: dict[str, Any], key: str, percent: bool = False, exact: bool = False) -> tuple[str, str, str]:
+    texts = [
+        f"{100 * entry[mode][key]:.1f} %" if percent else f"{entry[mode][key]:.{9 if exact else 3}f}"
+        for mode in ("base", *MODES)
+    ]
+    return texts[0], texts[1], texts[2]
+
+
+def _card_lines(manifest: Manifest) -> Iterator[str]:
+    base = manifest.base
+    names = [record.name for record in manifest.modules]
+    yield f"# {format_path(names)} on {base.source}"
+    yield ""
+    yield "A stack grown with growlm: a frozen base and modules, each of which trained alone and was then frozen."
+    yield ""
+    yield f"- base: `{base.source}` ({base.model_type}, {base.parameters:,} parameters), {len(base.tensors)} tensors, "
+    yield f"  sha256 `{base.digest}`; not copied into this folder"
+    yield "- load: `import growlm; stack = growlm.ModuleStack.from_pretrained(folder)`"
+    yield "- check: `growlm verify`"
+    for record in manifest.modules:
+        yield ""
+        yield from _module_lines(record)
+
+
+def _module_lines(record: ModuleRecord) -> Iterator[str]:
+    yield f"## {record.name}"
+    yield ""
+    yield f"- path: `{format_path(record.path)}`"
+    yield f"- kinds: {', '.join(f'{kind} `{json.dumps(options)}`' for kind, options in record.kinds.items())}"
+    yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 `{record.digest}`"
+    yield f"- skill: {record.skill['name']} `{json.dumps(record.skill['options'])}`, "
+    yield f"  training data sha256 `{record.skill['train_digest']}`"
+    yield f"- method: {record.method['name']}, seed {record.seed}; settings `{json.dumps(record.recipe)}`"
+    yield f"- cost: {record.cost['steps']:,} steps, {record.cost['tokens']:,} tokens, {record.cost['seconds']} s"
+    yield f"- made with: {', '.join(f'{key} {value}' for key, value in record.environment.items())}"
+    yield ""
+    yield "Scores when the module was finished (held-out examples, greedy decoding):"
+    yield ""
+    yield "| skill | figure | bare base | own path (oracle) | all modules on |"
+    yield "|---|---|---|---|---|"
+    for row in score_rows(record):
+        yield f"| {' | '.join(row)} |"

@@ -1,0 +1,234 @@
+"""Growing: attach, digest, fit, compare digests, freeze, score, save.
+
+Every step can be repeated: a phase that was killed continues where its resume file is and ends in the same bits.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from growlm.base.load import DEFAULT_BASE
+from growlm.environment import describe_environment
+from growlm.errors import GrowlmError
+from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
+from growlm.metrics.scoring import score
+from growlm.registry import skills
+from growlm.skills._skill import Skill
+from growlm.stack import store
+from growlm.stack.card import accuracy_json, stack_card
+from growlm.stack.manifest import STACK_FILE, ModuleRecord
+from growlm.stack.path import Path as StackPath
+from growlm.stack.path import parse_path
+from growlm.stack.stack import ModuleStack
+from growlm.train.phase import GrowPhase
+
+BASE_SKILL = "stories"
+RESUME_FILE = "resume.ckpt"
+_PHASE_FILE = "phase.json"
+_BEFORE_FILE = "before.json"
+_BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
+
+Fit = Callable[[Path | None], None]
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a phase left behind.
+
+    Args:
+        stack: the stack with the new module, its path active.
+        record: what the manifest says of the new module.
+        frozen_tensors: how many frozen tensors were compared before and after.
+        frozen_digest: one digest over all of them.
+        already_there: the module had been grown with these settings before; nothing was done.
+    """
+
+    stack: ModuleStack
+    record: ModuleRecord
+    frozen_tensors: int
+    frozen_digest: str
+    already_there: bool = False
+
+
+def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Grown:
+    """Runs a phase from beginning to end, or from where it was interrupted.
+
+    Args:
+        phase: the phase.
+        fit: trains the phase, from a resume file if one is given.
+        num_steps: how many steps ``fit`` takes, recorded with the settings.
+        notice: is told in a line what goes on.
+
+    Returns:
+        The grown stack.
+
+    Raises:
+        GrowlmError: if the stack is in use, damaged or on another base, the name is taken, another unfinished phase
+            is in the way, the disk is too full, or the phase moved a frozen tensor (which would be a bug).
+    """
+    with folder_lock(phase.folder):
+        store.recover(phase.folder)
+        stack = _open_stack(phase)
+        settings = {**phase.settings, "steps": num_steps}
+        if phase.name in stack.parents():
+            return _already_there(stack, phase, settings)
+        on = _grow_on(stack, phase.on)
+        work = _open_work(phase, stack, settings)
+        before = _scores_before(phase, stack, work, notice)
+        phase.attach(stack, on)
+        size = sum(parameter.numel() for parameter in phase.trained.values())
+        require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
+        notice(f"module {phase.name!r}: {size:,} new parameters on {parse_text(on)}, everything else frozen")
+        resume = work / RESUME_FILE
+        fit(resume if resume.exists() else None)
+        num_frozen = stack.verify()
+        frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
+        phase.method.end(stack, phase.skill)
+        stack.freeze(_record(phase, stack, on, settings))
+        record = _scored(phase, stack, before, notice)
+        manifest = stack.manifest
+        files = {"README.md": stack_card(manifest), "accuracy.json": accuracy_json(manifest)}
+        store.commit(phase.folder, manifest, stack.config, stack.module_tensors(phase.name), files)
+        shutil.rmtree(work)
+    return Grown(stack, record, num_frozen, frozen_digest)
+
+
+def parse_text(path: StackPath) -> str:
+    """Writes a path for people."""
+    return "the bare base" if not path else f"base+{'+'.join(path)}"
+
+
+def _open_stack(phase: GrowPhase) -> ModuleStack:
+    if (phase.folder / STACK_FILE).exists():
+        stack = ModuleStack.from_pretrained(phase.folder, base=phase.base)
+    else:
+        stack = ModuleStack.from_base(phase.base or DEFAULT_BASE)
+        store.begin(phase.folder, stack.manifest, stack.config)
+    return stack
+
+
+def _grow_on(stack: ModuleStack, on: str) -> StackPath:
+    if on == "all":
+        return tuple(stack.parents())
+    return () if on == "none" else parse_path(on, stack.parents())
+
+
+def _already_there(stack: ModuleStack, phase: GrowPhase, settings: dict[str, Any]) -> Grown:
+    record = next(record for record in stack.manifest.modules if record.name == phase.name)
+    changed = _difference(record.recipe, settings)
+    if changed:
+        raise GrowlmError(
+            f"{phase.folder} has a module {phase.name!r} already, grown with other settings ({changed}): undo it first "
+            "(growlm undo), or give another --name"
+        )
+    shutil.rmtree(phase.folder / store.WORK, ignore_errors=True)
+    stack.set_path(record.path)
+    frozen = stack.frozen_tensors()
+    return Grown(stack, record, len(frozen), combined_digest(tensor_digests(frozen)), already_there=True)
+
+
+def _open_work(phase: GrowPhase, stack: ModuleStack, settings: dict[str, Any]) -> Path:
+    """Makes the folder of an unfinished phase, or finds it again if it is this phase's."""
+    work = phase.folder / store.WORK
+    identity = {
+        "settings": settings,
+        "stack": [record.digest for record in stack.manifest.modules],
+        "base": stack.manifest.base.digest,
+        "data": phase.skill.digest("train"),
+    }
+    if phase.restart:
+        shutil.rmtree(work, ignore_errors=True)
+    if (work / _PHASE_FILE).exists():
+        there = read_json(work / _PHASE_FILE)
+        changed = _difference(there.get("settings", {}), settings) or _difference(there, identity)
+        if changed:
+            raise GrowlmError(
+                f"an unfinished phase with other settings is in {work} ({changed}): run it again as it was to finish "
+                "it, or discard it with --restart true"
+            )
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        write_json(work / _PHASE_FILE, identity)
+    return work
+
+
+def _difference(there: dict[str, Any], now: dict[str, Any]) -> str:
+    changed = sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
+    return ", ".join(f"{key} {there.get(key)!r}, now {now.get(key)!r}"[:120] for key in changed)
+
+
+def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[str, Any]) -> ModuleRecord:
+    tensors = tensor_digests(stack.module_tensors(phase.name))
+    return ModuleRecord(
+        name=phase.name,
+        kinds={kind: options.options() for kind, options in phase.kinds.items()},
+        parents=on,
+        skill={
+            "name": phase.skill_name,
+            "options": phase.settings["skill_options"],
+            "train_digest": phase.skill.digest("train"),
+            "test_digest": phase.skill.digest("test"),
+        },
+        method={"name": phase.settings["method"], "options": phase.settings["method_options"]},
+        seed=phase.seed,
+        recipe=settings,
+        parameters=sum(parameter.numel() for parameter in phase.trained.values()),
+        tensors=tensors,
+        digest=combined_digest(tensors),
+        cost={"steps": settings["steps"], "tokens": phase.tokens_seen, "seconds": round(phase.seconds, 1)},
+        environment=describe_environment(),
+    )
+
+
+def _scores_before(phase: GrowPhase, stack: ModuleStack, work: Path, notice: Notice) -> dict[str, Any]:
+    """Scores the bare base, and keeps the scores for a resumed phase."""
+    file = work / _BEFORE_FILE
+    if file.exists():
+        return dict(read_json(file))
+    scores: dict[str, Any] = {}
+    for name, skill in ((BASE_SKILL, _base_skill(phase)), (phase.name, phase.skill)):
+        notice(f"scoring {name} on the bare base")
+        with stack.active():
+            scores[name] = asdict(score(stack, skill, limit=phase.settings["num_scored"]))
+    write_json(file, scores)
+    return scores
+
+
+def _scored(phase: GrowPhase, stack: ModuleStack, before: dict[str, Any], notice: Notice) -> ModuleRecord:
+    """Scores every known skill with the new module in place and writes that into its record."""
+    scores: dict[str, Any] = {}
+    for name, skill, path, base_score in _known_skills(phase, stack, before):
+        notice(f"scoring {name} on its own path, then on the whole stack")
+        entry: dict[str, Any] = {"base": base_score}
+        for mode, active in (("oracle", path), ("all", tuple(stack.parents()))):
+            if mode == "all" and active == path:
+                entry[mode] = entry["oracle"]
+                continue
+            with stack.active(*active):
+                entry[mode] = asdict(score(stack, skill, limit=phase.settings["num_scored"]))
+        scores[name] = entry
+    *earlier, last = stack.manifest.modules
+    record = replace(last, scores=scores)
+    stack.manifest = replace(stack.manifest, modules=(*earlier, record))
+    return record
+
+
+def _known_skills(
+    phase: GrowPhase, stack: ModuleStack, before: dict[str, Any]
+) -> Iterator[tuple[str, Skill, StackPath, dict[str, Any]]]:
+    yield BASE_SKILL, _base_skill(phase), (), before[BASE_SKILL]
+    for record in stack.manifest.modules:
+        if record.name == phase.name:
+            yield record.name, phase.skill, record.path, before[phase.name]
+            continue
+        skill = skills.build(record.skill["name"], record.skill["options"])
+        yield record.name, skill, record.path, record.scores[record.name]["base"]
+
+
+def _base_skill(phase: GrowPhase) -> Skill:
+    stories = phase.settings["stories"]
+    return skills.build(BASE_SKILL, {"file": stories} if stories else {})

@@ -1,0 +1,237 @@
+"""A phase: the training of one skill by one method, as a LightningModule."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from growlm.data.batches import Batch, StepBatches
+from growlm.data.encode import encode
+from growlm.errors import GrowlmError
+from growlm.files import check_name
+from growlm.methods._method import Method
+from growlm.metrics.scoring import context_length, pad_id
+from growlm.registry import methods, skills
+from growlm.skills._skill import Skill
+from growlm.stack.loss import trained_token_losses
+from growlm.stack.path import Path as StackPath
+from growlm.stack.stack import ModuleStack
+from growlm.train.schedule import warmup_cosine
+
+
+class GrowPhase(LightningModule):
+    """Trains one skill on a stack by one method.
+
+    Args:
+        skill: name of the skill, or a ``.jsonl`` file of your own.
+        skill_options: the skill's options.
+        name: name of the new module; None: the skill's.
+        stack: folder of the stack; it is begun if it is not there.
+        base: the base of a new stack: a shipped one's name, a folder, or a Hugging Face model id; None: the
+            default base, or the one that the stack stands on.
+        on: what to grow on: ``all`` modules, ``none``, or names joined by ``+``.
+        method: name of the method.
+        method_options: the method's options.
+        batch_size: examples per step.
+        max_length: greatest number of tokens of an example.
+        learning_rate: highest learning rate of AdamW.
+        weight_decay: weight decay of AdamW.
+        warmup: share of the steps in which the learning rate rises.
+        num_scored: how many test examples of each skill are scored, before and after.
+        stories: a text file, stories apart by ``<|endoftext|>`` lines, to measure the base's retention on; None:
+            TinyWorld's stories.
+        seed: seed of all randomness of the phase.
+        restart: discard an unfinished phase that is in the way.
+    """
+
+    def __init__(
+        self,
+        skill: str,
+        skill_options: dict[str, Any] | None = None,
+        name: str | None = None,
+        stack: Path = Path("checkpoints/stack"),
+        base: str | None = None,
+        on: str = "all",
+        method: str = "grow",
+        method_options: dict[str, Any] | None = None,
+        batch_size: int = 16,
+        max_length: int = 512,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.0,
+        warmup: float = 0.05,
+        num_scored: int = 100,
+        stories: str | None = None,
+        seed: int = 0,
+        restart: bool = False,
+    ) -> None:
+        super().__init__()
+        if skill.endswith((".jsonl", ".jsonl.xz")):
+            skill_options = {"train": skill, **(skill_options or {})}
+            name = name or Path(skill).name.partition(".")[0].lower()
+            skill = "jsonl"
+        self.settings: dict[str, Any] = {
+            "skill": skill,
+            "skill_options": skill_options or {},
+            "name": check_name(name or skill, "module"),
+            "on": on,
+            "method": method,
+            "method_options": method_options or {},
+            "batch_size": batch_size,
+            "max_length": max_length,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "warmup": warmup,
+            "num_scored": num_scored,
+            "stories": stories,
+            "seed": seed,
+        }
+        self.skill_name = skill
+        self.name: str = self.settings["name"]
+        self.folder = stack
+        self.base = base
+        self.on = on
+        self.seed = seed
+        self.restart = restart
+        self.batch_size = batch_size
+        self.max_length = max_length
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.skill: Skill = skills.build(skill, skill_options)
+        self.method: Method = methods.build(method, method_options)
+        self.tokens_seen = 0
+        self._seconds_before = 0.0
+        self._started = 0.0
+        self._stack: list[
+            ModuleStack
+        ] = []  # in a list, so that it is no submodule: Lightning is to save the module only
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    # -- the stack and what is trained on it ---------------------------------------------------------------------------
+
+    @property
+    def stack(self) -> ModuleStack:
+        """The stack that the phase works on."""
+        return self._stack[0]
+
+    def attach(self, stack: ModuleStack, on: StackPath) -> None:
+        """Attaches the new module to a stack.
+
+        Args:
+            stack: the stack as it is.
+            on: the path to grow on.
+        """
+        self._stack = [stack]
+        self.kinds = self.method.build(stack, self.skill)
+        stack.attach(self.name, self.kinds, on, self.seed)
+        self.method.begin(stack, self.name)
+        self.trained = nn.ParameterDict(
+            {key.replace(".", "/"): value for key, value in stack.module_parameters(self.name).items()}
+        )
+        declared = {id(parameter) for parameter in self.method.parameters(stack, self.name)}
+        for parameter in self.trained.values():
+            parameter.requires_grad_(id(parameter) in declared)
+        if not any(parameter.requires_grad for parameter in self.trained.values()):
+            raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Encodes the training examples and serves them from the step that the phase is at."""
+        tokenizer = self.stack.tokenizer
+        max_length = min(self.max_length, context_length(self.stack))
+        examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
+        if not examples:
+            raise GrowlmError(f"skill {self.skill_name!r} has no training examples")
+        batches = StepBatches(
+            examples,
+            self.batch_size,
+            self.trainer.max_steps,
+            self.seed,
+            pad_id(self.stack),
+            start=self.trainer.global_step,
+        )
+        return DataLoader(batches, batch_size=None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Moves a batch to the device of the phase."""
+        return batch.to(device)
+
+    # -- a step --------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Puts the stack beside the trained module and into training mode."""
+        self._started = time.monotonic()
+        self.stack.to(self.device)
+        self.stack.train()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Makes the step's randomness a function of seed and step, so that a resumed phase sees the same."""
+        digest = hashlib.sha256(f"{self.seed}/{self.global_step}".encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:7], "big"))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Computes the loss of a batch: the mean over its trained tokens, and the method's penalty."""
+        batch = self.method.batch(batch)
+        self.tokens_seen += batch.input_ids.numel()
+        loss = trained_token_losses(self.stack, batch).mean()
+        penalty = self.method.penalty(self.stack, batch)
+        self.log("loss", loss)
+        return loss if penalty is None else loss + penalty
+
+    def on_after_backward(self) -> None:
+        """Refuses a declared tensor without a gradient: it would silently not train."""
+        for key, parameter in self.trained.items():
+            if parameter.requires_grad and parameter.grad is None:
+                raise GrowlmError(f"tensor {key.replace('/', '.')!r} was to be trained but got no gradient")
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+        """Clips as the trainer is told, then shows the method the gradients."""
+        super().configure_gradient_clipping(optimizer, *args, **kwargs)
+        self.method.after_backward()
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Takes the optimizer's step, then lets the method correct it."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.method.after_step()
+
+    def configure_optimizers(self) -> Any:
+        """Makes an optimizer of this phase's own, over the declared tensors only."""
+        declared = [parameter for parameter in self.trained.values() if parameter.requires_grad]
+        optimizer = AdamW(declared, lr=self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.95))
+        num_steps = self.trainer.max_steps
+        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps, self.warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # -- resuming ------------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the method's state and the count of tokens."""
+        checkpoint["growlm"] = {
+            "method": self.method.state_dict(),
+            "tokens_seen": self.tokens_seen,
+            "seconds": self.seconds,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the method's state and the count of tokens back."""
+        self.method.load_state_dict(checkpoint["growlm"]["method"])
+        self.tokens_seen = checkpoint["growlm"]["tokens_seen"]
+        self._seconds_before = checkpoint["growlm"]["seconds"]

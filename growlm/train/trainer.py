@@ -1,0 +1,87 @@
+"""The Lightning trainer of growlm: its ``fit`` runs a whole phase."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from growlm.stack.store import WORK
+from growlm.train.grow import RESUME_FILE, Grown, grow_phase
+from growlm.train.phase import GrowPhase
+from growlm.train.precision import fastest_precision
+from growlm.train.progress import ProgressReport, notice
+from growlm.train.quiet import quiet_lightning
+from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint
+
+
+class GrowTrainer(Trainer):
+    """A Lightning trainer with growlm's defaults, whose ``fit`` grows a ``GrowPhase`` from attaching to saving.
+
+    Args:
+        max_steps: steps of the phase.
+        precision: Lightning's name of a precision; None: the faster of bf16-mixed and 32-true on this machine.
+        gradient_clip_val: greatest norm of the gradient.
+        checkpoint_every: steps between two states of the resume file.
+        logger: a Lightning logger, or False.
+        callbacks: further callbacks.
+        **kwargs: what Lightning's trainer takes besides.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_steps: int = 600,
+        precision: Any = None,
+        gradient_clip_val: float | None = 1.0,
+        checkpoint_every: int = 50,
+        logger: Any = False,
+        callbacks: list[Callback] | Callback | None = None,
+        **kwargs: Any,
+    ) -> None:
+        quiet_lightning()
+        self.grown: Grown | None = None
+        self._checkpoint_every = checkpoint_every
+        further = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
+        settings = {
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "deterministic": True,
+            "plugins": [AtomicCheckpointIO()],
+            **kwargs,
+        }
+        super().__init__(
+            max_steps=max_steps,
+            precision=precision or fastest_precision(),
+            gradient_clip_val=gradient_clip_val,
+            logger=logger,
+            callbacks=[ProgressReport(), *further],
+            **settings,
+        )
+
+    def fit(self, model: LightningModule, *args: Any, **kwargs: Any) -> None:
+        """Grows a phase; anything else is fitted as Lightning does.
+
+        Args:
+            model: the phase.
+            *args: as for Lightning's trainer; not used for a phase.
+            **kwargs: likewise.
+
+        Raises:
+            GrowlmError: see ``growlm.train.grow.grow_phase``.
+            KeyboardInterrupt: if the phase was interrupted; the same command continues it.
+        """
+        if not isinstance(model, GrowPhase):
+            super().fit(model, *args, **kwargs)
+            return
+        self.callbacks.append(ResumeCheckpoint(model.folder / WORK / RESUME_FILE, every_steps=self._checkpoint_every))
+        self.grown = grow_phase(model, lambda resume: self._train(model, resume), int(self.max_steps), notice)
+
+    def _train(self, phase: GrowPhase, resume: Path | None) -> None:
+        try:
+            super().fit(phase, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            step = self.global_step
+            raise KeyboardInterrupt(
+                f"interrupted at step {step} of {self.max_steps}; run the same command again to continue"
+            ) from None

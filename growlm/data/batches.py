@@ -1,12 +1,11 @@
 """Batches of encoded examples, in an order that is a function of seed and step alone."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from growlm.data.encode import Encoded
 
@@ -46,41 +45,45 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
     return Batch(input_ids_BT, labels_BT)
 
 
-class StepBatches(IterableDataset[Batch]):
-    """Yields the batches of the steps from ``start`` to ``num_steps``.
+class StepBatches:
+    """The batch of every step of a phase, as a function of the step.
 
     Within an epoch every example comes once; examples of like length share a batch, to save padding.
 
     Args:
         examples: the encoded training examples.
         batch_size: examples per step, B.
-        num_steps: steps of the phase in all.
         seed: seed of the order.
         pad_id: what padding is filled with.
-        start: first step to yield.
+        rank: which of ``world_size`` processes this is; each gets its share of every batch.
+        world_size: number of processes.
     """
 
     def __init__(
-        self, examples: Sequence[Encoded], batch_size: int, num_steps: int, seed: int, pad_id: int, start: int = 0
+        self,
+        examples: Sequence[Encoded],
+        batch_size: int,
+        seed: int,
+        pad_id: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.examples = examples
         self.batch_size = min(batch_size, len(examples))
-        self.num_steps = num_steps
         self.seed = seed
         self.pad_id = pad_id
-        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+        self._epoch = -1
+        self._order: list[list[int]] = []
 
-    def __len__(self) -> int:
-        return self.num_steps
-
-    def __iter__(self) -> Iterator[Batch]:
-        per_epoch = len(self.examples) // self.batch_size
-        order: list[list[int]] = []
-        for step in range(self.start, self.num_steps):
-            epoch, position = divmod(step, per_epoch)
-            if not order or position == 0:
-                order = self.epoch_order(epoch)
-            yield collate([self.examples[index] for index in order[position]], self.pad_id)
+    def __call__(self, step: int) -> Batch:
+        """Builds the batch of a step."""
+        epoch, position = divmod(step, len(self.examples) // self.batch_size)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self.epoch_order(epoch)
+        rows = self._order[position][self.rank :: self.world_size]
+        return collate([self.examples[index] for index in rows], self.pad_id)
 
     def epoch_order(self, epoch: int) -> list[list[int]]:
         """Lists the examples of each batch of an epoch; a remainder smaller than a batch is left out."""

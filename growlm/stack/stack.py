@@ -69,7 +69,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         Raises:
             GrowlmError: if there is no such base, or its architecture is not supported.
         """
-        base = load_base(source, dtype=None)
+        base = load_base(source, dtype="auto")  # digests are of the tensors as stored
         tensors = tensor_digests(_base_tensors(base))
         record = BaseRecord(
             source=source,

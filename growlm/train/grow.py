@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from growlm.base.load import DEFAULT_BASE
-from growlm.environment import describe_environment
 from growlm.errors import GrowlmError
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
 from growlm.metrics.scoring import score
@@ -22,10 +21,11 @@ from growlm.stack.manifest import STACK_FILE, ModuleRecord
 from growlm.stack.path import Path as StackPath
 from growlm.stack.path import parse_path
 from growlm.stack.stack import ModuleStack
+from growlm.train.environment import describe_environment
 from growlm.train.phase import GrowPhase
+from growlm.train.resume import resume_path
 
 BASE_SKILL = "stories"
-RESUME_FILE = "resume.ckpt"
 _PHASE_FILE = "phase.json"
 _BEFORE_FILE = "before.json"
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
@@ -82,8 +82,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         notice(f"module {phase.name!r}: {size:,} new parameters on {parse_text(on)}, everything else frozen")
-        resume = work / RESUME_FILE
-        fit(resume if resume.exists() else None)
+        fit(resume_path(work))
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
         phase.method.end(stack, phase.skill)

@@ -1,6 +1,5 @@
 """A phase: the training of one skill by one method, as a LightningModule."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 
 from growlm.data.batches import Batch, StepBatches
 from growlm.data.encode import encode
@@ -25,7 +23,8 @@ from growlm.skills._skill import Skill
 from growlm.stack.loss import trained_token_losses
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
-from growlm.train.schedule import warmup_cosine
+from growlm.train.resume import StepLoader
+from growlm.train.schedule import schedule_factor
 
 
 class GrowPhase(LightningModule):
@@ -147,8 +146,8 @@ class GrowPhase(LightningModule):
         if not any(parameter.requires_grad for parameter in self.trained.values()):
             raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Encodes the training examples and serves them from the step that the phase is at."""
+    def train_dataloader(self) -> StepLoader[Batch]:
+        """Encodes the training examples and serves them step by step."""
         tokenizer = self.stack.tokenizer
         max_length = min(self.max_length, context_length(self.stack))
         examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
@@ -157,12 +156,12 @@ class GrowPhase(LightningModule):
         batches = StepBatches(
             examples,
             self.batch_size,
-            self.trainer.max_steps,
             self.seed,
             pad_id(self.stack),
-            start=self.trainer.global_step,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
         )
-        return DataLoader(batches, batch_size=None)
+        return StepLoader(batches, int(self.trainer.max_steps))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves a batch to the device of the phase."""
@@ -175,11 +174,6 @@ class GrowPhase(LightningModule):
         self._started = time.monotonic()
         self.stack.to(self.device)
         self.stack.train()
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Makes the step's randomness a function of seed and step, so that a resumed phase sees the same."""
-        digest = hashlib.sha256(f"{self.seed}/{self.global_step}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:7], "big"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Computes the loss of a batch: the mean over its trained tokens, and the method's penalty."""
@@ -216,8 +210,9 @@ class GrowPhase(LightningModule):
         """Makes an optimizer of this phase's own, over the declared tensors only."""
         declared = [parameter for parameter in self.trained.values() if parameter.requires_grad]
         optimizer = AdamW(declared, lr=self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.95))
-        num_steps = self.trainer.max_steps
-        schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, num_steps, self.warmup))
+        num_steps = int(self.trainer.max_steps)
+        warmup_steps = round(self.warmup * num_steps)
+        schedule = LambdaLR(optimizer, lambda step: schedule_factor("cosine", step, num_steps, warmup_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # -- resuming ------------------------------------------------------------------------------------------------------

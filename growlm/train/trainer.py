@@ -6,12 +6,13 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from growlm.stack.store import WORK
-from growlm.train.grow import RESUME_FILE, Grown, grow_phase
+from growlm.train.grow import Grown, grow_phase
+from growlm.train.machine import keep_freed_memory
 from growlm.train.phase import GrowPhase
 from growlm.train.precision import fastest_precision
-from growlm.train.progress import ProgressReport, notice
+from growlm.train.progress import PhaseProgress
 from growlm.train.quiet import quiet_lightning
-from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint
+from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint, StepSeed
 
 
 class GrowTrainer(Trainer):
@@ -38,7 +39,6 @@ class GrowTrainer(Trainer):
         callbacks: list[Callback] | Callback | None = None,
         **kwargs: Any,
     ) -> None:
-        quiet_lightning()
         self.grown: Grown | None = None
         self._checkpoint_every = checkpoint_every
         further = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
@@ -50,14 +50,15 @@ class GrowTrainer(Trainer):
             "plugins": [AtomicCheckpointIO()],
             **kwargs,
         }
-        super().__init__(
-            max_steps=max_steps,
-            precision=precision or fastest_precision(),
-            gradient_clip_val=gradient_clip_val,
-            logger=logger,
-            callbacks=[ProgressReport(), *further],
-            **settings,
-        )
+        with quiet_lightning():
+            super().__init__(
+                max_steps=max_steps,
+                precision=precision or fastest_precision(),
+                gradient_clip_val=gradient_clip_val,
+                logger=logger,
+                callbacks=further,
+                **settings,
+            )
 
     def fit(self, model: LightningModule, *args: Any, **kwargs: Any) -> None:
         """Grows a phase; anything else is fitted as Lightning does.
@@ -74,12 +75,16 @@ class GrowTrainer(Trainer):
         if not isinstance(model, GrowPhase):
             super().fit(model, *args, **kwargs)
             return
-        self.callbacks.append(ResumeCheckpoint(model.folder / WORK / RESUME_FILE, every_steps=self._checkpoint_every))
-        self.grown = grow_phase(model, lambda resume: self._train(model, resume), int(self.max_steps), notice)
+        keep_freed_memory()
+        progress = PhaseProgress(f"grow {model.name}")
+        checkpoint = ResumeCheckpoint(model.folder / WORK, {}, self._checkpoint_every, every_n_seconds=0)
+        self.callbacks += [progress, checkpoint, StepSeed(model.seed)]
+        self.grown = grow_phase(model, lambda resume: self._train(model, resume), int(self.max_steps), progress.say)
 
     def _train(self, phase: GrowPhase, resume: Path | None) -> None:
         try:
-            super().fit(phase, ckpt_path=resume, weights_only=True)
+            with quiet_lightning():
+                super().fit(phase, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             step = self.global_step
             raise KeyboardInterrupt(

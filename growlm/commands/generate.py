@@ -1,0 +1,34 @@
+"""``growlm generate``."""
+
+from pathlib import Path
+
+POSITIONAL = ("stack", "prompt")
+
+
+def generate(
+    stack: str = "checkpoints/stack",
+    prompt: str = "Once upon a time",
+    path: str | None = None,
+    base: str | None = None,
+    max_new_tokens: int = 200,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> None:
+    """Continue a text with a stack, or with a bare base.
+
+    Args:
+        stack: the stack's folder, or the name of a shipped base.
+        prompt: the beginning of the text.
+        path: the path to use: ``base``, a module's name, or names joined by ``+``; left out: the newest module's.
+        base: where the base is now, if not where the manifest says.
+        max_new_tokens: greatest number of tokens to add.
+        temperature: 0 takes the likeliest token always; above, tokens are drawn.
+        seed: seed of the drawing.
+    """
+    from growlm.show.talk import open_stack, stream_text
+
+    loaded = open_stack(Path(stack), base, path)
+    print(prompt, end="", flush=True)
+    for piece in stream_text(loaded, prompt, max_new_tokens, temperature, seed):
+        print(piece, end="", flush=True)
+    print()

@@ -1,0 +1,21 @@
+"""``growlm verify``."""
+
+from pathlib import Path
+
+
+def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> None:
+    """Check every tensor of a stack, its base included, against the digests in its manifest.
+
+    Args:
+        stack: the stack's folder.
+        base: where the base is now, if not where the manifest says.
+    """
+    from growlm.stack.stack import ModuleStack
+
+    loaded = ModuleStack.from_pretrained(stack, base=base)
+    manifest = loaded.manifest
+    print(
+        f"base {manifest.base.source}: {len(manifest.base.tensors)} tensors, unchanged (sha256 {manifest.base.digest})"
+    )
+    for record in manifest.modules:
+        print(f"module {record.name}: {len(record.tensors)} tensors, unchanged (sha256 {record.digest})")

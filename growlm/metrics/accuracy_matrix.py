@@ -1,0 +1,190 @@
+"""The accuracy matrix R[t, i]: the score on skill i after phase t, and the figures that follow from it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from growlm.errors import GrowlmError
+
+FORMAT_VERSION = 1
+
+Cell = tuple[int, int]
+"""After which phase, on which skill."""
+
+
+class AccuracyMatrix(Metric):
+    r"""Scores of every skill after every phase, and what they say about learning and forgetting.
+
+    Row 0 is the bare base, row t the stack after t phases; skills count from 0, so skill i is learned in phase i + 1.
+    With n skills, and scores of which higher is better:
+
+    - ``ap``, average performance: :math:`\frac{1}{n} \sum_i R_{n,i}`. Higher is better.
+    - ``learning_accuracy``: :math:`\frac{1}{n} \sum_i R_{i+1,i}`, each skill right after its own phase. Higher is
+      better.
+    - ``bwt``, backward transfer: :math:`\frac{1}{n-1} \sum_{i<n-1} R_{n,i} - R_{i+1,i}`. Negative: forgotten.
+      (Lopez-Paz and Ranzato 2017, arXiv 1706.08840.)
+    - ``forgetting``: :math:`\frac{1}{n-1} \sum_{i<n-1} \max_{i+1 \le t \le n} R_{t,i} - R_{n,i}`. Never negative,
+      lower is better. (Chaudhry et al. 2018, arXiv 1801.10112, here with the last row and without the rows before the
+      skill's own phase: what was not yet taught cannot be forgotten, and the lower triangle suffices.)
+    - ``fwt``, forward transfer in the definition of Lopez-Paz and Ranzato with the bare base as reference:
+      :math:`\frac{1}{n-1} \sum_{i \ge 1} R_{i,i} - R_{0,i}`, how much the phases before a skill's own helped with it.
+      Positive: helped. It needs cells above the diagonal.
+
+    A figure whose cells are not all there is NaN, and ``missing`` names them; so are ``bwt``, ``forgetting`` and
+    ``fwt`` of a single skill, for which they are not defined. Scores of oracle, routed and all-modules inference are
+    three matrices, never one.
+
+    Args:
+        num_skills: n, how many skills the stream has.
+        **kwargs: what every torchmetrics metric takes.
+
+    Raises:
+        GrowlmError: if there is no skill at all.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    scores: Tensor
+
+    def __init__(self, num_skills: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if num_skills < 1:
+            raise GrowlmError(f"an accuracy matrix of {num_skills} skills: give at least 1")
+        self.num_skills = num_skills
+        empty = torch.full((num_skills + 1, num_skills), torch.nan, dtype=torch.float64)
+        self.add_state("scores", default=empty, dist_reduce_fx=_united, persistent=True)
+
+    def update(self, after: int, skill: int, score: float | Tensor) -> None:
+        """Records one score.
+
+        Args:
+            after: t, how many phases the stack has had; 0 is the bare base.
+            skill: i, counted from 0.
+            score: the score, higher is better.
+
+        Raises:
+            GrowlmError: if there is no such cell, it has another score already, or the score is not finite.
+        """
+        n = self.num_skills
+        if not 0 <= after <= n:
+            raise GrowlmError(f"no row {after} in a matrix of {n} skills: 'after' is 0 (the bare base) to {n}")
+        if not 0 <= skill < n:
+            raise GrowlmError(f"no skill {skill} in a matrix of {n} skills: they count from 0 to {n - 1}")
+        value = float(score)
+        if not math.isfinite(value):
+            raise GrowlmError(f"the score of skill {skill} after phase {after} is {value}: leave out what was not run")
+        recorded = self.scores[after, skill].item()
+        if not math.isnan(recorded) and recorded != value:
+            raise GrowlmError(
+                f"skill {skill} after phase {after} has the score {recorded} already, found {value}: begin a new matrix"
+            )
+        self.scores[after, skill] = value
+
+    def compute(self) -> dict[str, Tensor]:
+        """Computes the figures of the class's docstring.
+
+        Returns:
+            ``ap``, ``learning_accuracy``, ``bwt``, ``forgetting`` and ``fwt``, each a float64 scalar, NaN where cells
+            are missing.
+        """
+        scores, n = self.scores, self.num_skills
+        own = scores.diagonal(-1)  # R[i + 1, i]
+        before = scores.diagonal()  # R[i, i], the last row left out
+        # NaN anywhere between a skill's own phase and the end makes its maximum, and with it the mean, NaN
+        best = torch.stack([scores[i + 1 :, i].max() for i in range(n)])
+        return {
+            "ap": scores[-1].mean(),
+            "learning_accuracy": own.mean(),
+            "bwt": (scores[-1] - own)[:-1].mean(),
+            "forgetting": (best - scores[-1])[:-1].mean(),
+            "fwt": (before - scores[0])[1:].mean(),
+        }
+
+    def missing(self) -> dict[str, list[Cell]]:
+        """Names the cells that each figure still lacks.
+
+        Returns:
+            For each figure that is NaN for want of cells, these as (after, skill), in order.
+        """
+        unknown = self.scores.isnan()
+        needed = {figure: sorted(cells) for figure, cells in _cells(self.num_skills).items()}
+        lacking = {figure: [cell for cell in cells if unknown[cell]] for figure, cells in needed.items()}
+        return {figure: cells for figure, cells in lacking.items() if cells}
+
+    def to_json(self) -> dict[str, Any]:
+        """Gives the recorded scores for a JSON file; ``from_json`` reads them back without loss."""
+        recorded = (~self.scores.isnan()).nonzero().tolist()
+        return {
+            "format_version": FORMAT_VERSION,
+            "num_skills": self.num_skills,
+            "scores": [{"after": t, "skill": i, "score": self.scores[t, i].item()} for t, i in recorded],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuilds a matrix from what ``to_json`` gave.
+
+        Args:
+            content: the JSON object.
+
+        Returns:
+            The matrix.
+
+        Raises:
+            GrowlmError: for another format version, fields that are missing or of the wrong type, a cell that does
+                not exist or stands there twice.
+        """
+        version = content.get("format_version") if isinstance(content, Mapping) else None
+        if version != FORMAT_VERSION:
+            raise GrowlmError(
+                f"scores of format version {version!r}, this growlm reads version {FORMAT_VERSION}: upgrade growlm"
+            )
+        matrix = cls(_number(content, "num_skills", int))
+        entries = content.get("scores")
+        if not isinstance(entries, list):
+            raise GrowlmError("scores without a list 'scores' of {'after', 'skill', 'score'}")
+        seen: set[Cell] = set()
+        for entry in entries:
+            cell = _number(entry, "after", int), _number(entry, "skill", int)
+            if cell in seen:
+                raise GrowlmError(f"two scores of skill {cell[1]} after phase {cell[0]}: keep one")
+            seen.add(cell)
+            matrix.update(*cell, _number(entry, "score", int, float))
+        return matrix
+
+
+def _cells(n: int) -> dict[str, set[Cell]]:
+    """The cells that each figure is made of."""
+    older = range(n - 1)
+    return {
+        "ap": {(n, i) for i in range(n)},
+        "learning_accuracy": {(i + 1, i) for i in range(n)},
+        "bwt": {cell for i in older for cell in ((n, i), (i + 1, i))},
+        "forgetting": {(t, i) for i in older for t in range(i + 1, n + 1)},
+        "fwt": {cell for i in range(1, n) for cell in ((i, i), (0, i))},
+    }
+
+
+def _united(stacked: Tensor) -> Tensor:
+    """Unites the cells of several processes' matrices (first dimension); they may share cells but not differ."""
+    known = ~stacked.isnan()
+    lowest = stacked.masked_fill(~known, torch.inf).amin(0)
+    highest = stacked.masked_fill(~known, -torch.inf).amax(0)
+    differing = (known.any(0) & (lowest != highest)).nonzero().tolist()
+    if differing:
+        raise GrowlmError(f"two matrices differ in the cells (after, skill) {differing}: score each cell once")
+    return lowest.masked_fill(~known.any(0), torch.nan)
+
+
+def _number(entry: Any, key: str, *types: type) -> Any:
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if not isinstance(value, types) or isinstance(value, bool):
+        expected = "a whole number" if types == (int,) else "a number"
+        raise GrowlmError(f"scores with {key!r} = {value!r} in {entry!r}: expected {expected}")
+    return value

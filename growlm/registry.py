@@ -145,7 +145,7 @@ def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     except (ArgumentError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise GrowlmError(f"{label}: {reason}") from error
-    return parser.instantiate_classes(config).init
+    return member(**config.init.as_dict())
 
 
 module_kinds: Registry[Any] = Registry("module kind", "growlm.modules", "growlm.modules._kind:ModuleKind")

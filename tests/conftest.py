@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+from pathlib import Path
 
 # before transformers or torch are imported
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -39,3 +40,43 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         _CONNECT(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+WORDS = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3".split()
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with a small random base of every supported family, saved as stock models with a shared tokenizer."""
+    import torch
+    import transformers as hf
+
+    from growlm.base.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer([" ".join(WORDS)] * 4, vocab_size=320)
+    small = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    small |= {**ends, "pad_token_id": tokenizer.pad_token_id}
+    llama = {**small, "num_attention_heads": 4, "num_key_value_heads": 2}
+    window = {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 2}
+    neo = {"attention_types": [[["global", "local"], 2]], "window_size": 6, "max_position_embeddings": 256}
+    configs = {
+        "llama": hf.LlamaConfig(**llama, tie_word_embeddings=True, max_position_embeddings=256),
+        "mistral": hf.MistralConfig(**llama, sliding_window=6),
+        "qwen2": hf.Qwen2Config(**llama, **window),
+        "qwen3": hf.Qwen3Config(**llama, head_dim=8),
+        "smollm3": hf.SmolLM3Config(**llama),
+        "gpt2": hf.GPT2Config(**ends, vocab_size=len(tokenizer), n_embd=32, n_layer=4, n_head=4, n_positions=256),
+        "gpt_neo": hf.GPTNeoConfig(**ends, vocab_size=len(tokenizer), hidden_size=32, num_layers=4, num_heads=4, **neo),
+        "gpt_neox": hf.GPTNeoXConfig(**small, num_attention_heads=4),
+    }
+    folders: dict[str, Path] = {}
+    for name, config in configs.items():
+        torch.manual_seed(0)
+        folders[name] = tmp_path_factory.mktemp(f"base-{name}")
+        model = hf.AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters():  # biases and norms as training leaves them, not at 0 and 1
+            parameter.data += 0.02 * torch.randn_like(parameter)
+        model.to(torch.bfloat16).save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders

@@ -1,0 +1,233 @@
+"""What holds for every registered kind of module, alone and together, on every family of bases."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from growlm.base.anatomy import FAMILIES
+from growlm.errors import GrowlmError
+from growlm.files import tensor_digests
+from growlm.modules._kind import ModuleKind
+from growlm.registry import module_kinds
+from growlm.stack import store
+from growlm.stack.stack import ModuleStack
+from tests.contracts.conftest import disturb, freeze, grown, tokens
+
+NewStack = Callable[..., ModuleStack]
+Kinds = dict[str, ModuleKind]
+every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+
+
+@every_family
+def test_attaching_changes_no_bit(new_stack: NewStack, kinds: Kinds, family: str) -> None:
+    stack = new_stack(family)
+    before = stack(tokens()).logits
+    stack.attach("first", kinds)
+    assert torch.equal(stack(tokens()).logits, before)
+    disturb(stack, "first")
+    assert not torch.equal(stack(tokens()).logits, before)
+
+
+@every_family
+def test_cached_decoding_equals_uncached(new_stack: NewStack, kinds: Kinds, family: str) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds)
+    ids = tokens(length=16)
+    whole = stack(ids, use_cache=False).logits
+    cache, steps = None, []
+    for begin, end in [(0, 9), *((t, t + 1) for t in range(9, 16))]:
+        output = stack(ids[:, begin:end], past_key_values=cache, use_cache=True)
+        cache = output.past_key_values
+        steps.append(output.logits)
+    torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-4, atol=1e-5)
+    for path in stack.parents(), ("first",), ():
+        with stack.active(*path):
+            cached, uncached = (
+                stack.generate(ids, max_new_tokens=8, do_sample=False, use_cache=use, eos_token_id=None, pad_token_id=5)
+                for use in (True, False)
+            )
+        assert torch.equal(cached, uncached)
+
+
+@every_family
+def test_merged_stock_model_computes_the_same(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds)
+    expected = stack(tokens()).logits
+    merged = stack.merged()
+    assert type(merged) is type(stack.base)
+    torch.testing.assert_close(merged(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+    merged.save_pretrained(tmp_path)
+    reloaded = type(merged).from_pretrained(tmp_path, dtype=torch.float32)
+    torch.testing.assert_close(reloaded(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
+    with stack.active():
+        base_logits = stack(tokens()).logits
+    torch.testing.assert_close(stack.merged(())(tokens()).logits, base_logits, rtol=0, atol=0)
+
+
+@every_family
+def test_rows_see_nothing_of_modules_off_their_path(new_stack: NewStack, kinds: Kinds, family: str) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds)
+    paths = [(), ("first",), ("first", "second")]
+    with stack.active_rows(paths):
+        mixed = stack(tokens()).logits
+    for row, path in enumerate(paths):
+        with stack.active(*path):
+            alone = stack(tokens()).logits
+        assert torch.equal(mixed[row], alone[row])
+
+
+def test_paths_stay_bit_equal_over_five_phases(new_stack: NewStack, kinds: Kinds) -> None:
+    stack = new_stack()
+    logits = {(): stack(tokens()).logits}
+    frozen = {}
+    for number in range(5):
+        name = f"module{number}"
+        grown(stack, name, kinds, on=None if number != 3 else ("module0",))
+        logits[stack.path_of(name)] = stack(tokens()).logits
+        frozen |= {f"{name}/{key}": value for key, value in tensor_digests(stack.module_tensors(name)).items()}
+        for path, expected in logits.items():
+            with stack.active(*path):
+                assert torch.equal(stack(tokens()).logits, expected)
+    assert stack.parents()["module3"] == ("module0",)
+    assert {key: value for key, value in tensor_digests(stack.frozen_tensors()).items() if key in frozen} == frozen
+    assert stack.verify() == len(stack.frozen_tensors())
+
+
+def test_verify_names_the_tensor_that_moved(new_stack: NewStack, kinds: Kinds) -> None:
+    stack = new_stack()
+    grown(stack, "first", kinds)
+    name, parameter = next(iter(stack.module_parameters("first").items()))
+    with torch.no_grad():
+        parameter.view(-1)[0] += 1e-6
+    with pytest.raises(GrowlmError, match=f"first/{name}"):
+        stack.verify()
+
+
+def test_only_the_new_module_takes_gradients(new_stack: NewStack, kinds: Kinds) -> None:
+    stack = new_stack()
+    grown(stack, "first", kinds)
+    stack.attach("second", kinds)
+    disturb(stack, "second")
+    stack(tokens()).logits.square().mean().backward()
+    trained = {id(parameter) for parameter in stack.module_parameters("second").values()}
+    assert all((parameter.grad is not None) == (id(parameter) in trained) for parameter in stack.parameters())
+
+
+def test_saved_and_loaded_bit_for_bit(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds, on=())
+    folder = tmp_path / "stack"
+    stack.save_pretrained(folder)
+    names = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert names == {".json", ".safetensors"}
+    loaded = ModuleStack.from_pretrained(folder)
+    assert loaded.manifest == stack.manifest
+    assert loaded.path == ("second",)
+    for path in (), ("first",), ("second",), ("first", "second"):
+        with stack.active(*path), loaded.active(*path):
+            assert torch.equal(loaded(tokens()).logits, stack(tokens()).logits)
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    copy = tmp_path / "copy"
+    loaded.save_pretrained(copy)
+    assert contents(copy) == contents(folder)
+
+
+def test_names_in_the_file_are_flat(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds)
+    stack.save_pretrained(tmp_path / "stack")
+    listed = []
+    for folder in ("00-first", "01-second"):
+        with safe_open(tmp_path / "stack" / "modules" / folder / "module.safetensors", "pt") as file:
+            listed.append(sorted(file.keys()))
+    assert listed[0] == listed[1]
+    assert all(name.partition(".")[0] in kinds for name in listed[0])
+    assert not any(word in name for name in listed[0] for word in ("original", "parts"))
+
+
+def test_undo_restores_the_folder_byte_for_byte(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    folder = tmp_path / "stack"
+    states = []
+    stack.save_pretrained(folder)
+    for name in "first", "second":
+        states.append(contents(folder))
+        grown(stack, name, kinds)
+        stack.save_pretrained(folder)
+    for name in "second", "first":
+        assert store.undo(folder) == name
+        assert contents(folder) == states.pop()
+    with pytest.raises(GrowlmError, match="no module to undo"):
+        store.undo(folder)
+
+
+def test_undo_in_memory_gives_the_earlier_stack(new_stack: NewStack, kinds: Kinds) -> None:
+    stack = new_stack()
+    names = list(dict(stack.base.named_parameters()))
+    expected = [stack(tokens()).logits]
+    for name in "first", "second":
+        grown(stack, name, kinds)
+        expected.append(stack(tokens()).logits)
+    for name in "second", "first":
+        expected.pop()
+        assert stack.undo().name == name
+        assert torch.equal(stack(tokens()).logits, expected[-1])
+    assert list(dict(stack.base.named_parameters())) == names
+
+
+def test_a_crash_between_files_leaves_the_earlier_stack(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    folder = tmp_path / "stack"
+    grown(stack, "first", kinds)
+    stack.save_pretrained(folder)
+    before = contents(folder)
+    grown(stack, "second", kinds)
+    stack.save_pretrained(folder)
+    # the moment before stack.json is replaced, and the moment after undo has replaced it: the same state
+    manifest = folder / "modules" / "01-second" / "before" / "stack.json"
+    (folder / "stack.json").write_bytes(manifest.read_bytes())
+    assert ModuleStack.from_pretrained(folder).path == ("first",)
+    store.recover(folder)
+    assert contents(folder) == before
+
+
+def test_a_module_costs_its_own_bytes_only(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    grown(stack, "first", kinds)
+    stack.save_pretrained(tmp_path / "stack")
+    size = sum(tensor.nbytes for tensor in stack.module_tensors("first").values())
+    stored = sum(path.stat().st_size for path in (tmp_path / "stack").rglob("*.safetensors"))
+    assert size <= stored < size + 200 * len(stack.module_tensors("first")) + 1_000
+
+
+def test_options_rebuild_the_same_kind(kinds: Kinds) -> None:
+    for name, kind in kinds.items():
+        options = json.loads(json.dumps(kind.options()))
+        assert module_kinds.build(name, options) == kind
+
+
+def test_a_growing_module_is_not_saved(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = new_stack()
+    stack.attach("first", kinds)
+    with pytest.raises(GrowlmError, match="still growing"):
+        stack.save_pretrained(tmp_path / "stack")
+    freeze(stack, "first", kinds)
+    stack.save_pretrained(tmp_path / "stack")
+    with pytest.raises(GrowlmError, match="another stack"):
+        new_stack("gpt2").save_pretrained(tmp_path / "stack")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Reads all files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -42,7 +42,7 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-WORDS = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3".split()
+SENTENCE = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3"
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     from growlm.base.tokenizer import train_tokenizer
 
-    tokenizer = train_tokenizer([" ".join(WORDS)] * 4, vocab_size=320)
+    tokenizer = train_tokenizer([SENTENCE] * 4, vocab_size=320)
     small = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4}
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     small |= {**ends, "pad_token_id": tokenizer.pad_token_id}

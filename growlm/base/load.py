@@ -1,0 +1,120 @@
+"""Finding and loading a base: one that growlm ships, a folder, or a model of the Hugging Face hub."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from growlm.errors import GrowlmError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_BASE = "mini"
+
+
+def checkpoint_folders() -> list[Path]:
+    """Lists the folders in which bases are looked up by name, the first found wins.
+
+    Returns:
+        The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, and the one that came with growlm.
+    """
+    package = Path(__file__).resolve().parent.parent
+    named = os.environ.get("GROWLM_CHECKPOINTS")
+    return [*([Path(named)] if named else []), Path("checkpoints"), package.parent / "checkpoints"]
+
+
+def shipped_bases() -> dict[str, Path]:
+    """Finds the bases by name; a folder counts as one if it has a model's configuration and weights."""
+    found: dict[str, Path] = {}
+    for folder in checkpoint_folders():
+        for config in sorted(folder.glob("*/config.json")):
+            path = config.parent
+            if not (path / "stack.json").exists() and any(path.glob("*.safetensors")):
+                found.setdefault(path.name, path)
+    return found
+
+
+def find_base(name_or_path: str | Path) -> Path | str:
+    """Resolves what a user calls a base.
+
+    Args:
+        name_or_path: a shipped name such as ``"mini"``, a folder, or a model id such as ``"org/model"``.
+
+    Returns:
+        The folder, or the id where it can be nothing else.
+
+    Raises:
+        GrowlmError: if there is no such base.
+    """
+    shipped = shipped_bases()
+    name = str(name_or_path)
+    if name in shipped:
+        return shipped[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise GrowlmError(f"{path} is no base: config.json is missing; give a folder that transformers saved")
+        return path
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    known = ", ".join(sorted(shipped)) or "none"
+    raise GrowlmError(f"unknown base {name!r}: give a shipped one ({known}), a folder, or a Hugging Face model id")
+
+
+def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | None" = None) -> "PreTrainedModel":
+    """Loads a base, frozen.
+
+    Args:
+        name_or_path: see ``find_base``.
+        dtype: type of the weights in memory; fp32 if left out, whatever they are on disk; ``"auto"``: as on disk.
+
+    Returns:
+        The model in evaluation mode, no parameter of which takes a gradient.
+
+    Raises:
+        GrowlmError: if there is no such base or its files are damaged.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    source = find_base(name_or_path)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=dtype or torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=isinstance(source, Path),
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unloadable(source, "base", error) from error
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
+    """Loads the tokenizer that belongs to a base.
+
+    Args:
+        name_or_path: see ``find_base``.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        GrowlmError: if there is no such base or it has no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    source = find_base(name_or_path)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
+    except (OSError, ValueError) as error:
+        raise _unloadable(source, "tokenizer", error) from error
+
+
+def _unloadable(source: Path | str, what: str, error: Exception) -> GrowlmError:
+    reason = " ".join(str(error).split())[:300]
+    remedy = "restore the folder from a copy" if isinstance(source, Path) else "check the id and the network"
+    return GrowlmError(f"{source}: its {what} cannot be loaded ({reason}); {remedy}")

@@ -1,0 +1,32 @@
+"""``growlm pretrain``: train a base from a recipe."""
+
+from growlm.train.settings import PretrainData, PretrainRun
+
+
+def pretrain(
+    name: str,
+    data: PretrainData,
+    run: PretrainRun = PretrainRun(),  # noqa: B008  # frozen
+    size: str = "mini",
+    seed: int = 0,
+    out: str = "checkpoints",
+    work: str = "runs",
+    overwrite: bool = False,
+) -> None:
+    """Trains a base; the same command goes on where a killed one stopped.
+
+    Args:
+        name: name of the base, which is written to the folder ``<out>/<name>``.
+        data: what it learns from.
+        run: how it learns.
+        size: ``nano``, ``mini`` or ``50m``.
+        seed: seed of initialisation, order and dropout.
+        out: the folder in which the base's folder is made.
+        work: the folder for the state of unfinished runs.
+        overwrite: replace a base of that name.
+    """
+    from pathlib import Path
+
+    from growlm.train.pretrain import pretrain_base
+
+    pretrain_base(name, size, data, run, seed, Path(out), Path(work), overwrite)

@@ -1,0 +1,107 @@
+"""A source of text to pretrain on: a file or a Hugging Face data set, and how often it is used."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from growlm.errors import GrowlmError
+from growlm.files import file_digest
+
+SEPARATOR = "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Where text comes from and how often it is used.
+
+    Args:
+        path: a file: ``.jsonl`` with one document per line, or plain text with ``<|endoftext|>`` between documents.
+        hub: instead of a file, the name of a Hugging Face data set (needs ``pip install growlm[data]``).
+        split: split of the Hugging Face data set.
+        field: the field that holds the text, for JSONL and Hugging Face data sets.
+        repeat: passes over this source in one epoch; a fraction takes another random share in every epoch.
+        max_bytes: take only the first documents, as many as fit into so many bytes of UTF-8.
+    """
+
+    path: str | None = None
+    hub: str | None = None
+    split: str = "train"
+    field: str = "text"
+    repeat: float = 1.0
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.hub is None):
+            raise GrowlmError("a text source needs either path or hub: give exactly one of them")
+        if self.repeat <= 0:
+            raise GrowlmError(f"{self.name}: repeat is {self.repeat}, but has to be above 0; leave the source out")
+
+    @property
+    def name(self) -> str:
+        """What messages and cards call the source."""
+        return self.hub or Path(self.path or "").name
+
+    def digest(self) -> str:
+        """Computes a SHA-256 over the file's bytes (or the data set's name and fingerprint) and what is taken."""
+        content = file_digest(self._file()) if self.hub is None else self._dataset()._fingerprint
+        return hashlib.sha256(json.dumps([content, self.split, self.field, self.max_bytes]).encode()).hexdigest()
+
+    def documents(self) -> Iterator[str]:
+        """Yields the documents, stripped of white space around them, empty ones left out.
+
+        Raises:
+            GrowlmError: if the source is missing or malformed.
+        """
+        taken = 0
+        for document in self._all():
+            text = document.strip()
+            taken += len(text.encode())
+            if self.max_bytes is not None and taken > self.max_bytes:
+                return
+            if text:
+                yield text
+
+    def _all(self) -> Iterator[str]:
+        if self.hub is not None:
+            return (row[self.field] for row in self._dataset())
+        path = self._file()
+        return self._json_lines(path) if path.suffix == ".jsonl" else _separated(path)
+
+    def _file(self) -> Path:
+        path = Path(self.path or "").expanduser()
+        if not path.is_file():
+            raise GrowlmError(f"{path} is missing: put the text there or change the recipe's sources")
+        return path
+
+    def _json_lines(self, path: Path) -> Iterator[str]:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield str(json.loads(line)[self.field])
+                except (json.JSONDecodeError, KeyError, TypeError):
+                    raise GrowlmError(f"{path}, line {number}: no JSON object with {self.field!r}") from None
+
+    def _dataset(self) -> Any:
+        try:
+            from datasets import load_dataset  # pyright: ignore
+        except ImportError:
+            raise GrowlmError(f"{self.hub} needs the package datasets: pip install 'growlm[data]'") from None
+        try:
+            return load_dataset(self.hub, split=self.split)
+        except (OSError, ValueError) as error:
+            raise GrowlmError(f"{self.hub} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def _separated(path: Path) -> Iterator[str]:
+    lines: list[str] = []
+    with path.open(encoding="utf-8") as handle:
+        for line in handle:
+            *ended, rest = line.split(SEPARATOR)
+            for part in ended:
+                yield "".join(lines) + part
+                lines = []
+            lines.append(rest)
+    yield "".join(lines)

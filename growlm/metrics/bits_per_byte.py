@@ -1,0 +1,111 @@
+"""Bits per byte: what a model needs to tell a text, whatever its tokenizer.
+
+For documents d with tokens t_1..t_n: sum over d of -log2 p(t_1 .. t_n, end | start), divided by the UTF-8 bytes of
+all d.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from growlm.errors import GrowlmError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of a document of which the tokens from ``first`` on are scored."""
+
+    tokens: list[int]
+    first: int
+
+
+def bits_per_byte(
+    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    texts: Sequence[str],
+    batch_size: int = 16,
+    context: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> float:
+    """Measures a causal language model on documents.
+
+    Each document follows the start token and must be ended by the end token. One that is longer than the context is
+    read in windows that overlap by half, each token scored once. Batches hold windows of like length and are padded
+    on the right, where causal attention cannot see the padding.
+
+    Args:
+        model: any causal language model whose output has ``logits`` [B, T, V].
+        tokenizer: its tokenizer.
+        texts: the documents.
+        batch_size: windows per forward pass.
+        context: longest window in tokens; the model's own limit if left out.
+        progress: called with the share that is done.
+
+    Returns:
+        Bits per UTF-8 byte.
+
+    Raises:
+        GrowlmError: if there is no text.
+    """
+    num_bytes = sum(len(text.encode()) for text in texts)
+    if num_bytes == 0:
+        raise GrowlmError("bits per byte need text: no document holds any")
+    limit = context or int(getattr(model.config, "max_position_embeddings", 1_024))
+    windows = [window for text in texts for window in _windows(_encode(tokenizer, text), limit)]
+    windows.sort(key=lambda window: -len(window.tokens))
+    training = model.training
+    model.eval()
+    nats = 0.0
+    with torch.inference_mode():
+        for begin in range(0, len(windows), batch_size):
+            nats += _score(model, windows[begin : begin + batch_size])
+            if progress is not None:
+                progress(min(1.0, (begin + batch_size) / len(windows)))
+    model.train(training)
+    return nats / math.log(2) / num_bytes
+
+
+def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    end = tokenizer.eos_token_id
+    start = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if end is None:
+        raise GrowlmError("bits per byte need a tokenizer with an end token (eos_token)")
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore
+    return [start, *ids, end]  # pyright: ignore[reportReturnType]
+
+
+def _windows(tokens: list[int], limit: int) -> list[_Window]:
+    # a window of limit + 1 tokens has limit of them as input
+    windows = [_Window(tokens[: limit + 1], 1)]
+    stride = limit // 2
+    begin = 0
+    while begin + limit + 1 < len(tokens):
+        scored_to = begin + limit + 1
+        begin += stride
+        windows.append(_Window(tokens[begin : begin + limit + 1], scored_to - begin))
+    return windows
+
+
+def _score(model: Any, windows: Sequence[_Window]) -> float:
+    device = next(model.parameters()).device
+    length = max(len(window.tokens) for window in windows)
+    tokens_BT = torch.zeros(len(windows), length, dtype=torch.long)
+    scored_BT = torch.zeros(len(windows), length, dtype=torch.bool)
+    for row, window in enumerate(windows):
+        tokens_BT[row, : len(window.tokens)] = torch.tensor(window.tokens)
+        scored_BT[row, window.first : len(window.tokens)] = True
+    logits_BTV: Tensor = model(input_ids=tokens_BT[:, :-1].to(device)).logits
+    targets, kept = tokens_BT[:, 1:].to(device), scored_BT[:, 1:].to(device)
+    # row by row: no fp32 copy of all logits
+    total = torch.zeros((), dtype=torch.float64)
+    for logits_TV, target_T, kept_T in zip(logits_BTV, targets, kept, strict=True):
+        nats = torch.nn.functional.cross_entropy(logits_TV[kept_T].float(), target_T[kept_T], reduction="none")
+        total += nats.double().sum().cpu()
+    return float(total)

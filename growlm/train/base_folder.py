@@ -1,0 +1,136 @@
+"""Writing a trained base: weights in bf16, tokenizer, generation defaults, measurements and card."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id
+from growlm.files import file_digest, write_json, write_text
+from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.train.base_card import card_text, plot_curve
+from growlm.train.machine import machine_kind, versions
+from growlm.train.settings import PretrainData, PretrainRun
+from growlm.train.watch import sample_stories
+
+_NUM_SAMPLES = 6
+_SHARD_SIZE = "45MB"
+
+
+@dataclass(frozen=True)
+class BaseRecord:
+    """What is known about a finished run.
+
+    Args:
+        name: name of the base.
+        size: its preset.
+        seed: seed of the run.
+        data: what it learned from.
+        run: how it learned.
+        digests: SHA-256 of each source.
+        source_tokens: tokens of each source.
+        source_bytes: UTF-8 bytes of each source.
+        curve: measurements while training.
+        samples: samples while training.
+        tokens: tokens trained on, padding left out.
+        seconds: time spent in training steps.
+        stories: the validation documents, all of them.
+    """
+
+    name: str
+    size: str
+    seed: int
+    data: PretrainData
+    run: PretrainRun
+    digests: list[str]
+    source_tokens: list[int]
+    source_bytes: list[int]
+    curve: list[dict[str, float]]
+    samples: list[dict[str, Any]]
+    tokens: int
+    seconds: float
+    stories: list[str]
+
+
+def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> None:
+    """Measures a base as it is going to be shipped and writes its folder in one step.
+
+    Args:
+        folder: the base's folder; what is there is replaced.
+        model: the trained model; its weights are rounded to bf16.
+        tokenizer: its tokenizer.
+        record: what is known about the run.
+    """
+    model.to(torch.bfloat16).float().eval()
+    results = _measure(model, tokenizer, record)
+    temporary = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    model.generation_config = GenerationConfig(
+        bos_token_id=special_id(END_OF_TEXT),
+        eos_token_id=[special_id(END_OF_TEXT), special_id(END)],
+        pad_token_id=special_id(PAD),
+    )
+    with _no_progress_bar():
+        model.to(torch.bfloat16).save_pretrained(temporary, max_shard_size=_SHARD_SIZE)
+    tokenizer.save_pretrained(temporary)
+    has_plot = plot_curve(temporary / "curve.png", record.name, record.curve)
+    write_json(temporary / "training.json", results)
+    write_text(temporary / "README.md", card_text(results, has_plot))
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> dict[str, Any]:
+    first = record.stories[: record.run.watch_stories]
+    validation = record.data.validation
+    return {
+        "name": record.name,
+        "size": record.size,
+        "parameters": model.num_parameters(),
+        "seed": record.seed,
+        "sources": [
+            {**asdict(source), "sha256": digest, "tokens": tokens, "bytes": num_bytes}
+            for source, digest, tokens, num_bytes in zip(
+                record.data.sources, record.digests, record.source_tokens, record.source_bytes, strict=True
+            )
+        ],
+        "tokenizer": record.data.tokenizer,
+        "row_length": record.data.row_length,
+        "rows_per_step": record.data.rows_per_step,
+        "run": asdict(record.run),
+        "tokens_seen": record.tokens,
+        "training_seconds": round(record.seconds),
+        "machine": machine_kind(),
+        "versions": versions(),
+        "validation": None
+        if validation is None
+        else {
+            "file": validation,
+            "sha256": file_digest(Path(validation)),
+            "documents": len(record.stories),
+            "bits_per_byte": bits_per_byte(model, tokenizer, record.stories),
+            "first_documents": len(first),
+            "bits_per_byte_first": bits_per_byte(model, tokenizer, first),
+        },
+        "curve": record.curve,
+        "samples_while_training": record.samples,
+        "samples": sample_stories(model, tokenizer, _NUM_SAMPLES, seed=0),
+    }
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

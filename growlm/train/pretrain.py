@@ -1,0 +1,213 @@
+"""Pretraining a base: one Lightning phase from recipe to folder."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+from growlm.base.load import load_tokenizer
+from growlm.base.presets import build_base
+from growlm.base.tokenizer import PAD, special_id, train_tokenizer
+from growlm.data.pack import PackedBatch, PackedRows
+from growlm.data.source import TextSource
+from growlm.data.text import encode_source
+from growlm.errors import GrowlmError
+from growlm.files import check_name, folder_lock, require_disk_space
+from growlm.train.base_folder import BaseRecord, write_base
+from growlm.train.loss import chunked_cross_entropy
+from growlm.train.machine import keep_freed_memory, require_compiler, set_threads
+from growlm.train.optimizers import muon_and_adamw, set_learning_rate
+from growlm.train.progress import PhaseProgress
+from growlm.train.quiet import quiet_lightning
+from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
+from growlm.train.schedule import schedule_factor
+from growlm.train.settings import PretrainData, PretrainRun
+from growlm.train.watch import Watch
+
+
+class PretrainPhase(LightningModule):
+    """Next-token training on packed rows.
+
+    Args:
+        model: the untrained base.
+        rows: what it is trained on.
+        run: how.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, rows: PackedRows, run: PretrainRun) -> None:
+        super().__init__()
+        self.model = model
+        self.rows = rows
+        self.run = run
+        decoder: Any = model.get_decoder()
+        # in a tuple, so that the compiled copy does not become a second submodule
+        self._decoder = (torch.compile(decoder, dynamic=False) if run.compile else decoder,)
+
+    def train_dataloader(self) -> StepLoader[PackedBatch]:
+        """Builds the loader; with several processes each takes its own rows of every step."""
+        return StepLoader(self._share, self.run.steps)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Builds Muon and AdamW."""
+        return muon_and_adamw(self.model, self.run.muon_lr, self.run.adamw_lr, self.run.weight_decay)
+
+    def on_train_batch_start(self, batch: PackedBatch, batch_idx: int) -> None:
+        """Sets the learning rate of the step."""
+        run = self.run
+        factor = schedule_factor(run.schedule, self.global_step, run.steps, run.warmup_steps, run.decay_share)
+        set_learning_rate(self.optimizers(use_pl_optimizer=False), factor)  # pyright: ignore[reportArgumentType]
+
+    def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
+        """Computes the mean loss of a step's tokens in nats."""
+        output = self._decoder[0](input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
+        embedding: nn.Module = self.model.get_output_embeddings()
+        return chunked_cross_entropy(output.last_hidden_state, embedding.weight, batch.labels)  # pyright: ignore
+
+    def _share(self, step: int) -> PackedBatch:
+        batch = self.rows.batch(step)
+        mine = slice(self.global_rank, None, self.trainer.world_size)
+        return PackedBatch(batch.input_ids[mine], batch.labels[mine], batch.position_ids[mine])
+
+
+def pretrain_base(
+    name: str,
+    size: str,
+    data: PretrainData,
+    run: PretrainRun,
+    seed: int,
+    out: Path,
+    work: Path,
+    overwrite: bool = False,
+) -> Path:
+    """Trains a base and writes its folder; a killed run is continued.
+
+    Args:
+        name: name of the base.
+        size: a name of ``growlm.base.presets.PRESETS``.
+        data: what it learns from.
+        run: how it learns.
+        seed: seed of initialisation, order and dropout.
+        out: folder in which the base's folder is made.
+        work: folder for the state of unfinished runs.
+        overwrite: replace a base of that name.
+
+    Returns:
+        The base's folder.
+
+    Raises:
+        GrowlmError: if something in the recipe, the data or the folders does not fit.
+    """
+    folder = out / check_name(name, "base")
+    if folder.exists() and not overwrite:
+        raise GrowlmError(f"{folder} exists: choose another --name or --out, or give --overwrite to replace it")
+    if not data.sources:
+        raise GrowlmError("a base needs text: give data.sources in the recipe")
+    if run.compile:
+        require_compiler()
+    set_threads(run.threads)
+    keep_freed_memory()
+    state = work / f"pretrain-{name}"
+    with folder_lock(state), quiet_lightning():
+        model = build_base(size, seed, run.dropout)
+        require_disk_space(state, 20 * model.num_parameters())
+        tokenizer = _tokenizer(data)
+        phase = PretrainPhase(model, _rows(data, tokenizer, seed), run)
+        record = _fit(phase, name, size, data, seed, tokenizer, state)
+        write_base(folder, model, tokenizer, record)
+        (state / "resume.ckpt").unlink(missing_ok=True)
+    return folder
+
+
+def _fit(
+    phase: PretrainPhase,
+    name: str,
+    size: str,
+    data: PretrainData,
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase,
+    state: Path,
+) -> BaseRecord:
+    run = phase.run
+    stories = _validation(data.validation)
+    progress = PhaseProgress(f"pretrain {name}")
+    watch = Watch(phase.model, tokenizer, stories[: run.watch_stories], run.watch_every, progress)
+    settings = _settings(size, data, run, seed, phase.rows, tokenizer)
+    trainer = Trainer(
+        max_steps=run.steps,
+        max_epochs=1,
+        accelerator=run.accelerator,
+        devices=run.devices,
+        precision="bf16-mixed" if run.precision == "bf16" else "32-true",
+        gradient_clip_val=run.clip,
+        callbacks=[StepSeed(seed), progress, watch, ResumeCheckpoint(state, settings, 0, run.save_seconds)],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=state,
+    )
+    trainer.fit(phase, ckpt_path=resume_path(state), weights_only=True)
+    return BaseRecord(
+        name=name,
+        size=size,
+        seed=seed,
+        data=data,
+        run=run,
+        digests=[text.digest for text in phase.rows.texts],
+        source_tokens=[len(text.tokens) for text in phase.rows.texts],
+        source_bytes=[text.num_bytes for text in phase.rows.texts],
+        curve=watch.curve,
+        samples=watch.samples,
+        tokens=watch.tokens,
+        seconds=watch.seconds,
+        stories=stories,
+    )
+
+
+def _tokenizer(data: PretrainData) -> PreTrainedTokenizerBase:
+    if data.tokenizer is not None:
+        return load_tokenizer(data.tokenizer)
+    return train_tokenizer(text for source in data.sources for text in source.documents())
+
+
+def _rows(data: PretrainData, tokenizer: PreTrainedTokenizerBase, seed: int) -> PackedRows:
+    texts = [encode_source(source, tokenizer) for source in data.sources]
+    repeats = [source.repeat for source in data.sources]
+    return PackedRows(texts, repeats, data.row_length, data.rows_per_step, special_id(PAD), seed)
+
+
+def _validation(path: str | None) -> list[str]:
+    return [] if path is None else list(TextSource(path=path).documents())
+
+
+def _settings(
+    size: str,
+    data: PretrainData,
+    run: PretrainRun,
+    seed: int,
+    rows: PackedRows,
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, str | int | float | bool | None]:
+    """Lists what the result depends on."""
+    ignored = {"save_seconds", "accelerator"}
+    backend: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        "size": size,
+        "seed": seed,
+        **{key: value for key, value in asdict(run).items() if key not in ignored},
+        "row_length": data.row_length,
+        "rows_per_step": data.rows_per_step,
+        "sources": _digest([text.digest for text in rows.texts], [source.repeat for source in data.sources]),
+        "tokenizer": _digest([backend.to_str()]),
+    }
+
+
+def _digest(*parts: Sequence[Any]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -4,15 +4,28 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from jsonargparse import ArgumentParser
 
 from growlm.errors import GrowlmError
 
 
-def user_error(error: Exception, parser: ArgumentParser) -> GrowlmError:
+@dataclass(frozen=True)
+class _Context:
+    """What an explanation may draw on."""
+
+    prog: str
+    keys: set[str]
+
+    @property
+    def see_help(self) -> str:
+        return f"`{self.prog} --help` lists what there is"
+
+
+def user_error(error: Exception, parser: ArgumentParser, shorthands: Iterable[str] = ()) -> GrowlmError:
     """Turns an error of a jsonargparse parser into one line.
 
     For any parser, a LightningCLI's too; give it ``parser_kwargs={"exit_on_error": False, "allow_abbrev": False}``
@@ -21,27 +34,29 @@ def user_error(error: Exception, parser: ArgumentParser) -> GrowlmError:
     Args:
         error: what the parser raised.
         parser: the parser, whose options are offered as the nearest valid names.
+        shorthands: further options that the command takes and spells out before the parser sees them.
 
     Returns:
         The error to raise.
     """
     text = str(error)
+    context = _Context(parser.prog, known_keys(parser) | set(shorthands))
     for pattern, explain in _EXPLANATIONS:
         found = re.search(pattern, text, re.DOTALL)
         if found:
-            return GrowlmError(explain(found, parser))
+            return GrowlmError(explain(found, context))
     return GrowlmError(" ".join(text.split()))
 
 
 def known_keys(parser: ArgumentParser) -> set[str]:
-    """Lists the dotted keys that a parser accepts, as they stand after ``--`` or in a config file."""
-    actions: list[Any] = parser._actions  # argparse has no public list of them
-    return {
-        option[2:]
-        for action in actions
-        for option in action.option_strings
-        if option.startswith("--") and not option.endswith(("+", ".help"))
-    }
+    """Lists the dotted keys that a parser and its subcommands accept, as they stand after ``--`` or in a file."""
+    keys: set[str] = set()
+    for action in cast("list[Any]", parser._actions):  # argparse has no public list of them
+        for subcommand in (getattr(action, "_name_parser_map", None) or {}).values():
+            keys |= known_keys(subcommand)
+        options = [option[2:] for option in action.option_strings if option.startswith("--")]
+        keys |= {option for option in options if not option.endswith(("+", ".help"))}
+    return keys
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -49,7 +64,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     Args:
         name: a name, dotted or not.
-        known: the names that exist; those under the same parent as ``name`` come first.
+        known: the names that exist; those under the same parent as ``name`` come first, then one that ends alike.
 
     Returns:
         The name, or None if nothing comes near.
@@ -57,37 +72,37 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     names = sorted(known)
     parent, dot, leaf = name.rpartition(".")
     siblings = [other[len(parent + dot) :] for other in names if dot and other.startswith(parent + dot)]
-    near = get_close_matches(leaf, siblings, n=1, cutoff=0.5)
-    if near:
-        return parent + dot + near[0]
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = [parent + dot + match for match in get_close_matches(leaf, siblings, n=1, cutoff=0.5)]
+    near += [other for other in names if other.rpartition(".")[2] == leaf]
+    if not siblings:
+        near += get_close_matches(name, names, n=1, cutoff=0.5)
     return near[0] if near else None
 
 
-def _unknown_argument(found: "re.Match[str]", parser: ArgumentParser) -> str:
+def _unknown_argument(found: "re.Match[str]", context: _Context) -> str:
     words = found["words"].split()
     option = next((word for word in words if word.startswith("--")), None)
     if option is None:
-        return f"unexpected argument {words[0]!r}: {_see_help(parser)}"
-    return _unknown_key(option[2:].partition("=")[0], parser, dashes="--")
+        return f"unexpected argument {words[0]!r}: {context.see_help}"
+    return _unknown_key(option[2:].partition("=")[0], context, dashes="--")
 
 
-def _unknown_group_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    return _unknown_key(f"{found['group']}.{found['key']}", parser)
+def _unknown_group_key(found: "re.Match[str]", context: _Context) -> str:
+    return _unknown_key(f"{found['group']}.{found['key']}", context)
 
 
-def _unknown_plain_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    return _unknown_key(found["key"], parser)
+def _unknown_plain_key(found: "re.Match[str]", context: _Context) -> str:
+    return _unknown_key(found["key"], context)
 
 
-def _unknown_key(key: str, parser: ArgumentParser, dashes: str = "") -> str:
-    near = nearest(key, known_keys(parser))
-    hint = f"did you mean {dashes + near!r}?" if near else _see_help(parser)
+def _unknown_key(key: str, context: _Context, dashes: str = "") -> str:
+    near = nearest(key, context.keys)
+    hint = f"did you mean {dashes + near!r}?" if near else context.see_help
     return f"unknown {'option' if dashes else 'key'} {dashes + key!r}: {hint}"
 
 
-def _unknown_class_option(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    del parser  # the names on offer are the class's own
+def _unknown_class_option(found: "re.Match[str]", context: _Context) -> str:
+    del context  # the names on offer are the class's own
     module, _, name = found["path"].rpartition(".")
     parameters = list(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
     near = nearest(found["key"], parameters)
@@ -95,21 +110,26 @@ def _unknown_class_option(found: "re.Match[str]", parser: ArgumentParser) -> str
     return f"--{found['at']}: {name} has no option {found['key']!r}: {hint}"
 
 
-def _missing_value(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    return f"{found['option']}: its value is missing; {_see_help(parser)}"
+def _missing_value(found: "re.Match[str]", context: _Context) -> str:
+    return f"{found['option']}: its value is missing; {context.see_help}"
 
 
-def _missing_file(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    return f"--{found['key']}: there is no file {found['path']!r}; {_see_help(parser)}"
+def _missing_file(found: "re.Match[str]", context: _Context) -> str:
+    return f"--{found['key']}: there is no file {found['path']!r}; {context.see_help}"
 
 
-def _missing_key(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    keys = found["keys"].replace('"', "").replace("'", "")
-    return f"--{keys} is required: {_see_help(parser)}"
+def _missing_key(found: "re.Match[str]", context: _Context) -> str:
+    return f"--{found['keys'].replace(', ', ', --')} is required: {context.see_help}"
 
 
-def _wrong_value(found: "re.Match[str]", parser: ArgumentParser) -> str:
-    del parser  # the message holds all that is needed
+def _unreadable(found: "re.Match[str]", context: _Context) -> str:
+    del context  # the message holds all that is needed
+    reason = " ".join(found["reason"].replace('in "<unicode string>", ', "at ").split())
+    return f"the config file is no YAML: {reason}"
+
+
+def _wrong_value(found: "re.Match[str]", context: _Context) -> str:
+    del context  # the message holds all that is needed
     key, reason = found["key"], found["reason"]
     given = re.search(r"(?:Got|Given) value: (?P<value>.*)\Z", reason, re.DOTALL)
     if given is None:
@@ -145,10 +165,6 @@ def _plain_types(expected: str) -> str:
     return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", " ".join(bare.split())).replace("NoneType", "null")
 
 
-def _see_help(parser: ArgumentParser) -> str:
-    return f"`{parser.prog} --help` lists what there is"
-
-
 _EXPLANATIONS = (
     (r"unrecognized arguments: (?P<words>.*)", _unknown_argument),
     (
@@ -160,6 +176,7 @@ _EXPLANATIONS = (
     (r"Option '(?P<key>[^']*)' is not accepted", _unknown_plain_key),
     (r"argument (?P<option>\S+): expected one argument", _missing_value),
     (r'Parser key "(?P<key>[^"]*)":\s*File does not exist: \'(?P<path>[^\']*)\'', _missing_file),
-    (r'(?:Option|Key|Parser key|option) (?P<keys>["\'][^"\']+["\']) is required', _missing_key),
+    (r"Problems parsing config:\s*(?P<reason>.*)", _unreadable),
+    (r"arguments are required: (?P<keys>.*)", _missing_key),
     (r'Parser key "(?P<key>[^"]*)":(?P<reason>.*)', _wrong_value),
 )

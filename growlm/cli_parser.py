@@ -49,7 +49,7 @@ class CommandParser(ArgumentParser):
             GrowlmError: for an unknown option, a wrong value or an argument too many.
         """
         try:
-            parsed = self.instantiate_classes(self.parse_args(self._named(words)))
+            parsed = self.parse_args(self._named(words))
         except ArgumentError as error:
             raise user_error(error, self) from None
         return {name: parsed[name] for name in self._parameters}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from growlm.base.load import shipped_bases
 from growlm.errors import GrowlmError
 from growlm.files import read_json
 from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summary
@@ -12,7 +13,6 @@ from growlm.registry import Registry, methods, module_kinds, skills
 
 Sort = Literal["modules", "methods", "skills", "bases", "recipes", "stacks"]
 POSITIONAL = ("sort",)
-_CHECKPOINTS = Path("checkpoints")
 
 
 def ls(sort: Sort | None = None, json: bool = False) -> None:
@@ -43,19 +43,21 @@ def _recipes() -> dict[str, str]:
 
 def _bases() -> dict[str, str]:
     found: dict[str, str] = {}
-    for path in sorted(_CHECKPOINTS.glob("*/config.json")):
-        config = _header(path)
-        if config.get("model_type", "growlm") != "growlm":
-            size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
-            found[path.parent.name] = f"{config['model_type']}, {size / 1e6:.1f} MB in {path.parent}"
+    for name, folder in shipped_bases().items():
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        found[name] = f"{_header(folder / 'config.json').get('model_type', 'damaged')}, {size / 1e6:.1f} MB, {folder}"
     return found
 
 
 def _stacks() -> dict[str, str]:
     found: dict[str, str] = {}
-    for path in sorted(_CHECKPOINTS.glob("*/stack.json")):
-        names = [module.get("name", "?") for module in _header(path).get("modules", [])]
-        found[path.parent.name] = f"{' + '.join(['base', *names])} in {path.parent}"
+    for path in sorted(Path("checkpoints").glob("*/stack.json")):
+        header = _header(path)
+        try:
+            names = [header["base"]["source"], *(module["name"] for module in header["modules"])]
+            found[path.parent.name] = f"{' + '.join(names)}, {path.parent}"
+        except (KeyError, TypeError):
+            found[path.parent.name] = f"damaged, {path.parent}"
     return found
 
 
@@ -65,7 +67,7 @@ def _header(path: Path) -> dict[str, Any]:
         content = read_json(path)
     except GrowlmError:
         content = None
-    return content if isinstance(content, dict) else {"model_type": "damaged"}
+    return content if isinstance(content, dict) else {}
 
 
 def _print_table(entries: dict[str, dict[str, str]]) -> None:

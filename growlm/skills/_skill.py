@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -19,11 +21,18 @@ class Message:
         content: what is said.
         expected: for a test's assistant turn, what a reply must contain to count as right; each entry lists
             alternatives of which one suffices. Empty: the turn is not scored.
+        choices: for a scored turn, the answers among which a guess would be made, where there are few; each is a
+            string that may occur in ``expected``.
     """
 
     role: Literal["user", "assistant"]
     content: str
     expected: tuple[tuple[str, ...], ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def accepts(self, reply: str) -> bool:
+        """Tells whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case."""
+        return all(any(_holds(reply, phrase) for phrase in alternatives) for alternatives in self.expected)
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,11 @@ class Skill(ABC):
 
     Attributes:
         metric: ``"contains"`` (share of scored replies that hold what was expected), ``"exact_match"`` (share of
-            completions reproduced) or ``"bits_per_byte"`` (plain text; lower is better).
+            completions reproduced), ``"loss"`` (nats per trained token, for free conversation that has no one right
+            reply; lower is better) or ``"bits_per_byte"`` (plain text; lower is better).
     """
 
-    metric: Literal["contains", "exact_match", "bits_per_byte"]
+    metric: Literal["contains", "exact_match", "loss", "bits_per_byte"]
 
     @abstractmethod
     def examples(self, split: Split) -> Iterator[Example]:
@@ -68,6 +78,38 @@ class Skill(ABC):
             The examples.
         """
 
+    def chance(self, split: Split = "test") -> float:
+        """Computes what guessing among the choices would score.
+
+        Args:
+            split: the split that is scored.
+
+        Returns:
+            The mean over scored answers of one over the number of choices; an answer without choices counts as 0.
+        """
+        shares = [1 / len(choices) if choices else 0.0 for _, choices in self._scored(split)]
+        return sum(shares) / len(shares) if shares else 0.0
+
+    def majority(self, split: Split = "test") -> float:
+        """Computes what the best constant answer would score.
+
+        Args:
+            split: the split that is scored.
+
+        Returns:
+            The greatest share of the scored answers that one and the same answer of the split gets right.
+        """
+        answers = Counter(answer for answer, _ in self._scored(split))
+        return max(answers.values(), default=0) / max(1, answers.total())
+
+    def _scored(self, split: Split) -> Iterator[tuple[object, tuple[str, ...]]]:
+        for example in self.examples(split):
+            if example.completion is not None:
+                yield example.completion, example.choices
+            for message in example.messages:
+                if message.expected:
+                    yield message.expected, message.choices
+
     def digest(self, split: Split) -> str:
         """Computes the SHA-256 of a split's examples, as hex."""
         digest = hashlib.sha256()
@@ -75,3 +117,7 @@ class Skill(ABC):
             digest.update(json.dumps(asdict(example), ensure_ascii=False).encode())
             digest.update(b"\n")
         return digest.hexdigest()
+
+
+def _holds(reply: str, phrase: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", reply, re.IGNORECASE) is not None

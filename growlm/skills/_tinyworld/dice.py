@@ -1,0 +1,42 @@
+"""Seeded chance that gives the same draws on every Python version and platform."""
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Dice:
+    """A source of draws, seeded by words and numbers.
+
+    Only ``random.Random.random`` is drawn from: of Python's generator that method alone is promised to give the same
+    sequence for the same seed in every later version.
+
+    Args:
+        seed: what the draws are a function of, such as ``(0, "chat", "train", 17)``.
+    """
+
+    def __init__(self, *seed: object) -> None:
+        self._next = random.Random("/".join(map(str, seed))).random
+
+    def chance(self, probability: float) -> bool:
+        """Tells True with the given probability."""
+        return self._next() < probability
+
+    def number(self, low: int, high: int) -> int:
+        """Draws a whole number between two, both included."""
+        return low + int(self._next() * (high - low + 1))
+
+    def pick(self, items: Sequence[T]) -> T:
+        """Draws one of the items."""
+        return items[int(self._next() * len(items))]
+
+    def some(self, items: Sequence[T], count: int) -> list[T]:
+        """Draws so many different items, in a random order."""
+        rest = list(items)
+        return [rest.pop(int(self._next() * len(rest))) for _ in range(count)]
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """Gives the items in a random order."""
+        return self.some(items, len(items))

@@ -1,0 +1,90 @@
+"""Conversation: greetings, names and likes, small requests, stories on demand and questions about them."""
+
+from collections.abc import Callable
+
+from growlm.skills._procedural import Procedural
+from growlm.skills._skill import Message
+from growlm.skills._tinyworld import facts, requests, small_talk, story_acts
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.conversation import Conversation
+
+Act = Callable[[Conversation], None]
+
+_MAX_STORIES = 2
+_LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6)
+_REQUESTS: tuple[Act, ...] = (
+    requests.count,
+    requests.say_hello,
+    requests.sound,
+    requests.color_of,
+    requests.choose,
+    requests.draw,
+    facts.tell_trouble,
+    small_talk.about_me,
+)
+_TELLINGS: tuple[Act, ...] = (facts.tell_like, facts.tell_favorite, facts.tell_pet)
+
+
+class Chat(Procedural):
+    """Conversation: greetings, names and likes, small requests, stories on demand and questions about them.
+
+    Conversations of one to six exchanges. Every reply calls the user by name once the name has been told, however long
+    ago. The test draws names, things and places that training never uses, and known ones in combinations that it never
+    uses. A reply counts as right if it holds what was asked for: the thing and the person of a requested story, the
+    answer from the story's world, the fact that the user told before, and the user's name.
+
+    Args:
+        num_train: number of training conversations.
+        num_validation: number of validation conversations.
+        num_test: number of test conversations.
+        seed: another seed gives other conversations.
+        difficulty: from 0 to 1; the higher, the longer the conversations and the more is asked about what came before.
+    """
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one conversation."""
+        dice = cast.dice
+        talk = Conversation(dice, cast)
+        length = min(6, dice.pick(_LENGTHS) + dice.chance(self.difficulty))
+        self._open(talk)
+        while len(talk.messages) < 2 * length:
+            fresh = set(talk.fresh)
+            self._choose(talk, last=len(talk.messages) == 2 * (length - 1))(talk)
+            talk.fresh -= fresh
+        return talk.messages
+
+    def _open(self, talk: Conversation) -> None:
+        kind = talk.dice.number(0, 9)
+        if kind < 5:
+            small_talk.tell_name(talk)
+        elif kind < 7:
+            small_talk.greet(talk)
+        elif kind == 7:
+            story_acts.tell_story(talk)
+        else:
+            talk.dice.pick((*_REQUESTS, *_TELLINGS))(talk)
+
+    def _choose(self, talk: Conversation, last: bool) -> Act:
+        """Chooses what comes next among what makes sense now."""
+        dice = talk.dice
+        if talk.you is None and len(talk.messages) == 2 and dice.chance(0.5):
+            return small_talk.tell_name
+        if talk.messages[-1].content.endswith("story?") and dice.chance(0.5):
+            return story_acts.tell_story
+        if last and len(talk.messages) > 2 and dice.chance(0.4):
+            return small_talk.part
+        if talk.open_questions and dice.chance(0.6):
+            return story_acts.ask_about_story
+        recall = 0.3 + 0.4 * self.difficulty
+        if facts.known_facts(talk) and dice.chance(recall):
+            return facts.ask_fact
+        if talk.you and "name" not in talk.fresh and dice.chance(recall / 4):
+            return small_talk.ask_name
+        stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
+        if stories < _MAX_STORIES and dice.chance(0.45):
+            return story_acts.tell_story
+        if dice.chance(0.45):
+            return dice.pick(_TELLINGS)
+        if dice.chance(0.15):
+            return small_talk.thanks
+        return dice.pick(_REQUESTS)

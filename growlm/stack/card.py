@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from growlm.stack.manifest import Manifest, ModuleRecord
 from growlm.stack.path import format_path
 
 MODES = ("oracle", "all")
-LOWER_IS_BETTER = ("bits_per_byte", "loss")
 
 
 def accuracy_json(manifest: Manifest) -> str:
@@ -62,21 +60,32 @@ def score_rows(record: ModuleRecord) -> list[tuple[str, str, str, str, str]]:
     """
     rows: list[tuple[str, str, str, str, str]] = []
     for skill, entry in record.scores.items():
-        metric = entry["oracle"]["metric"]
-        digits = _values(entry, "value", percent=metric not in LOWER_IS_BETTER, exact=metric == "bits_per_byte")
-        if metric != "loss":
-            rows.append((skill, f"{metric} {'↓' if metric in LOWER_IS_BETTER else '↑'}", *digits))
-        if metric != "bits_per_byte":
-            rows.append((skill, "loss per token ↓", *_values(entry, "loss")))
+        columns = [
+            figures(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in ("base", *MODES)
+        ]
+        for (figure, base), (_, oracle), (_, everything) in zip(*columns, strict=True):
+            rows.append((skill, figure, base, oracle, everything))
     return rows
 
 
-def _values(entry: dict[str, Any], key: str, percent: bool = False, exact: bool = False) -> tuple[str, str, str]:
-    texts = [
-        f"{100 * entry[mode][key]:.1f} %" if percent else f"{entry[mode][key]:.{9 if exact else 3}f}"
-        for mode in ("base", *MODES)
-    ]
-    return texts[0], texts[1], texts[2]
+def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
+    """Writes a score for people.
+
+    Args:
+        metric: the skill's metric.
+        value: its value.
+        loss: mean cross-entropy of the trained tokens, in nats.
+
+    Returns:
+        Pairs of a figure's name, with an arrow to the better side, and its value: the metric, and the loss where the
+        metric is another thing than a loss.
+    """
+    if metric == "bits_per_byte":
+        return [("bits per byte ↓", f"{value:.9f}")]  # all digits: retention means that none of them moves
+    loss_figure = ("loss per token ↓", f"{loss:.3f}")
+    return (
+        [loss_figure] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), f"{100 * value:.1f} %"), loss_figure]
+    )
 
 
 def _card_lines(manifest: Manifest) -> Iterator[str]:

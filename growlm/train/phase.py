@@ -13,7 +13,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from growlm.data.batches import Batch, StepBatches
-from growlm.data.encode import encode
+from growlm.data.encode import Encoded, encode
 from growlm.errors import GrowlmError
 from growlm.files import check_name
 from growlm.methods._method import Method
@@ -109,15 +109,15 @@ class GrowPhase(LightningModule):
         self.method: Method = methods.build(method, method_options)
         self.tokens_seen = 0
         self._seconds_before = 0.0
-        self._started = 0.0
-        self._stack: list[
-            ModuleStack
-        ] = []  # in a list, so that it is no submodule: Lightning is to save the module only
+        self._started: float | None = None
+        self._examples: list[Encoded] = []
+        # in a list, so that the stack is no submodule: Lightning is to see, move and save the new module only
+        self._stack: list[ModuleStack] = []
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far, those before an interruption included."""
-        return self._seconds_before + time.monotonic() - self._started
+        return self._seconds_before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     # -- the stack and what is trained on it ---------------------------------------------------------------------------
 
@@ -146,15 +146,22 @@ class GrowPhase(LightningModule):
         if not any(parameter.requires_grad for parameter in self.trained.values()):
             raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
 
-    def train_dataloader(self) -> StepLoader[Batch]:
-        """Encodes the training examples and serves them step by step."""
+    def encode_examples(self) -> None:
+        """Encodes the training examples for the stack's base.
+
+        Raises:
+            GrowlmError: naming the first example that cannot be used, or if there is none.
+        """
         tokenizer = self.stack.tokenizer
         max_length = min(self.max_length, context_length(self.stack))
-        examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
-        if not examples:
+        self._examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
+        if not self._examples:
             raise GrowlmError(f"skill {self.skill_name!r} has no training examples")
+
+    def train_dataloader(self) -> StepLoader[Batch]:
+        """Serves the training examples step by step."""
         batches = StepBatches(
-            examples,
+            self._examples,
             self.batch_size,
             self.seed,
             pad_id(self.stack),

@@ -1,0 +1,41 @@
+"""``growlm eval``."""
+
+from pathlib import Path
+
+
+def eval(
+    stack: str = "checkpoints/stack",
+    skill: str | None = None,
+    path: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    stories: str | None = None,
+    base: str | None = None,
+    json: bool = False,
+) -> None:
+    """Score skills on held-out examples: on the bare base, on their own path, and with all modules on.
+
+    Args:
+        stack: the stack's folder, or the name of a shipped base.
+        skill: only this one: a module's name, a skill, or a .jsonl file; left out: the base's stories and every
+            module's skill.
+        path: score on this path only: ``base``, a module's name, or names joined by ``+``.
+        split: which split: train, validation or test.
+        limit: only the first so many examples of each skill.
+        stories: a text file, stories apart by ``<|endoftext|>`` lines, in place of TinyWorld's stories.
+        base: where the base is now, if not where the manifest says.
+        json: print JSON instead of a table.
+    """
+    import json as json_format
+    from dataclasses import asdict
+
+    from growlm.show.evaluation import evaluate, evaluation_table
+    from growlm.show.talk import open_stack
+
+    results = evaluate(open_stack(Path(stack), base, None), skill, path, split, limit, stories)
+    if json:
+        print(json_format.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(evaluation_table(results))

@@ -1,0 +1,121 @@
+"""Scoring a stack from the outside: skills by paths, as ``growlm eval`` prints them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from growlm.errors import unknown_name
+from growlm.metrics.scoring import Score, score
+from growlm.registry import skills
+from growlm.skills._skill import Skill, Split
+from growlm.stack.card import figures
+from growlm.stack.path import Path as StackPath
+from growlm.stack.path import format_path, parse_path
+from growlm.stack.stack import ModuleStack
+
+BASE_SKILL = "stories"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One score.
+
+    Args:
+        skill: what was scored.
+        split: on which split.
+        mode: ``base``, ``oracle`` (the skill's own path), ``all``, or ``path`` (one that was asked for).
+        path: the active modules.
+        score: the score.
+    """
+
+    skill: str
+    split: str
+    mode: str
+    path: StackPath
+    score: Score
+
+
+def evaluate(
+    stack: ModuleStack,
+    skill: str | None = None,
+    path: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    stories: str | None = None,
+) -> list[Result]:
+    """Scores skills of a stack.
+
+    Args:
+        stack: the stack.
+        skill: only this one: a module's name, a skill, or a ``.jsonl`` file; None: the stories and every module's.
+        path: only this path; None: the bare base, the skill's own path and all modules.
+        split: which split.
+        limit: only the first so many examples of each skill.
+        stories: text file in place of TinyWorld's stories.
+
+    Returns:
+        The scores.
+
+    Raises:
+        GrowlmError: for an unknown skill, path or split.
+    """
+    if split not in get_args(Split):
+        raise unknown_name("split", split, get_args(Split))
+    console = Console(stderr=True, highlight=False)
+    results: list[Result] = []
+    for name, source in _skills(stack, skill, stories):
+        for mode, active in _paths(stack, name, path).items():
+            same = [result for result in results if (result.skill, result.path) == (name, active)]
+            if same:
+                results.append(Result(name, split, mode, active, same[0].score))
+                continue
+            console.print(f"scoring {name} on {format_path(active)}")
+            with stack.active(*active):
+                result = score(stack, source, cast(Split, split), limit)
+            results.append(Result(name, split, mode, active, result))
+    return results
+
+
+def evaluation_table(results: list[Result]) -> Table:
+    """Puts scores into a table, a row a figure."""
+    table = Table("skill", "split", "mode", "path", "figure", "value", "scored")
+    for result in results:
+        for figure, value in figures(result.score.metric, result.score.value, result.score.loss):
+            path = format_path(result.path)
+            table.add_row(result.skill, result.split, result.mode, path, figure, value, str(result.score.count))
+    return table
+
+
+def _skills(stack: ModuleStack, wanted: str | None, stories: str | None) -> Iterator[tuple[str, Skill]]:
+    records = {record.name: record for record in stack.manifest.modules}
+    if wanted is None:
+        yield BASE_SKILL, _stories(stories)
+    for name, record in records.items():
+        if wanted in (None, name):
+            yield name, skills.build(record.skill["name"], record.skill["options"])
+    if wanted is None or wanted in records:
+        return
+    if wanted.endswith((".jsonl", ".jsonl.xz")):
+        yield Path(wanted).name, skills.build("jsonl", {"train": wanted})
+    elif wanted == BASE_SKILL:
+        yield BASE_SKILL, _stories(stories)
+    elif wanted in skills:
+        yield wanted, skills.build(wanted)
+    else:
+        raise unknown_name("skill", wanted, [*records, *skills])
+
+
+def _stories(file: str | None) -> Skill:
+    return skills.build(BASE_SKILL, {"file": file} if file else {})
+
+
+def _paths(stack: ModuleStack, name: str, path: str | None) -> dict[str, StackPath]:
+    if path is not None:
+        return {"path": parse_path(path, stack.parents())}
+    own = {"oracle": stack.path_of(name)} if name in stack.parents() else {}
+    everything = {"all": tuple(stack.parents())} if stack.parents() else {}
+    return {"base": (), **own, **everything}

@@ -88,6 +88,7 @@ def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[st
             temporary,
             metadata=metadata,
         )
+        temporary.chmod(0o666 & ~_umask())  # the format's writer makes files that only their owner can read
 
 
 def read_tensors(path: Path) -> dict[str, "Tensor"]:
@@ -184,6 +185,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
             if not was_there and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The Lightning command line of a phase, for ``growlm grow`` and ``growlm fit`` alike."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,15 +32,19 @@ class PhaseCLI(LightningCLI):
     """
 
     def __init__(self, arguments: list[str], run: bool) -> None:
-        super().__init__(
-            GrowPhase,
-            trainer_class=GrowTrainer,
-            save_config_callback=None,
-            seed_everything_default=False,
-            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
-            args=arguments,
-            run=run,
-        )
+        with warnings.catch_warnings():
+            # it warns that sys.argv is not looked at, which is what we want, and calls jsonargparse by an old name
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
+            super().__init__(
+                GrowPhase,
+                trainer_class=GrowTrainer,
+                save_config_callback=None,
+                seed_everything_default=False,
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+                args=arguments,
+                run=run,
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, and says in one line what is wrong."""

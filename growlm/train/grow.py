@@ -19,7 +19,7 @@ from growlm.stack import store
 from growlm.stack.card import accuracy_json, stack_card
 from growlm.stack.manifest import STACK_FILE, ModuleRecord
 from growlm.stack.path import Path as StackPath
-from growlm.stack.path import parse_path
+from growlm.stack.path import format_path, parse_path
 from growlm.stack.stack import ModuleStack
 from growlm.train.environment import describe_environment
 from growlm.train.phase import GrowPhase
@@ -76,12 +76,14 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         if phase.name in stack.parents():
             return _already_there(stack, phase, settings)
         on = _grow_on(stack, phase.on)
-        work = _open_work(phase, stack, settings)
-        before = _scores_before(phase, stack, work, notice)
+        # whatever may be wrong with the request is found before anything is written
         phase.attach(stack, on)
+        phase.encode_examples()
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
-        notice(f"module {phase.name!r}: {size:,} new parameters on {parse_text(on)}, everything else frozen")
+        work = _open_work(phase, stack, settings)
+        notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
+        before = _scores_before(phase, stack, work, notice)
         fit(resume_path(work))
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
@@ -95,18 +97,10 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
     return Grown(stack, record, num_frozen, frozen_digest)
 
 
-def parse_text(path: StackPath) -> str:
-    """Writes a path for people."""
-    return "the bare base" if not path else f"base+{'+'.join(path)}"
-
-
 def _open_stack(phase: GrowPhase) -> ModuleStack:
     if (phase.folder / STACK_FILE).exists():
-        stack = ModuleStack.from_pretrained(phase.folder, base=phase.base)
-    else:
-        stack = ModuleStack.from_base(phase.base or DEFAULT_BASE)
-        store.begin(phase.folder, stack.manifest, stack.config)
-    return stack
+        return ModuleStack.from_pretrained(phase.folder, base=phase.base)
+    return ModuleStack.from_base(phase.base or DEFAULT_BASE).eval()
 
 
 def _grow_on(stack: ModuleStack, on: str) -> StackPath:
@@ -138,6 +132,8 @@ def _open_work(phase: GrowPhase, stack: ModuleStack, settings: dict[str, Any]) -
         "base": stack.manifest.base.digest,
         "data": phase.skill.digest("train"),
     }
+    if not (phase.folder / STACK_FILE).exists():
+        store.begin(phase.folder, stack.manifest, stack.config)
     if phase.restart:
         shutil.rmtree(work, ignore_errors=True)
     if (work / _PHASE_FILE).exists():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from growlm.registry import Registry, module_kinds
     from growlm.stack.manifest import Manifest, read_manifest
     from growlm.stack.stack import ModuleStack
-    from growlm.train.grow import grow
+    from growlm.train.cli import grow
 
 __all__ = [
     "AccuracyMatrix",
@@ -42,7 +42,7 @@ _HOMES = {
     "Manifest": "growlm.stack.manifest",
     "ModuleStack": "growlm.stack.stack",
     "Registry": "growlm.registry",
-    "grow": "growlm.train.grow",
+    "grow": "growlm.train.cli",
     "load_base": "growlm.base.load",
     "load_tokenizer": "growlm.base.load",
     "module_kinds": "growlm.registry",

@@ -121,7 +121,7 @@ def generate_answers(
         length = max(len(ids[row]) for row in rows)
         padded = [[pad_id(stack)] * (length - len(ids[row])) + ids[row] for row in rows]
         mask = [[0] * (length - len(ids[row])) + [1] * len(ids[row]) for row in rows]
-        output_BT = stack.generate(
+        output_BT = stack.generate(  # type: ignore[misc]  # a protocol of transformers that no model of its own meets
             torch.tensor(padded, device=stack.device),
             attention_mask=torch.tensor(mask, device=stack.device),
             max_new_tokens=max_new_tokens,

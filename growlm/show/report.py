@@ -1,7 +1,7 @@
 """What is printed when a phase has ended: samples before and after, retention, and the proof line."""
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -50,8 +50,8 @@ def _scores(grown: "Grown") -> Table:
     return table
 
 
-def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, object]) -> Group:
-    skill = skills.build(str(skill_record["name"]), skill_record["options"])
+def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, Any]) -> Group:
+    skill = skills.build(skill_record["name"], skill_record["options"])
     prompts = [prompt for example in islice(skill.examples("test"), _NUM_SAMPLES) if (prompt := _first_prompt(example))]
     with stack.active():
         before = generate_answers(stack, prompts, max_new_tokens=48)

@@ -137,7 +137,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
 
     def work() -> None:
         try:
-            stack.generate(input_ids_BT, **settings)
+            stack.generate(input_ids_BT, **settings)  # type: ignore[misc]  # as in scoring.py
         except BaseException as error:  # handed to the reader, who would wait for ever otherwise
             errors.append(error)
             streamer.end()

@@ -49,7 +49,8 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     model = cast(PreTrainedModel, type(stack.base)(reordered_config(stack.base.config, order)))
     model.load_state_dict({name: tensor.clone() for name, tensor in merged_weights.items()})
     model.generation_config = stack.base.generation_config
-    return model.to(dtype=stack.dtype, device=stack.device).eval().requires_grad_(False)
+    nn.Module.to(model, dtype=stack.dtype, device=stack.device)
+    return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()

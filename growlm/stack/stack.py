@@ -36,6 +36,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         base_record: what the manifest says of the base.
     """
 
+    config: GrowlmConfig
     config_class = GrowlmConfig
     base_model_prefix = "base"
     main_input_name = "input_ids"
@@ -83,7 +84,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             vocab_size=base.config.vocab_size,
             tie_word_embeddings=False,  # the base ties its own
         )
-        return cls(config, base.to(dtype), record)
+        nn.Module.to(base, dtype)
+        return cls(config, base, record)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # a stack needs none of the stock loader's options

@@ -1,8 +1,9 @@
 """The Lightning command line of a phase, for ``growlm grow`` and ``growlm fit`` alike."""
 
+import json
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonargparse import ArgumentError
@@ -56,7 +57,7 @@ class PhaseCLI(LightningCLI):
     @property
     def grown(self) -> Grown | None:
         """What the phase left behind, once it has run."""
-        return self.trainer.grown
+        return cast(GrowTrainer, self.trainer).grown
 
 
 def grow_command(arguments: Sequence[str]) -> Grown:
@@ -72,6 +73,24 @@ def grow_command(arguments: Sequence[str]) -> Grown:
     cli.trainer.fit(cli.model)
     assert cli.grown is not None
     return cli.grown
+
+
+def grow(skill: str, **options: Any) -> Grown:
+    """Teaches a stack a new skill: ``growlm grow`` for Python.
+
+    Args:
+        skill: recipe or skill to learn, or a ``.jsonl`` file of your own.
+        **options: the options of ``growlm grow``, such as ``stack="checkpoints/mine"``, ``steps=200`` or
+            ``module={"lora": {"rank": 4}}``; dotted ones as ``**{"model.learning_rate": 1e-3}``.
+
+    Returns:
+        The grown stack, its record, and what was compared.
+
+    Raises:
+        GrowlmError: for any option that does not fit, and as ``growlm.train.grow.grow_phase`` says.
+    """
+    words = [f"--{key}={json.dumps(value) if isinstance(value, dict) else value}" for key, value in options.items()]
+    return grow_command([f"--skill={skill}", *words])
 
 
 def long_options(arguments: Sequence[str]) -> list[str]:

@@ -179,7 +179,7 @@ class GrowPhase(LightningModule):
     def on_train_start(self) -> None:
         """Puts the stack beside the trained module and into training mode."""
         self._started = time.monotonic()
-        self.stack.to(self.device)
+        nn.Module.to(self.stack, self.device)
         self.stack.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -1,13 +1,14 @@
 """Which precision trains fastest here."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 _CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
-def fastest_precision() -> str:
+def fastest_precision() -> Literal["bf16-mixed", "32-true"]:
     """Chooses between Lightning's ``bf16-mixed`` and ``32-true``.
 
     Returns:

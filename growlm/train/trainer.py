@@ -78,7 +78,8 @@ class GrowTrainer(Trainer):
         keep_freed_memory()
         progress = PhaseProgress(f"grow {model.name}")
         checkpoint = ResumeCheckpoint(model.folder / WORK, {}, self._checkpoint_every, every_n_seconds=0)
-        self.callbacks += [progress, checkpoint, StepSeed(model.seed)]
+        callbacks: list[Callback] = self.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector
+        callbacks += [progress, checkpoint, StepSeed(model.seed)]
         self.grown = grow_phase(model, lambda resume: self._train(model, resume), int(self.max_steps), progress.say)
 
     def _train(self, phase: GrowPhase, resume: Path | None) -> None:

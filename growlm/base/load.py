@@ -1,6 +1,8 @@
 """Finding and loading a base: one that growlm ships, a folder, or a model of the Hugging Face hub."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -81,13 +83,14 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
 
     source = find_base(name_or_path)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=dtype or torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=isinstance(source, Path),
-        )
+        with no_progress_bar():
+            model = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=dtype or torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=isinstance(source, Path),
+            )
     except (OSError, ValueError, SafetensorError) as error:
         raise _unloadable(source, "base", error) from error
     return model.eval().requires_grad_(False)
@@ -112,6 +115,20 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
     except (OSError, ValueError) as error:
         raise _unloadable(source, "tokenizer", error) from error
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Hides transformers' own progress bars within the block."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _unloadable(source: Path | str, what: str, error: Exception) -> GrowlmError:

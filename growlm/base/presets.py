@@ -93,7 +93,8 @@ def build_base(size: str, seed: int = 0, dropout: float = 0.0) -> "LlamaForCausa
     from transformers import LlamaForCausalLM
 
     config = preset_config(size, dropout)
-    model = LlamaForCausalLM(config)
+    with torch.random.fork_rng(devices=[]):
+        model = LlamaForCausalLM(config)
     generator = torch.Generator().manual_seed(seed)
     std = config.initializer_range
     narrow = std / (2 * config.num_hidden_layers) ** 0.5

@@ -1,7 +1,8 @@
 """Documents packed into rows of equal length, none of which can see another.
 
 A row holds several documents; positions begin again at 0 with each, from which transformers derives a block-diagonal
-causal mask (as long as no attention mask is given). The last token of a document predicts ``<|endoftext|>``.
+causal mask as long as neither an attention mask nor a cache is given (``use_cache=False``). The last token of a
+document predicts ``<|endoftext|>``.
 """
 
 from collections.abc import Sequence

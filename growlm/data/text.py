@@ -61,7 +61,7 @@ def encode_source(source: TextSource, tokenizer: "PreTrainedTokenizerBase", cach
     folder = cache or cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     digest = source.digest()
-    vocabulary = tokenizer.backend_tokenizer.to_str()  # pyright: ignore[reportAttributeAccessIssue]
+    vocabulary = tokenizer.backend_tokenizer.to_str()
     key = hashlib.sha256(f"{digest} {vocabulary}".encode()).hexdigest()[:24]
     tokens_path, starts_path = folder / f"text-{key}.tokens", folder / f"text-{key}.starts"
     summary_path = folder / f"text-{key}.json"
@@ -82,7 +82,7 @@ def _write_tokens(source: TextSource, tokenizer: "PreTrainedTokenizerBase", toke
     with atomic_path(tokens) as temporary, temporary.open("wb") as handle:
         for chunk in _chunks(source.documents()):
             num_bytes += sum(len(text.encode()) for text in chunk)
-            for ids in tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]:  # pyright: ignore
+            for ids in tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]:
                 np.array([end, *ids], np.uint16).tofile(handle)
                 position += 1 + len(ids)
                 offsets.append(position)

@@ -77,8 +77,8 @@ def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     start = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     if end is None:
         raise GrowlmError("bits per byte need a tokenizer with an end token (eos_token)")
-    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore
-    return [start, *ids, end]  # pyright: ignore[reportReturnType]
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return [start, *ids, end]
 
 
 def _windows(tokens: list[int], limit: int) -> list[_Window]:

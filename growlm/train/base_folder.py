@@ -1,21 +1,17 @@
 """Writing a trained base: weights in bf16, tokenizer, generation defaults, measurements and card."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerBase
-from transformers.utils import logging
 
+from growlm.base.load import no_progress_bar
 from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id
 from growlm.files import file_digest, write_json, write_text
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.train.base_card import card_text, plot_curve
-from growlm.train.machine import machine_kind, versions
 from growlm.train.settings import PretrainData, PretrainRun
 from growlm.train.watch import sample_stories
 
@@ -41,6 +37,8 @@ class BaseRecord:
         tokens: tokens trained on, padding left out.
         seconds: time spent in training steps.
         stories: the validation documents, all of them.
+        machine: what it was trained on.
+        versions: the versions it was trained with.
     """
 
     name: str
@@ -56,6 +54,8 @@ class BaseRecord:
     tokens: int
     seconds: float
     stories: list[str]
+    machine: str
+    versions: dict[str, str]
 
 
 def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> None:
@@ -67,7 +67,9 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
         tokenizer: its tokenizer.
         record: what is known about the run.
     """
-    model.to(torch.bfloat16).float().eval()
+    model.eval()
+    for parameter in model.parameters():  # not the buffers: rotary frequencies are not saved, and stay exact
+        parameter.data = parameter.data.bfloat16().float()
     results = _measure(model, tokenizer, record)
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -77,8 +79,8 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
         eos_token_id=[special_id(END_OF_TEXT), special_id(END)],
         pad_token_id=special_id(PAD),
     )
-    with _no_progress_bar():
-        model.to(torch.bfloat16).save_pretrained(temporary, max_shard_size=_SHARD_SIZE)
+    with no_progress_bar():
+        model.bfloat16().save_pretrained(temporary, max_shard_size=_SHARD_SIZE)
     tokenizer.save_pretrained(temporary)
     has_plot = plot_curve(temporary / "curve.png", record.name, record.curve)
     write_json(temporary / "training.json", results)
@@ -107,8 +109,8 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "run": asdict(record.run),
         "tokens_seen": record.tokens,
         "training_seconds": round(record.seconds),
-        "machine": machine_kind(),
-        "versions": versions(),
+        "machine": record.machine,
+        "versions": record.versions,
         "validation": None
         if validation is None
         else {
@@ -123,14 +125,3 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "samples_while_training": record.samples,
         "samples": sample_stories(model, tokenizer, _NUM_SAMPLES, seed=0),
     }
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

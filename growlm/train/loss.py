@@ -80,5 +80,5 @@ def chunked_cross_entropy(
     device = hidden_ND.device.type
     if torch.is_autocast_enabled(device):
         hidden_ND = hidden_ND.to(torch.get_autocast_dtype(device))
-    loss: Tensor = _ChunkedCrossEntropy.apply(hidden_ND, weight, labels.reshape(-1), chunk, ignored)  # pyright: ignore
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden_ND, weight, labels.reshape(-1), chunk, ignored)
     return loss

@@ -22,7 +22,7 @@ class Together(torch.optim.Optimizer):
         super().__init__([p for member in members for group in member.param_groups for p in group["params"]], {})
         self._share_groups()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Takes a step with each member, after one call of the closure."""
         loss = None
         if closure is not None:
@@ -67,11 +67,11 @@ def muon_and_adamw(model: nn.Module, muon_lr: float, adamw_lr: float, weight_dec
     for parameter in model.parameters():
         if parameter.requires_grad:
             (matrices if parameter.ndim == 2 and id(parameter) not in embeddings else rest).append(parameter)
-    muon: type[torch.optim.Optimizer] | None = getattr(torch.optim, "Muon", None)
+    muon: Any = getattr(torch.optim, "Muon", None)
     first = (
         torch.optim.AdamW(matrices, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay)
         if muon is None
-        else muon(matrices, lr=muon_lr, weight_decay=weight_decay)  # pyright: ignore[reportCallIssue]
+        else muon(matrices, lr=muon_lr, weight_decay=weight_decay)
     )
     optimizer = Together([first, torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)])
     for group in optimizer.param_groups:

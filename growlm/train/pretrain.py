@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from growlm.base.load import load_tokenizer
@@ -21,7 +21,7 @@ from growlm.errors import GrowlmError
 from growlm.files import check_name, folder_lock, require_disk_space
 from growlm.train.base_folder import BaseRecord, write_base
 from growlm.train.loss import chunked_cross_entropy
-from growlm.train.machine import keep_freed_memory, require_compiler, set_threads
+from growlm.train.machine import keep_freed_memory, machine_kind, require_compiler, set_threads, versions
 from growlm.train.optimizers import muon_and_adamw, set_learning_rate
 from growlm.train.progress import PhaseProgress
 from growlm.train.quiet import quiet_lightning
@@ -61,13 +61,14 @@ class PretrainPhase(LightningModule):
         """Sets the learning rate of the step."""
         run = self.run
         factor = schedule_factor(run.schedule, self.global_step, run.steps, run.warmup_steps, run.decay_share)
-        set_learning_rate(self.optimizers(use_pl_optimizer=False), factor)  # pyright: ignore[reportArgumentType]
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        set_learning_rate(optimizer, factor)
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Computes the mean loss of a step's tokens in nats."""
         output = self._decoder[0](input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
-        embedding: nn.Module = self.model.get_output_embeddings()
-        return chunked_cross_entropy(output.last_hidden_state, embedding.weight, batch.labels)  # pyright: ignore
+        embedding: Any = self.model.get_output_embeddings()
+        return chunked_cross_entropy(output.last_hidden_state, embedding.weight, batch.labels)
 
     def _share(self, step: int) -> PackedBatch:
         batch = self.rows.batch(step)
@@ -135,6 +136,7 @@ def _fit(
 ) -> BaseRecord:
     run = phase.run
     stories = _validation(data.validation)
+    begun_with = versions()  # the code may have changed on disk when the run ends
     progress = PhaseProgress(f"pretrain {name}")
     watch = Watch(phase.model, tokenizer, stories[: run.watch_stories], run.watch_every, progress)
     settings = _settings(size, data, run, seed, phase.rows, tokenizer)
@@ -168,6 +170,8 @@ def _fit(
         tokens=watch.tokens,
         seconds=watch.seconds,
         stories=stories,
+        machine=machine_kind(),
+        versions=begun_with,
     )
 
 
@@ -197,7 +201,7 @@ def _settings(
 ) -> dict[str, str | int | float | bool | None]:
     """Lists what the result depends on."""
     ignored = {"save_seconds", "accelerator"}
-    backend: Any = tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    backend: Any = tokenizer.backend_tokenizer
     return {
         "size": size,
         "seed": seed,

@@ -123,7 +123,8 @@ def sample_stories(
     start = torch.full((count, 1), tokenizer.bos_token_id, device=model.device)
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(seed)
-        tokens = model.generate(
+        generating: Any = model
+        tokens = generating.generate(
             start,
             attention_mask=torch.ones_like(start),
             do_sample=True,
@@ -132,8 +133,4 @@ def sample_stories(
             max_new_tokens=max_new_tokens,
         )
     model.train(training)
-    return [_cut(tokenizer.decode(row[1:]), tokenizer) for row in tokens]  # pyright: ignore
-
-
-def _cut(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    return text.replace(str(tokenizer.pad_token), "")
+    return [str(tokenizer.decode(row[1:])).replace(str(tokenizer.pad_token), "") for row in tokens]

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from growlm.base.load import find_base, load_base, load_tokenizer, shipped_bases
+from growlm.errors import GrowlmError
+
+
+@pytest.fixture
+def shipped(tiny_bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoints folder with one base called tiny, the working folder elsewhere."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "tiny").symlink_to(tiny_bases["llama"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("GROWLM_CHECKPOINTS", str(folder))
+    return folder
+
+
+def test_a_shipped_base_is_found_by_name(shipped: Path) -> None:
+    assert find_base("tiny") == shipped / "tiny"
+    assert shipped_bases()["tiny"] == shipped / "tiny"
+
+
+def test_a_stack_is_no_base(shipped: Path) -> None:
+    stack = shipped / "stack"
+    stack.mkdir()
+    for name in ("config.json", "stack.json", "model.safetensors"):
+        (stack / name).write_text("{}")
+    assert "stack" not in shipped_bases()
+
+
+def test_a_base_comes_frozen_in_fp32(shipped: Path) -> None:
+    model = load_base("tiny")
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert {p.dtype for p in load_base("tiny", torch.bfloat16).parameters()} == {torch.bfloat16}
+
+
+def test_its_tokenizer_comes_with_it(shipped: Path) -> None:
+    assert load_tokenizer("tiny").eos_token == "<|endoftext|>"
+
+
+def test_a_hub_id_is_passed_on() -> None:
+    assert find_base("org/model") == "org/model"
+
+
+@pytest.mark.parametrize("name", ["tinny", "./nowhere", "/a/b/c"])
+def test_an_unknown_base_lists_what_there_is(shipped: Path, name: str) -> None:
+    with pytest.raises(GrowlmError, match=r"unknown base .*tiny"):
+        find_base(name)
+
+
+def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GrowlmError, match=r"config\.json is missing"):
+        find_base(tmp_path)
+
+
+def test_damaged_weights_are_reported_in_one_line(shipped: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in (shipped / "tiny").iterdir():
+        content = path.read_bytes()
+        (broken / path.name).write_bytes(content[: len(content) // 2] if path.suffix == ".safetensors" else content)
+    with pytest.raises(GrowlmError, match="its base cannot be loaded") as caught:
+        load_base(broken)
+    assert "\n" not in str(caught.value)
+
+
+def test_listing_the_shipped_bases_imports_no_torch(shipped: Path) -> None:
+    code = "import sys; from growlm.base.load import shipped_bases; shipped_bases(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

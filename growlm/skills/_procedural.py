@@ -1,13 +1,16 @@
 """Skills whose examples are made rather than read: each one a function of seed, split and number."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.splits import owner
+
+T = TypeVar("T")
 
 
 class Procedural(Skill):
@@ -34,9 +37,7 @@ class Procedural(Skill):
         self.counts: dict[Split, int] = {"train": num_train, "validation": num_validation, "test": num_test}
         self.seed = seed
         self.difficulty = difficulty
-        for split, number in self.counts.items():
-            if number < 1:
-                raise GrowlmError(f"num_{split} is {number}: give at least 1")
+        check_counts(self.counts)
         if not 0 <= difficulty <= 1:
             raise GrowlmError(f"difficulty is {difficulty}: give a number from 0 to 1")
 
@@ -52,18 +53,56 @@ class Procedural(Skill):
         """
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples.
-
-        What is said decides by its hash to which split it belongs, and a draw that belongs to another is thrown away:
-        so no two splits share an example, however small the space of examples is.
-        """
-        name = type(self).__module__.rpartition(".")[2]
-        for number in range(self.counts[split]):
-            attempt = 0
-            while True:
-                cast = Cast(Dice(self.seed, name, split, number, attempt), split)
-                messages = self.make(cast)
-                if owner(*(message.content for message in messages)) == split:
-                    break
-                attempt += 1
+        """Yields the split's examples."""
+        name = skill_name(self)
+        drawn = draw((self.seed, name), split, self.counts[split], self.make, _words_said)
+        for number, messages in enumerate(drawn):
             yield Example(f"{name}/{split}/{number}", messages=tuple(messages))
+
+
+def draw(
+    seed: tuple[object, ...], split: Split, count: int, make: Callable[[Cast], T], key: Callable[[T], Iterable[str]]
+) -> Iterator[T]:
+    """Makes what belongs to a split.
+
+    What is made decides by its hash to which split it belongs, and a draw that belongs to another is thrown away: so
+    no two splits share anything, however small the space is.
+
+    Args:
+        seed: what the draws are a function of, beside split and number.
+        split: the split.
+        count: how many are wanted.
+        make: makes one.
+        key: what of it is hashed.
+
+    Yields:
+        So many, the first ones always the same, however many are wanted.
+    """
+    for number in range(count):
+        attempt = 0
+        while True:
+            made = make(Cast(Dice(*seed, split, number, attempt), split))
+            if owner(*key(made)) == split:
+                break
+            attempt += 1
+        yield made
+
+
+def check_counts(counts: Mapping[Split, int]) -> None:
+    """Refuses numbers of examples below 1.
+
+    Raises:
+        GrowlmError: naming the option.
+    """
+    for split, number in counts.items():
+        if number < 1:
+            raise GrowlmError(f"num_{split} is {number}: give at least 1")
+
+
+def skill_name(skill: Skill) -> str:
+    """Gives the name of the file that a skill's class is in."""
+    return type(skill).__module__.rpartition(".")[2]
+
+
+def _words_said(messages: list[Message]) -> Iterator[str]:
+    return (message.content for message in messages)

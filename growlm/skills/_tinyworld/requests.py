@@ -1,7 +1,7 @@
 """Small requests: counting, saying hello to somebody, the sound of an animal, choosing."""
 
 from growlm.skills._tinyworld.conversation import Conversation
-from growlm.skills._tinyworld.lexicon import ANIMALS, FOODS, NUMBERS, SOUNDS, THINGS, a
+from growlm.skills._tinyworld.lexicon import ANIMALS, FOODS, MASS, NUMBERS, SOUNDS, THINGS, a
 
 _FACTS = (
     ("the sun", "yellow"),
@@ -95,8 +95,8 @@ def choose(talk: Conversation) -> None:
         ("I would take {second}{you}.", "I like {second} more{you}."),
         (second,),
         (first, second),
-        first=a(first),
-        second=a(second),
+        first=first if first in MASS else a(first),
+        second=second if second in MASS else a(second),
     )
 
 

@@ -1,7 +1,7 @@
 """What is said about stories: asking for one, telling it, asking about it."""
 
 from growlm.skills._tinyworld import animal_plots, food_plots, thing_plots
-from growlm.skills._tinyworld.cast import Person
+from growlm.skills._tinyworld.cast import Cast, Person
 from growlm.skills._tinyworld.conversation import Conversation
 from growlm.skills._tinyworld.lexicon import ANIMALS, COLORS, FOODS, THINGS, a, at
 from growlm.skills._tinyworld.questions import questions
@@ -63,18 +63,25 @@ _ASKING = (
 _ANSWERS = ("{answer}{you}.", "{answer}{you}.", "{answer}{you}!")
 
 
+def draw_tale(cast: Cast) -> Tale:
+    """Draws what a story is about and tells it."""
+    dice = cast.dice
+    words, plots = _PLOTS[dice.pick(_SORTS)]
+    thing, place = cast.thing_and_place(words)
+    colored = words is THINGS and dice.chance(0.6)
+    hero, friend = cast.person(), cast.person()
+    tale = Tale(dice, cast, hero, friend, thing, place, cast.word(COLORS) if colored else None)
+    dice.pick(plots)(tale)
+    return tale
+
+
 def tell_story(talk: Conversation) -> None:
     """The user asks for a story, mostly about something, and gets it."""
-    words, plots = _PLOTS[talk.dice.pick(_SORTS)]
-    thing, place = talk.cast.thing_and_place(words)
-    hero, friend = talk.cast.person(), talk.cast.person()
-    colored = words is THINGS and talk.dice.chance(0.6)
-    color = talk.cast.word(COLORS) if colored else None
-    topic, expected = _topic(talk, hero, thing, place, color)
+    tale = draw_tale(talk.cast)
+    topic, expected = _topic(tale)
     asked = _wordings(talk, topic)
-    tale = talk.tale = Tale(talk.dice, talk.cast, hero, friend, thing, place, color)
-    talk.dice.pick(plots)(tale)
     talk.exchange(asked, _OPENERS, expected, topic=topic, story=tale.text)
+    talk.tale = tale
     talk.open_questions = talk.dice.shuffled(questions(tale))
 
 
@@ -107,21 +114,21 @@ def _wordings(talk: Conversation, topic: str) -> tuple[str, ...]:
     return _AGAIN if talk.tale else _REQUESTS
 
 
-def _topic(talk: Conversation, hero: Person, thing: str, place: str, color: str | None) -> tuple[str, list[str]]:
+def _topic(tale: Tale) -> tuple[str, list[str]]:
     """Chooses what the user wants the story to be about, and what the story then must hold."""
-    dice = talk.dice
+    dice, hero = tale.dice, tale.hero
     if dice.chance(0.08):
         return "", []
     if dice.chance(0.1):
         return dice.pick((hero.name, f"a {hero.kind} named {hero.name}")), [hero.name]
-    named = f"{color} {thing}" if color and dice.chance(0.5) else thing
+    named = f"{tale.color} {tale.thing}" if tale.color and dice.chance(0.5) else tale.thing
     topic, expected = a(named), [named]
     if dice.chance(0.5):
         topic = _with_person(topic, hero, dice.number(0, 3))
         expected.append(hero.name)
     if dice.chance(0.3):
-        topic += f" {at(place)}"
-        expected.append(place)
+        topic += f" {at(tale.place)}"
+        expected.append(tale.place)
     return topic, expected
 
 

@@ -58,6 +58,8 @@ class Conversation:
         user = self.dice.pick(asked).format(**slots)
         reply = self.dice.pick(replies).format(you=f", {self.you}" if self.you else "", **slots)
         wanted = [(entry,) if isinstance(entry, str) else entry for entry in expected]
+        if choices and not set(choices) & set(wanted[0]):
+            choices = (*choices, wanted[0][0])
         if self.you and not any(self.you in entry for entry in wanted):
             wanted.append((self.you,))
         self.messages += [

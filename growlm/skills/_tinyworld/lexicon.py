@@ -65,7 +65,6 @@ SOUNDS = {
     "bird": "tweet",
     "bee": "buzz",
     "pig": "oink",
-    "sheep": "baa",
     "frog": "ribbit",
     "mouse": "squeak",
 }

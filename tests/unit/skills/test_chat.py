@@ -1,0 +1,150 @@
+"""The skill chat: splits apart, truth from the world, answers that have to be given."""
+
+import re
+from itertools import islice
+
+import pytest
+
+from growlm.errors import GrowlmError
+from growlm.skills._skill import Example
+from growlm.skills._tinyworld import lexicon, names
+from growlm.skills.chat import Chat
+
+GENERIC = (
+    "Hello! How are you?",
+    "I am happy to help you.",
+    "Once upon a time, there was a little girl named Lily. She loved to play with her toys in the park.",
+    "Yes, I like that very much. Thank you!",
+)
+
+
+@pytest.fixture(scope="module")
+def train() -> list[Example]:
+    return list(Chat(num_train=3_000).examples("train"))
+
+
+@pytest.fixture(scope="module")
+def test() -> list[Example]:
+    return list(Chat(num_test=400).examples("test"))
+
+
+def words(examples: list[Example]) -> set[str]:
+    text = " ".join(message.content for example in examples for message in example.messages)
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def test_every_conversation_is_well_formed(train: list[Example], test: list[Example]):
+    for example in (*train, *test):
+        assert [m.role for m in example.messages] == ["user", "assistant"] * (len(example.messages) // 2)
+        assert 1 <= len(example.messages) // 2 <= 6
+        assert sum(len(message.content.split()) for message in example.messages) < 300
+        for message in example.messages:
+            assert message.content == message.content.strip() != ""
+            assert not re.search(r"[{}]|  ", message.content)
+
+
+def test_lengths_are_such_that_answers_can_be_generated(train: list[Example]):
+    lengths = [len(message.content.split()) for example in train for message in example.messages]
+    assert max(lengths) <= 75
+    totals = sorted(sum(len(message.content.split()) for message in example.messages) for example in train)
+    assert totals[len(totals) * 9 // 10] < 150
+
+
+def test_the_reference_reply_is_right(train: list[Example], test: list[Example]):
+    replies = [message for example in (*train, *test) for message in example.messages if message.role == "assistant"]
+    scored = [message for message in replies if message.expected]
+    assert len(scored) > 0.9 * len(replies)
+    assert [message for message in scored if not message.accepts(message.content)] == []
+    assert all(
+        any(choice in alternatives for alternatives in message.expected for choice in message.choices)
+        for message in scored
+        if message.choices
+    )
+
+
+@pytest.mark.parametrize("reply", GENERIC)
+def test_a_generic_reply_is_hardly_ever_right(test: list[Example], reply: str):
+    scored = [message for example in test for message in example.messages if message.expected]
+    assert sum(message.accepts(reply) for message in scored) < 0.05 * len(scored)
+
+
+def test_no_constant_answer_pays():
+    assert Chat().majority() < 0.1
+    assert Chat().chance() < 0.1
+
+
+def test_splits_share_no_conversation():
+    skill = Chat(num_train=2_000)
+    contents = {split: {repr(example.messages) for example in skill.examples(split)} for split in skill.counts}
+    assert not contents["train"] & contents["test"]
+    assert not contents["train"] & contents["validation"]
+    assert not contents["validation"] & contents["test"]
+
+
+@pytest.mark.parametrize("kept", ["validation", "test"])
+def test_held_out_words_are_absent_from_training(train: list[Example], kept: str):
+    lists = (names.GIRLS, names.BOYS, names.PETS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS)
+    held_out = {word.lower() for some in lists for word in getattr(some, kept)}
+    assert held_out & words(train) == set()
+
+
+def test_the_test_uses_held_out_and_known_words(test: list[Example]):
+    used = words(test)
+    for some in (names.GIRLS, names.BOYS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS):
+        assert {word.lower() for word in some.test} <= used
+        assert {word.lower() for word in some.train} & used
+        assert {word.lower() for word in some.validation} & used == set()
+
+
+def test_held_out_combinations_are_absent_from_training(train: list[Example], test: list[Example]):
+    def pairs(examples: list[Example]) -> set[tuple[str, str]]:
+        asked = [
+            example.messages[index].content for example in examples for index in range(0, len(example.messages), 2)
+        ]
+        found = [re.search(r"story about an? (\w+) (?:in|on|at|by) the (\w+)[.?!,]", text) for text in asked]
+        return {(match[1], match[2]) for match in found if match}
+
+    assert len(pairs(test)) > 10
+    assert pairs(train) & pairs(test) == set()
+
+
+def test_a_reply_uses_the_name_whenever_it_is_known(test: list[Example]):
+    name = re.compile(r"(?:[Mm]y name is|I am|I'm|call me|It is me,) ([A-Z]\w+)[.]$")
+    checked = 0
+    for example in test:
+        told = None
+        for message in example.messages:
+            if message.role == "user" and (match := name.search(message.content)):
+                told = match[1]
+            if message.role == "assistant" and told:
+                assert told in message.content
+                checked += 1
+    assert checked > 300
+
+
+def test_the_same_options_give_the_same_conversations():
+    first = list(Chat(num_train=50).examples("train"))
+    assert first == list(Chat(num_train=50).examples("train"))
+    assert first == list(islice(Chat(num_train=500).examples("train"), 50)), "a larger number keeps the first ones"
+    assert first != list(Chat(num_train=50, seed=1).examples("train"))
+
+
+def test_the_conversations_are_the_same_everywhere():
+    """A change of wording is a change of data: it changes this digest, and every figure measured with it."""
+    assert Chat(num_train=200).digest("train")[:16] == "1d199635552f13bd"
+
+
+def test_difficulty_lengthens_conversations():
+    def turns(difficulty: float) -> int:
+        return sum(len(e.messages) for e in Chat(num_train=300, difficulty=difficulty).examples("train"))
+
+    assert turns(0.0) < turns(1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"num_test": 0}, "num_test is 0"), ({"difficulty": 1.5}, "from 0 to 1"), ({"num_train": -3}, "num_train is -3")],
+)
+def test_bad_options_are_refused(options: dict[str, float], message: str):
+    with pytest.raises(GrowlmError, match=message):
+        Chat(**options)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import inspect
 import re
 from argparse import HelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -20,21 +20,35 @@ class CommandParser(ArgumentParser):
     config files included.
 
     Args:
-        function: the command; every parameter is annotated and has a default unless it must be given.
+        function: the command; every parameter is annotated and has a default unless it must be given. None makes an
+            empty parser.
         prog: what usage and help call it, such as ``"growlm show"``.
         positional: parameters that may be given without their name.
+        **options: what jsonargparse's parser takes besides.
     """
 
-    def __init__(self, function: Callable[..., Any], prog: str, positional: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any] | None = None,
+        prog: str | None = None,
+        positional: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
         # the text before the sections of the docstring: what the command does
         description = re.split(r"\n\s*(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
-        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+        super().__init__(
+            prog=prog, description=description, **{"exit_on_error": False, "allow_abbrev": False, **options}
+        )
+        self._parameters: Mapping[str, inspect.Parameter] = {}
+        self._positional = tuple(positional)
+        self._flags: set[str] = set()
+        if function is None:  # jsonargparse builds a parser of this class for each value that is an object
+            return
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
         self.add_function_arguments(function, as_group=False, as_positional=False, fail_untyped=True)
         self._parameters = inspect.signature(function).parameters
-        self._positional = tuple(positional)
         self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
-        self.usage = " ".join([prog, *(f"[{name}]" for name in positional), "[--option value ...]"])
+        self.usage = " ".join([str(prog), *(f"[{name}]" for name in positional), "[--option value ...]"])
 
     def arguments(self, words: Sequence[str]) -> dict[str, Any]:
         """Parses a command line into the function's arguments.

@@ -63,7 +63,9 @@ class CommandParser(ArgumentParser):
             GrowlmError: for an unknown option, a wrong value or an argument too many.
         """
         try:
-            parsed = self.parse_args(self._named(words))
+            # the second name is that of jsonargparse before 4.49
+            instantiate = getattr(self, "instantiate", None) or self.instantiate_classes
+            parsed = instantiate(self.parse_args(self._named(words)))
         except ArgumentError as error:
             raise user_error(error, self) from None
         return {name: parsed[name] for name in self._parameters}

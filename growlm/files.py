@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GrowlmError(f"{path} is missing: is its folder complete?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number without end, nested without end
         raise GrowlmError(f"{path} is no JSON ({error}): restore it from a copy") from None
 
 

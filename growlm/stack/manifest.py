@@ -4,10 +4,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
-from growlm.files import check_name, read_json
+from growlm.files import check_name, file_digest, read_json
 
 FORMAT_VERSION = 1
 STACK_FILE = "stack.json"
@@ -148,16 +148,19 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         base = _record(BaseRecord, content["base"], path)
         modules = tuple(_read_module(folder, index, entry) for index, entry in enumerate(content["modules"]))
-        return Manifest(base, modules)
     except (KeyError, TypeError, AttributeError) as error:
         raise GrowlmError(f"{path} does not have the fields of a stack ({error}): restore it from a copy") from None
+    manifest = Manifest(base, modules)
+    if len(manifest.parents()) != len(modules) or path.read_bytes() != stack_json(manifest).encode():
+        raise GrowlmError(f"{path} contradicts itself or its modules: restore it from a copy")
+    return manifest
 
 
 def _read_module(folder: Path, index: int, entry: dict[str, Any]) -> ModuleRecord:
     name = check_name(entry["name"], "module")
     path = folder / f"modules/{index:02d}-{name}" / MODULE_FILE
     module = _record(ModuleRecord, _checked_object(read_json(path), path), path)
-    if module.name != name or _text_digest(module_json(module)) != entry["digest"]:
+    if module.name != name or file_digest(path) != entry["digest"]:
         raise GrowlmError(f"{path} was edited or damaged (its digest does not fit): restore it from a copy")
     return module
 
@@ -179,9 +182,25 @@ def _record(record: type[R], content: dict[str, Any], path: Path) -> R:
     if set(content) - {"format_version"} != set(names):
         raise GrowlmError(f"{path} does not have the fields of a {record.__name__}: restore it from a copy")
     values = {name: content[name] for name in names}
-    if "parents" in values:
-        values["parents"] = tuple(values["parents"])
+    for name, hint in get_type_hints(record).items():
+        if get_origin(hint) is tuple and isinstance(values[name], list):
+            values[name] = tuple(values[name])
+        if not _is_a(values[name], hint):
+            raise GrowlmError(f"{path}: {name!r} has a value of the wrong type: restore it from a copy")
     return record(**values)
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Tells whether a value read from JSON is of an annotated type."""
+    if hint is Any:
+        return True
+    arguments = get_args(hint)
+    if not arguments:
+        return isinstance(value, hint)
+    # dict[str, X] and tuple[X, ...] are all there is
+    inner = arguments[1] if get_origin(hint) is dict else arguments[0]
+    items = value.values() if isinstance(value, dict) else value
+    return isinstance(value, get_origin(hint)) and all(_is_a(item, inner) for item in items)
 
 
 def _render(content: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@
 top of the stack's folder as it was before the module, so that undo restores it byte for byte.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -92,8 +91,11 @@ def undo(folder: Path) -> str:
     if not manifest.modules:
         raise GrowlmError(f"{folder} has no module to undo")
     last = manifest.modules[-1].name
-    target = folder / manifest.folder_of(last)
-    write_text(folder / STACK_FILE, (target / BEFORE / STACK_FILE).read_text(encoding="utf-8"))
+    before = folder / manifest.folder_of(last) / BEFORE / STACK_FILE
+    earlier = stack_json(replace(manifest, modules=manifest.modules[:-1]))
+    if not before.exists() or before.read_bytes() != earlier.encode():
+        raise GrowlmError(f"{before} is missing or was edited, so {last!r} cannot be undone: restore it from a copy")
+    write_text(folder / STACK_FILE, earlier)
     recover(folder)
     return last
 
@@ -106,7 +108,8 @@ def recover(folder: Path) -> None:
     """
     if not (folder / STACK_FILE).exists() or not (folder / MODULES).exists():
         return
-    named = {entry["folder"] for entry in json.loads((folder / STACK_FILE).read_text(encoding="utf-8"))["modules"]}
+    manifest = read_manifest(folder)  # refuses an edited one, for whose sake nothing must be removed
+    named = {manifest.folder_of(module.name) for module in manifest.modules}
     for leftover in sorted((folder / MODULES).iterdir(), reverse=True):
         if f"{MODULES}/{leftover.name}" in named:
             continue
@@ -116,7 +119,9 @@ def recover(folder: Path) -> None:
                 if path.name != STACK_FILE and not (before / path.name).exists():
                     _remove(path)
             _copy_top(before, folder)
-        shutil.rmtree(leftover)
+        # first out of sight: what a crash leaves of a folder half removed must not be restored from
+        rubbish = leftover.with_name(f".{leftover.name.lstrip('.')}.tmp")
+        shutil.rmtree(leftover.replace(rubbish))
     if not any((folder / MODULES).iterdir()):
         (folder / MODULES).rmdir()
 

@@ -6,24 +6,13 @@ all d.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from growlm.errors import GrowlmError
+from growlm.metrics.likelihood import Window, window_nats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A stretch of a document of which the tokens from ``first`` on are scored."""
-
-    tokens: list[int]
-    first: int
 
 
 def bits_per_byte(
@@ -63,11 +52,10 @@ def bits_per_byte(
     training = model.training
     model.eval()
     nats = 0.0
-    with torch.inference_mode():
-        for begin in range(0, len(windows), batch_size):
-            nats += _score(model, windows[begin : begin + batch_size])
-            if progress is not None:
-                progress(min(1.0, (begin + batch_size) / len(windows)))
+    for begin in range(0, len(windows), batch_size):
+        nats += sum(window_nats(model, windows[begin : begin + batch_size]))
+        if progress is not None:
+            progress(min(1.0, (begin + batch_size) / len(windows)))
     model.train(training)
     return nats / math.log(2) / num_bytes
 
@@ -81,31 +69,13 @@ def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     return [start, *ids, end]
 
 
-def _windows(tokens: list[int], limit: int) -> list[_Window]:
+def _windows(tokens: list[int], limit: int) -> list[Window]:
     # a window of limit + 1 tokens has limit of them as input
-    windows = [_Window(tokens[: limit + 1], 1)]
+    windows = [Window(tokens[: limit + 1], 1)]
     stride = limit // 2
     begin = 0
     while begin + limit + 1 < len(tokens):
         scored_to = begin + limit + 1
         begin += stride
-        windows.append(_Window(tokens[begin : begin + limit + 1], scored_to - begin))
+        windows.append(Window(tokens[begin : begin + limit + 1], scored_to - begin))
     return windows
-
-
-def _score(model: Any, windows: Sequence[_Window]) -> float:
-    device = next(model.parameters()).device
-    length = max(len(window.tokens) for window in windows)
-    tokens_BT = torch.zeros(len(windows), length, dtype=torch.long)
-    scored_BT = torch.zeros(len(windows), length, dtype=torch.bool)
-    for row, window in enumerate(windows):
-        tokens_BT[row, : len(window.tokens)] = torch.tensor(window.tokens)
-        scored_BT[row, window.first : len(window.tokens)] = True
-    logits_BTV: Tensor = model(input_ids=tokens_BT[:, :-1].to(device)).logits
-    targets, kept = tokens_BT[:, 1:].to(device), scored_BT[:, 1:].to(device)
-    # row by row: no fp32 copy of all logits
-    total = torch.zeros((), dtype=torch.float64)
-    for logits_TV, target_T, kept_T in zip(logits_BTV, targets, kept, strict=True):
-        nats = torch.nn.functional.cross_entropy(logits_TV[kept_T].float(), target_T[kept_T], reduction="none")
-        total += nats.double().sum().cpu()
-    return float(total)

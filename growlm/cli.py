@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.summaries import function_summary
 
 _COMMANDS = Path(__file__).parent / "commands"
@@ -118,7 +118,5 @@ def _complain(message: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    # one line whatever the message quotes: a stranger's file may hold line breaks or terminal codes
-    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("growlm:", "bold red"), " ", line))
+    console.print(Text.assemble(("growlm:", "bold red"), " ", one_line(message)))

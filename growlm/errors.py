@@ -28,3 +28,8 @@ def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
     hint = f"did you mean {near[0]!r}? " if near else ""
     listing = ", ".join(names) if names else "none"
     return GrowlmError(f"unknown {what} {found!r}: {hint}known: {listing}")
+
+
+def one_line(text: str) -> str:
+    """Puts a text on one line without anything that steers a terminal; it may quote a stranger's file."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,0 +1,30 @@
+"""``growlm show``."""
+
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+
+
+def show(stack: Path = Path("checkpoints/stack"), json: bool = False) -> None:
+    """Show a stack as a tree: base, modules, what each was grown on, cost and scores.
+
+    Args:
+        stack: the stack's folder.
+        json: print the whole manifest as JSON instead, every tensor's digest included.
+    """
+    from growlm.stack.manifest import read_manifest
+
+    manifest = read_manifest(stack)
+    if json:
+        content = asdict(manifest)
+        for module, record in zip(content["modules"], manifest.modules, strict=True):
+            module["path"] = record.path
+        print(json_format.dumps(content, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from growlm.show.tree import stack_tree
+
+    console = Console(highlight=False)
+    # a pipe has no width; wide enough there that nothing is broken over lines
+    console.print(stack_tree(manifest), width=None if console.is_terminal else 200)

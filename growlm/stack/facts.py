@@ -1,0 +1,78 @@
+"""What a manifest says, in the few words that a tree or a table has room for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from growlm.stack.card import score_rows
+from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
+from growlm.stack.path import BASE, format_path
+
+SHORT_DIGEST = 12
+
+
+def lineage(manifest: Manifest) -> dict[str, list[ModuleRecord]]:
+    """Gives a stack as a tree: for the base and each module, the modules that were grown directly on it.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        By name (``"base"`` first, then in order of growth), the modules whose newest parent it is.
+    """
+    children: dict[str, list[ModuleRecord]] = {BASE: []}
+    for record in manifest.modules:
+        children[record.name] = []
+        children[record.parents[-1] if record.parents else BASE].append(record)
+    return children
+
+
+def base_facts(base: BaseRecord) -> str:
+    """Describes a base: architecture, size, digest."""
+    return (
+        f"{base.model_type}, {short_number(base.parameters)} parameters in {len(base.tensors)} tensors, "
+        f"sha256 {base.digest[:SHORT_DIGEST]}…"
+    )
+
+
+def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]]:
+    """Describes a module.
+
+    Args:
+        record: the module.
+        base: the base, for the module's size beside it.
+
+    Returns:
+        Pairs of what is told and what is the case, in a fixed order.
+    """
+    share = 100 * record.parameters / max(base.parameters, 1)
+    kinds = " + ".join(f"{kind} ({_options(options)})" if options else kind for kind, options in record.kinds.items())
+    cost = ", ".join(f"{value:,} {unit}" for unit, value in record.cost.items())
+    facts = [
+        ("kind", kinds),
+        ("size", f"{short_number(record.parameters)} parameters, {share:.1f} % of the base"),
+        ("path", format_path(record.path)),
+        ("skill", str(record.skill.get("name", "?"))),
+        ("method", f"{record.method.get('name', '?')}, seed {record.seed}"),
+        ("cost", cost),
+        ("sha256", f"{record.digest[:SHORT_DIGEST]}…"),
+    ]
+    return [(name, fact) for name, fact in facts if fact]
+
+
+def score_facts(record: ModuleRecord) -> list[tuple[str, str, str, str]]:
+    """Lists skill and figure, and its value on the bare base, on the skill's own path and with all modules on."""
+    return [
+        (f"{skill}: {figure}", base, own, everything) for skill, figure, base, own, everything in score_rows(record)
+    ]
+
+
+def short_number(value: float) -> str:
+    """Writes a count with three significant digits: ``1.23M``."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)

@@ -2,11 +2,13 @@
 
 import importlib
 import inspect
+import json
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.summaries import class_summary
@@ -79,6 +81,9 @@ class Registry(Generic[T]):
         for key in options or {}:
             if key not in known:
                 raise unknown_name(f"option of {self.what} {name!r}", key, known)
+        for key, parameter in known.items():
+            if parameter.default is parameter.empty and key not in (options or {}):
+                raise GrowlmError(f"{self.what} {name!r} needs its option {key!r}: give it a value")
         return _typed_call(member, dict(options or {}), f"{self.what} {name!r}")
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
@@ -138,14 +143,31 @@ class Registry(Generic[T]):
 def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     from jsonargparse import ArgumentError, ArgumentParser
 
+    hints = get_type_hints(member.__init__)
+    for key, value in options.items():
+        # jsonargparse lets null through whatever the type
+        if value is None and type(None) not in get_args(hints.get(key, Any)) and hints.get(key, Any) is not Any:
+            raise _wrong_type(label, key, value, hints)
+    if not options:
+        return member()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(member, "init", fail_untyped=False)
     try:
         config = parser.parse_object({"init": options})
     except (ArgumentError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise GrowlmError(f"{label}: {reason}") from error
+        wrong = re.search(r'Parser key "init\.(\w+)', str(error))
+        if wrong and wrong[1] in options:
+            raise _wrong_type(label, wrong[1], options[wrong[1]], hints) from error
+        raise GrowlmError(f"{label}: {' '.join(str(error).split())}") from error
     return member(**config.init.as_dict())
+
+
+def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -> GrowlmError:
+    hint = hints.get(key, Any)
+    expected = hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint).replace("typing.", "")
+    return GrowlmError(
+        f"{label}: option {key!r} is {json.dumps(value, default=str)}, expected {expected.replace('None', 'null')}"
+    )
 
 
 module_kinds: Registry[Any] = Registry("module kind", "growlm.modules", "growlm.modules._kind:ModuleKind")

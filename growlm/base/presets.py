@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from growlm.base.tokenizer import CONTEXT, END, END_OF_TEXT, PAD, VOCAB_SIZE, special_id
 from growlm.errors import unknown_name
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM
-
-VOCAB_SIZE = 8_192
-CONTEXT = 1_024
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,6 @@ def preset_config(size: str, dropout: float = 0.0) -> "LlamaConfig":
         GrowlmError: for an unknown size.
     """
     from transformers import LlamaConfig
-
-    from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id
 
     if size not in PRESETS:
         raise unknown_name("base size", size, PRESETS)

@@ -7,11 +7,11 @@ like a document; each turn is a role token, the words, ``<|end|>``.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from growlm.base.presets import CONTEXT, VOCAB_SIZE
-
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+VOCAB_SIZE = 8_192
+CONTEXT = 1_024
 END_OF_TEXT = "<|endoftext|>"
 USER = "<|user|>"
 ASSISTANT = "<|assistant|>"

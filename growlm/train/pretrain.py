@@ -13,7 +13,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from growlm.base.load import load_tokenizer
 from growlm.base.presets import build_base
-from growlm.base.tokenizer import PAD, special_id, train_tokenizer
+from growlm.base.special_tokens import spread_special_tokens
+from growlm.base.tokenizer import END_OF_TEXT, PAD, SPECIAL_TOKENS, special_id, train_tokenizer
 from growlm.data.pack import PackedBatch, PackedRows
 from growlm.data.source import TextSource
 from growlm.data.text import encode_source
@@ -120,6 +121,8 @@ def pretrain_base(
         tokenizer = _tokenizer(data)
         phase = PretrainPhase(model, _rows(data, tokenizer, seed), run)
         record = _fit(phase, name, size, data, seed, tokenizer, state)
+        unseen = [special_id(token) for token in SPECIAL_TOKENS if token != END_OF_TEXT]
+        spread_special_tokens(model, unseen, seed)
         write_base(folder, model, tokenizer, record)
         (state / "resume.ckpt").unlink(missing_ok=True)
     return folder

@@ -155,6 +155,8 @@ def _tokens(text: str, tokenizer: Any) -> list[int]:
 def _refuse_special_tokens(example: Example, tokenizer: Any) -> None:
     texts = [message.content for message in example.messages]
     texts += [text for text in (example.prompt, example.completion, example.text) if text]
-    for token in tokenizer.all_special_tokens:
+    # all_special_tokens lists only those with a role such as eos_token, not those of the chat template
+    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    for token in sorted({*tokenizer.all_special_tokens, *added}):
         if any(token in text for text in texts):
             raise GrowlmError(f"{example.name}: its text holds the special token {token!r}; take it out")

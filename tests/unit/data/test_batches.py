@@ -1,0 +1,93 @@
+"""Batches in an order that is a function of seed and step alone."""
+
+from itertools import chain
+
+import pytest
+import torch
+
+from growlm.data.batches import IGNORED, StepBatches, collate
+from growlm.data.encode import Encoded
+
+EXAMPLES = [
+    Encoded(f"x:{index}", (*range(10, 12 + index % 7), 100 + index), (False,) * (2 + index % 7) + (True,))
+    for index in range(50)
+]
+
+
+def batches(batch_size: int = 8, seed: int = 0, rank: int = 0, world_size: int = 1) -> StepBatches:
+    return StepBatches(EXAMPLES, batch_size, seed, pad_id=5, rank=rank, world_size=world_size)
+
+
+def seen(of: StepBatches, steps: range) -> list[list[int]]:
+    """Gives, for each step, which examples its batch holds, known by their last tokens."""
+    return [(of(step).labels.amax(1) - 100).tolist() for step in steps]
+
+
+def flat(rows: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(rows))
+
+
+def test_collating_pads_on_the_right() -> None:
+    batch = collate([Encoded("a", (7, 8, 9), (False, True, True)), Encoded("b", (6,), (True,))], pad_id=5)
+    assert batch.input_ids.tolist() == [[7, 8, 9], [6, 5, 5]]
+    assert batch.labels.tolist() == [[IGNORED, 8, 9], [6, IGNORED, IGNORED]]
+    moved = batch.to(torch.device("meta"))
+    assert moved.input_ids.is_meta
+    assert moved.labels.is_meta
+
+
+def test_every_example_comes_once_in_an_epoch() -> None:
+    for batch_size in (1, 2, 5, 10, 50):
+        steps = 50 // batch_size
+        for epoch in (0, 1):
+            rows = seen(batches(batch_size), range(epoch * steps, (epoch + 1) * steps))
+            assert sorted(flat(rows)) == list(range(50))
+
+
+def test_a_remainder_is_left_out_another_each_epoch() -> None:
+    epochs = [flat(seen(batches(8), range(6 * epoch, 6 * epoch + 6))) for epoch in range(20)]
+    assert all(len(rows) == len(set(rows)) == 48 for rows in epochs)
+    assert set.union(*map(set, epochs)) == set(range(50))
+    assert len({frozenset(rows) for rows in epochs}) > 1
+
+
+def test_fewer_examples_than_a_batch() -> None:
+    few = StepBatches(EXAMPLES[:3], 8, 0, 5)
+    assert [len(few(step).input_ids) for step in range(4)] == [3] * 4
+
+
+def test_the_order_is_a_function_of_seed_and_step() -> None:
+    forward = seen(batches(), range(30))
+    backward_batches = batches()
+    backward = [seen(backward_batches, range(step, step + 1))[0] for step in reversed(range(30))]
+    assert backward[::-1] == forward
+    assert seen(batches(), range(17, 18))[0] == forward[17]
+    assert seen(batches(seed=1), range(30)) != forward
+    assert forward[:6] != forward[6:12]
+
+
+def test_the_order_does_not_depend_on_the_global_random_state() -> None:
+    import random
+
+    random.seed(1)
+    first = seen(batches(), range(6))
+    random.seed(2)
+    assert seen(batches(), range(6)) == first
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_ranks_share_each_batch(world_size: int) -> None:
+    whole = seen(batches(), range(12))
+    shares = [seen(batches(rank=rank, world_size=world_size), range(12)) for rank in range(world_size)]
+    for step, rows in enumerate(whole):
+        parts = [share[step] for share in shares]
+        assert sorted(flat(parts)) == sorted(rows)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_like_lengths_share_a_batch() -> None:
+    spread = []
+    for step in range(6):
+        lengths = [len(EXAMPLES[index].input_ids) for index in seen(batches(), range(step, step + 1))[0]]
+        spread.append(max(lengths) - min(lengths))
+    assert sum(spread) <= 12  # of 0 to 6 each; unsorted, nearly all would be 6

@@ -1,0 +1,161 @@
+"""From an example to tokens and a mask of the trained ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from growlm.base.load import load_tokenizer
+from growlm.data.encode import PLAIN_TEMPLATE, Encoded, encode, encode_prompt, stop_ids
+from growlm.errors import GrowlmError
+from growlm.skills._skill import Example, Message
+
+TALK = (
+    Message("user", "hello Tom"),
+    Message("assistant", "hello Lily"),
+    Message("user", "yes?"),
+    Message("assistant", "no 12."),
+)
+
+
+@pytest.fixture
+def tokenizer(tiny_bases: dict[str, Path]) -> Any:
+    """The shared tokenizer, with chat template."""
+    return load_tokenizer(tiny_bases["llama"])
+
+
+@pytest.fixture
+def plain(tokenizer: Any) -> Any:
+    """A tokenizer without chat template and without chat tokens among its special ones, as GPT-2's is."""
+    from transformers import PreTrainedTokenizerFast
+
+    without = tokenizer.backend_tokenizer.to_str().replace("<|end|>", "<|else|>")
+    from tokenizers import Tokenizer
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(without), bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    )
+
+
+def said(encoded: Encoded, tokenizer: Any) -> list[str]:
+    """Gives the stretches of trained text."""
+    stretches: list[list[int]] = []
+    for token, trained, before in zip(encoded.input_ids, encoded.trained, (False, *encoded.trained), strict=False):
+        if trained and not before:
+            stretches.append([])
+        if trained:
+            stretches[-1].append(token)
+    return [tokenizer.decode(stretch) for stretch in stretches]
+
+
+def test_in_a_conversation_the_answers_and_their_ends_are_trained(tokenizer: Any) -> None:
+    encoded = encode(Example("x", messages=TALK), tokenizer, 100)
+    assert tokenizer.decode(encoded.input_ids) == (
+        "<|endoftext|><|user|>hello Tom<|end|><|assistant|>hello Lily<|end|>"
+        "<|user|>yes?<|end|><|assistant|>no 12.<|end|>"
+    )
+    assert said(encoded, tokenizer) == ["hello Lily<|end|>", "no 12.<|end|>"]
+    assert encoded.name == "x"
+    assert len(encoded.trained) == len(encoded.input_ids)
+
+
+def test_of_a_completion_all_and_its_end_is_trained(tokenizer: Any) -> None:
+    encoded = encode(Example("x", prompt="the cat", completion=" sat"), tokenizer, 100)
+    assert tokenizer.decode(encoded.input_ids) == "<|endoftext|>the cat sat<|end|>"
+    assert said(encoded, tokenizer) == [" sat<|end|>"]
+    assert encoded.input_ids[-1] in stop_ids(tokenizer)
+
+
+def test_of_a_text_all_and_its_end_is_trained(tokenizer: Any) -> None:
+    encoded = encode(Example("x", text="the cat sat"), tokenizer, 100)
+    assert tokenizer.decode(encoded.input_ids) == "<|endoftext|>the cat sat<|endoftext|>"
+    assert encoded.trained == (False, *[True] * (len(encoded.trained) - 1))
+
+
+def test_a_long_text_is_cut(tokenizer: Any) -> None:
+    whole = encode(Example("x", text="the cat sat on"), tokenizer, 100)
+    cut = encode(Example("x", text="the cat sat on"), tokenizer, 3)
+    assert cut.input_ids == whole.input_ids[:3]
+    assert cut.trained == whole.trained[:3]
+
+
+def test_without_a_chat_template_turns_are_lines(plain: Any) -> None:
+    encoded = encode(Example("x", messages=TALK), plain, 200)
+    assert plain.decode(encoded.input_ids) == (
+        "User: hello Tom\nAssistant: hello Lily<|endoftext|>\nUser: yes?\nAssistant: no 12.<|endoftext|>\n"
+    )
+    assert said(encoded, plain) == [" hello Lily<|endoftext|>", " no 12.<|endoftext|>"]
+    assert stop_ids(plain) == [plain.eos_token_id]
+
+
+@pytest.mark.parametrize("which", ["tokenizer", "plain"])
+def test_a_prompt_is_the_beginning_of_its_example(which: str, request: pytest.FixtureRequest) -> None:
+    tokenizer = request.getfixturevalue(which)
+    for turns in (1, 3):
+        prompt = encode_prompt(Example("x", messages=TALK[:turns]), tokenizer)
+        encoded = encode(Example("x", messages=TALK[: turns + 1]), tokenizer, 200)
+        assert encoded.input_ids[: len(prompt)] == tuple(prompt)
+        assert encoded.trained[len(prompt) - 1 : len(prompt) + 1] == (False, True)
+    prompt = encode_prompt(Example("x", prompt="the cat"), tokenizer)
+    assert encode(Example("x", prompt="the cat", completion=" sat"), tokenizer, 9).input_ids[: len(prompt)] == tuple(
+        prompt
+    )
+
+
+def test_both_ends_stop_an_answer(tokenizer: Any) -> None:
+    assert stop_ids(tokenizer) == sorted(tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|end|>"]))
+
+
+Refused = Callable[[], Example]
+
+
+@pytest.mark.parametrize(
+    ("example", "max_length", "message"),
+    [
+        (Example("f:3", messages=TALK), 20, "f:3: [0-9]+ tokens are more than max_length 20; shorten it or raise"),
+        (Example("f:3", prompt="the cat " * 30, completion="sat"), 20, "f:3: [0-9]+ tokens are more than"),
+        (Example("f:3", messages=TALK[:1]), 100, "f:3: no token of it would be trained"),
+        (Example("f:3", prompt="the", completion=""), 100, "f:3: no token of it would be trained"),
+        (Example("f:3", prompt="the"), 100, "f:3: no token of it would be trained"),
+        (Example("f:3", text=""), 100, "f:3: no token of it would be trained"),
+        (Example("f:3"), 100, "f:3: no token of it would be trained"),
+        (Example("f:3", text="a<|end|>b"), 100, r"f:3: its text holds the special token '<\|end\|>'; take it out"),
+        (Example("f:3", prompt="<|user|>", completion="x"), 100, "f:3: its text holds the special token"),
+        (Example("f:3", prompt="x", completion="<|endoftext|>"), 100, "f:3: its text holds the special token"),
+        (
+            Example("f:3", messages=(Message("user", "hi<|end|><|assistant|>yes"), TALK[1])),
+            100,
+            "f:3: its text holds the special token",
+        ),
+    ],
+)
+def test_refused_by_name(tokenizer: Any, example: Example, max_length: int, message: str) -> None:
+    with pytest.raises(GrowlmError, match=message):
+        encode(example, tokenizer, max_length)
+
+
+def test_a_prompt_with_a_special_token_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(GrowlmError, match="special token"):
+        encode_prompt(Example("the conversation", messages=(Message("user", "<|assistant|>"),)), tokenizer)
+
+
+@pytest.mark.parametrize("token", ["<|user|>", "<|assistant|>", "<|system|>", "<|pad|>", "<|reserved_7|>"])
+def test_every_special_token_counts(tokenizer: Any, token: str) -> None:
+    with pytest.raises(GrowlmError, match="special token"):
+        encode(Example("x", text=f"so {token} it is"), tokenizer, 100)
+
+
+def test_a_template_without_generation_markers_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = PLAIN_TEMPLATE.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+    with pytest.raises(GrowlmError, match=r"no {% generation %} markers"):
+        encode(Example("x", messages=TALK), tokenizer, 100)
+
+
+def test_a_template_that_leaves_the_end_untrained_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "message['content'] + '<|end|>' -}}{%- endgeneration -%}",
+        "message['content'] -}}{%- endgeneration -%}{{- '<|end|>' -}}",
+    )
+    with pytest.raises(GrowlmError, match="x: the chat template leaves the end-of-turn token untrained"):
+        encode(Example("x", messages=TALK), tokenizer, 100)

@@ -72,6 +72,7 @@ class Anatomy:
     def __init__(self, base: PreTrainedModel) -> None:
         self.family = family_of(base.config)
         self.config = base.config
+        self._base = base
         self._layers = cast(nn.ModuleList, base.get_submodule(self.family.layers))
         self.num_layers = len(self._layers)
         self._linear_shapes = {
@@ -112,6 +113,37 @@ class Anatomy:
     def linear_shape(self, site: str) -> tuple[int, int]:
         """Gives (output dim, input dim) of a linear by its stock path."""
         return self._linear_shapes[site.removeprefix(f"{self.family.layers}.").partition(".")[2]]
+
+    def weighted_layers(self) -> list[str]:
+        """Lists the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once."""
+        seen: set[int] = set()
+        paths: list[str] = []
+        for path, module in self._base.named_modules():
+            own = {id(parameter) for parameter in module.parameters(recurse=False)} - seen
+            if own and ".parts." not in path:
+                seen |= own
+                paths.append(path.replace(".original", ""))
+        return paths
+
+    def tied_embeddings(self) -> tuple[str, str] | None:
+        """Gives the stock paths of token and output embedding if they share their weight."""
+        names = {id(module): path.replace(".original", "") for path, module in self._base.named_modules()}
+        inputs, outputs = self._base.get_input_embeddings(), self._base.get_output_embeddings()
+        paths = names[id(inputs)], names[id(outputs)]
+        weights = [cast(nn.Parameter, self.resolve(path).weight) for path in paths]
+        return paths if weights[0] is weights[1] else None
+
+    def resolve(self, path: str) -> nn.Module:
+        """Gives the original layer at a stock path, whatever wraps it now."""
+        module: nn.Module = self._base
+        for name in path.split("."):
+            module = getattr(module, name)  # a site answers for its original
+            module = getattr(module, "original", module)
+        return module
+
+    def copy_of(self, path: str) -> nn.Module:
+        """Copies the original layer at a stock path."""
+        return copy.deepcopy(self.resolve(path))
 
     def check_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
         """Checks indices of decoder layers.

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from growlm.errors import GrowlmError
 
@@ -42,6 +43,21 @@ class Part(nn.Module):
             GrowlmError: if the part is not a change of a weight.
         """
         raise GrowlmError(f"{type(self).__name__} is not a change of a weight and cannot be merged into one")
+
+    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
+        """Computes what the part adds to the parameters of its site's layer.
+
+        Args:
+            original: the site's layer.
+
+        Returns:
+            By parameter name, the difference in that parameter's own layout.
+
+        Raises:
+            GrowlmError: if the part is not a change of weights.
+        """
+        delta_OI = self.delta_weight()
+        return {"weight": delta_OI.T if isinstance(original, Conv1D) else delta_OI}
 
     def inserted_layer(self) -> nn.Module:
         """Gives the stock decoder layer that the part runs after its site's layer.

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING, cast
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from growlm.base.anatomy import reordered_config
 from growlm.modules._site import Part, Site, part_owner, stock_name
@@ -33,16 +31,22 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     sites = stack.sites()
     state = stack.base.state_dict()
     weights = {stock_name(name): tensor for name, tensor in state.items() if ".parts." not in name}
+    for site_path, site in sites.items():
+        for part in _on_path(site, path):
+            if part.cache_slot is None:
+                for name, delta in part.deltas(site.original).items():
+                    key = f"{site_path}.{name}"
+                    weights[key] = weights[key] + delta.detach().to(weights[key].dtype)
+    if tied := stack.anatomy.tied_embeddings():
+        weights[f"{tied[1]}.weight"] = weights[f"{tied[0]}.weight"]
     layers_path = stack.anatomy.family.layers
     order: list[int] = []
     merged_weights = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{layers_path}.")}
     for layer in range(stack.anatomy.num_layers):
         prefix = f"{layers_path}.{layer}."
         stock = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-        for linear in stack.anatomy.linears:
-            if site := sites.get(prefix + linear):
-                stock[f"{linear}.weight"] = _folded(site, path)
-        inserted = [part.inserted_layer().state_dict() for part in _on_path(sites.get(prefix[:-1]), path)]
+        parts = _on_path(sites.get(prefix[:-1]), path)
+        inserted = [part.inserted_layer().state_dict() for part in parts if part.cache_slot is not None]
         for state in (stock, *inserted):
             merged_weights |= {f"{layers_path}.{len(order)}.{name}": tensor for name, tensor in state.items()}
             order.append(layer)
@@ -51,15 +55,6 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     model.generation_config = stack.base.generation_config
     nn.Module.to(model, dtype=stack.dtype, device=stack.device)
     return model.eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def _folded(site: Site, path: Path) -> Tensor:
-    weight = cast(nn.Parameter, site.original.weight).detach().clone()
-    for part in _on_path(site, path):
-        delta_OI = part.delta_weight().to(weight.dtype)
-        weight += delta_OI.T if isinstance(site.original, Conv1D) else delta_OI
-    return weight
 
 
 def _on_path(site: Site | None, path: Path) -> list[Part]:

@@ -488,7 +488,7 @@ def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
 
 def _resolve(base: nn.Module, path: str) -> nn.Module:
     module = base
-    for name in path.split("."):
+    for name in path.split(".") if path else ():
         module = getattr(module, name)  # a site answers for its original
     return module
 

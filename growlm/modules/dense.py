@@ -1,0 +1,108 @@
+"""A full difference for chosen weights: what plain fine-tuning changes, kept apart from the frozen base.
+
+Linears, embeddings and norms are linear in their weights, so that f(x; W + D) = f(x; W) + f(x; D): a part is a copy of
+its site's layer whose weights are D, zero at first. Proved by tests/contracts/test_every_module.py (merging the
+difference into the weights computes the same).
+
+Shapes: B batch, T tokens, I input dim, O output dim, V vocabulary, D hidden.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from growlm.base.anatomy import Anatomy
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+
+class DensePart(Part):
+    """The full difference of one linear, embedding or norm.
+
+    Args:
+        layer: a copy of the site's layer; its weights become the difference.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer.requires_grad_(True)
+        for parameter in self.layer.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Adds what the site's layer computes with the difference for weights.
+
+        Args:
+            inputs: the site's input: hidden states [B, T, I], or tokens [B, T].
+            output: its output so far, [B, T, O].
+            *args: not used.
+            **kwargs: not used.
+
+        Returns:
+            The new output, [B, T, O].
+        """
+        return output + self.layer(inputs)
+
+    def delta_weight(self) -> Tensor:
+        """Gives the difference of the weight, [O, I] for a linear."""
+        weight = cast(Tensor, self.layer.weight)
+        return weight.T if isinstance(self.layer, Conv1D) else weight
+
+    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
+        """Gives the differences by parameter, as the layer itself lays them out."""
+        return dict(self.layer.named_parameters())
+
+
+class TiedPart(Part):
+    """The difference of an output embedding that is tied to the token embedding: it has no weights of its own.
+
+    Args:
+        embedding: the part of the token embedding.
+    """
+
+    def __init__(self, embedding: DensePart) -> None:
+        super().__init__()
+        self._embedding = (embedding,)  # in a tuple, so that the weight is listed, trained and saved once
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the logits of the token embedding's difference.
+
+        Args:
+            inputs: final hidden states, [B, T, D].
+            output: logits so far, [B, T, V].
+
+        Returns:
+            The new logits, [B, T, V].
+        """
+        return output + nn.functional.linear(inputs, self._embedding[0].delta_weight())
+
+    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
+        """Gives nothing: the token embedding's difference is this one's."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Dense(ModuleKind):
+    """Full differences of the base's weights: as much as fine-tuning can change.
+
+    Args:
+        weights: ``all`` weights of the base, or the ``linears`` of its layers only.
+    """
+
+    weights: Literal["all", "linears"] = "all"
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds a difference for every chosen layer; see ``ModuleKind.build``."""
+        if self.weights == "linears":
+            paths = anatomy.linear_sites(None, range(anatomy.num_layers))
+        else:
+            paths = anatomy.weighted_layers()
+        parts: dict[str, Part] = {path: DensePart(anatomy.copy_of(path)) for path in paths}
+        tied = anatomy.tied_embeddings()
+        if tied is not None and tied[0] in parts:
+            embedding, output = tied
+            parts[output] = TiedPart(cast(DensePart, parts[embedding]))
+        return parts

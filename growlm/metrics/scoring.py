@@ -10,6 +10,7 @@ import torch
 
 from growlm.data.batches import collate
 from growlm.data.encode import encode, encode_prompt, stop_ids
+from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.loss import trained_token_losses
@@ -62,15 +63,20 @@ def score(
 
     Returns:
         The score.
+
+    Raises:
+        GrowlmError: if there is nothing to score, or an example cannot be encoded.
     """
     examples = list(islice(skill.examples(split), limit))
+    questions = [question for example in examples for question in _questions(example, skill.metric)]
+    if not examples or (skill.metric in ("contains", "exact_match") and not questions):
+        raise GrowlmError(f"there is nothing to score in the {split} split: give it examples with expected answers")
     loss = answer_loss(stack, examples)
     if skill.metric == "bits_per_byte":
         value = bits_per_byte(stack, stack.tokenizer, [example.text or "" for example in examples])
         return Score(skill.metric, value, loss, len(examples))
     if skill.metric == "loss":
         return Score(skill.metric, loss, loss, len(examples))
-    questions = [question for example in examples for question in _questions(example, skill.metric)]
     answers = generate_answers(stack, [question.prompt for question in questions], advance=advance)
     right = sum(question.right(answer) for question, answer in zip(questions, answers, strict=True))
     return Score(skill.metric, right / len(questions), loss, len(questions))

@@ -1,61 +1,45 @@
-"""A stack's manifest written by hand: two modules on the base, one of them with a child."""
+"""Stacks for the unit tests."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
-
-
-def scores(**values: tuple[str, float, float, float]) -> dict[str, dict[str, dict[str, object]]]:
-    return {
-        skill: {
-            mode: {"metric": metric, "value": value, "loss": 1.5}
-            for mode, value in zip(("base", "oracle", "all"), rest, strict=True)
-        }
-        for skill, (metric, *rest) in values.items()
-    }
-
-
-def module(name: str, parents: tuple[str, ...] = (), parameters: int = 1_234, **changes: object) -> ModuleRecord:
-    return ModuleRecord(
-        **{
-            "name": name,
-            "kinds": {"lora": {"rank": 8, "alpha": None}},
-            "parents": parents,
-            "skill": {"name": name, "options": {}, "train_digest": "5" * 64},
-            "method": {"name": "grow", "options": {}},
-            "seed": 7,
-            "recipe": {},
-            "parameters": parameters,
-            "tensors": {"a": "1" * 64},
-            "digest": "2" * 64,
-            "scores": scores(**{name: ("contains", 0.125, 0.75, 0.5)}),
-            "cost": {"steps": 1200, "tokens": 34_000, "seconds": 2.5},
-            **changes,
-        }
-    )
-
 
 @pytest.fixture
-def make_module() -> Callable[..., ModuleRecord]:
-    return module
+def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
+    """Makes a stack of one family with modules on it, each moved as training would."""
 
+    def make(family: str = "llama", modules: tuple[str, ...] = ("first",)) -> Any:
+        import torch
 
-@pytest.fixture
-def manifest() -> Manifest:
-    base = BaseRecord("tiny", "llama", 12_340, {"embed": "3" * 64}, "4" * 64)
-    return Manifest(base, (module("chat"), module("memory", ("chat",)), module("rhymes", parameters=2_500_000)))
+        from growlm.files import combined_digest, tensor_digests
+        from growlm.modules.lora import Lora
+        from growlm.stack.manifest import ModuleRecord
+        from growlm.stack.stack import ModuleStack
 
+        stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
+        for number, name in enumerate(modules):
+            stack.attach(name, {"lora": Lora(rank=2)}, seed=number)
+            with torch.no_grad():
+                for parameter in stack.module_parameters(name).values():
+                    parameter.add_(0.2 * torch.randn(parameter.shape))
+            tensors = tensor_digests(stack.module_tensors(name))
+            stack.freeze(
+                ModuleRecord(
+                    name=name,
+                    kinds={"lora": Lora(rank=2).options()},
+                    parents=stack.parents()[name],
+                    skill={"name": "chat", "options": {"num_test": 2}},
+                    method={"name": "grow", "options": {}},
+                    seed=number,
+                    recipe={},
+                    parameters=sum(tensor.numel() for tensor in stack.module_tensors(name).values()),
+                    tensors=tensors,
+                    digest=combined_digest(tensors),
+                )
+            )
+        return stack
 
-@pytest.fixture
-def stack_folder(tmp_path: Path, manifest: Manifest) -> Path:
-    """The manifest as files, without tensors."""
-    folder = tmp_path / "stack"
-    for record in manifest.modules:
-        own = folder / manifest.folder_of(record.name)
-        own.mkdir(parents=True)
-        (own / "module.json").write_text(module_json(record))
-    (folder / "stack.json").write_text(stack_json(manifest))
-    return folder
+    return make

@@ -1,0 +1,208 @@
+"""Scoring: what counts as right, and figures that a hand computation confirms."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from growlm.data.encode import encode, encode_prompt
+from growlm.errors import GrowlmError
+from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.scoring import answer_loss, contains, context_length, generate_answers, pad_id, score
+from growlm.skills._skill import Example, Message, Skill, Split
+
+NewStack = Callable[..., Any]
+WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "park"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [
+        ("The cat sat.", [["cat"]], True),
+        ("The CAT sat.", [["cat"]], True),
+        ("The cat sat.", [["Cat"]], True),
+        ("The cats sat.", [["cat"]], False),
+        ("concatenate", [["cat"]], False),
+        ("cat", [["cat"]], True),
+        ("'cat'", [["cat"]], True),
+        ("The red cat sat.", [["red cat"]], True),
+        ("The red, cat sat.", [["red cat"]], False),
+        ("The dog sat.", [["cat", "dog"]], True),
+        ("The dog sat.", [["cat"], ["dog"]], False),
+        ("The dog saw a cat.", [["cat"], ["dog"]], True),
+        ("", [["cat"]], False),
+        ("anything", [], True),
+        ("anything", [[]], False),
+        ("It costs 3.5 now", [["3.5"]], True),
+        ("It costs 305 now", [["3.5"]], False),
+        ("12", [["2"]], False),
+    ],
+)
+def test_contains_whole_words_in_any_case(answer: str, expected: list[list[str]], right: bool) -> None:
+    assert contains(answer, expected) is right
+
+
+def examples(count: int) -> list[Example]:
+    draw = random.Random(0)
+    return [
+        Example(f"x:{number}", prompt=" ".join(draw.choices(WORDS, k=draw.randint(1, 9))), completion=" cat sat")
+        for number in range(count)
+    ]
+
+
+class Fixed(Skill):
+    """A skill of given examples."""
+
+    def __init__(self, metric: str, given: list[Example]) -> None:
+        self.metric = metric  # type: ignore[assignment]
+        self.given = given
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        return iter(self.given if split == "test" else [])
+
+
+def by_hand(stack: Any, example: Example) -> list[float]:
+    """Computes the losses of an example's trained tokens from the logits of a pass of its own."""
+    encoded = encode(example, stack.tokenizer, 256)
+    logits = stack(torch.tensor([encoded.input_ids])).logits[0].double()
+    chances = logits.log_softmax(-1)
+    return [
+        -chances[position - 1, token].item()
+        for position, (token, trained) in enumerate(zip(encoded.input_ids, encoded.trained, strict=True))
+        if trained
+    ]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neo", "gpt_neox"])
+def test_the_loss_is_that_of_a_hand_computation(new_stack: NewStack, family: str) -> None:
+    stack = new_stack(family)
+    given = [*examples(7), Example("m", messages=(Message("user", "hello"), Message("assistant", "yes")))]
+    losses = [loss for example in given for loss in by_hand(stack, example)]
+    assert answer_loss(stack, given) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    with stack.active():
+        assert answer_loss(stack, given) != pytest.approx(sum(losses) / len(losses), rel=1e-3)
+
+
+def test_an_answer_is_what_greedy_decoding_says(new_stack: NewStack) -> None:
+    stack = new_stack()
+    prompt = Example("x", prompt="the cat")
+    ids = encode_prompt(prompt, stack.tokenizer)
+    begin = len(ids)
+    for _ in range(12):
+        ids.append(stack(torch.tensor([ids])).logits[0, -1].argmax().item())
+    expected = stack.tokenizer.decode(ids[begin:], skip_special_tokens=True).strip()
+    assert generate_answers(stack, [prompt], max_new_tokens=12) == [expected]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2", "gpt_neo", "gpt_neox"])
+def test_answers_do_not_depend_on_their_neighbours(new_stack: NewStack, family: str) -> None:
+    stack = new_stack(family)
+    prompts = [Example(example.name, prompt=example.prompt) for example in examples(9)]
+    together = generate_answers(stack, prompts, max_new_tokens=10)
+    alone = [generate_answers(stack, [prompt], max_new_tokens=10)[0] for prompt in prompts]
+    assert together == alone
+    order = random.Random(1).sample(range(9), 9)
+    shuffled = generate_answers(stack, [prompts[index] for index in order], max_new_tokens=10)
+    assert shuffled == [together[index] for index in order]
+    assert len(set(together)) > 1
+
+
+def test_batches_are_counted(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("growlm.metrics.scoring._BATCH", 4)
+    told = []
+    prompts = [Example(example.name, prompt=example.prompt) for example in examples(9)]
+    answers = generate_answers(new_stack(), prompts, 4, lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert len(answers) == 9
+
+
+def test_no_question_no_answer(new_stack: NewStack) -> None:
+    assert generate_answers(new_stack(), []) == []
+
+
+def test_exact_match(new_stack: NewStack) -> None:
+    stack = new_stack()
+    prompts = examples(4)
+    answers = generate_answers(stack, [Example(example.name, prompt=example.prompt) for example in prompts])
+    given = [
+        Example(example.name, prompt=example.prompt, completion=f" {answer} " if number < 3 else "the cat")
+        for number, (example, answer) in enumerate(zip(prompts, answers, strict=True))
+    ]
+    result = score(stack, Fixed("exact_match", given))
+    assert (result.metric, result.value, result.count) == ("exact_match", 0.75, 4)
+    assert result.loss == pytest.approx(answer_loss(stack, given))
+    assert score(stack, Fixed("exact_match", given), limit=2).value == 1.0
+
+
+def test_contains_scores_every_expected_reply(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = new_stack()
+    asked = []
+
+    def answer(stack: Any, prompts: list[Example], advance: Any = None) -> list[str]:
+        asked.extend(prompts)
+        return ["the cat sat", "dog", "nothing"]
+
+    monkeypatch.setattr("growlm.metrics.scoring.generate_answers", answer)
+    talk = (
+        Message("user", "hello"),
+        Message("assistant", "the cat", expected=(("cat",),)),
+        Message("user", "yes"),
+        Message("assistant", "no"),  # not scored
+        Message("user", "Tom"),
+        Message("assistant", "dog", expected=(("cat", "dog"),)),
+    )
+    other = (Message("user", "no"), Message("assistant", "Lily", expected=(("Lily",),)))
+    result = score(stack, Fixed("contains", [Example("a", messages=talk), Example("b", messages=other)]))
+    assert (result.metric, result.count) == ("contains", 3)
+    assert result.value == pytest.approx(2 / 3)
+    assert [example.messages for example in asked] == [talk[:1], talk[:5], other[:1]]
+
+
+def test_bits_per_byte_and_loss(new_stack: NewStack) -> None:
+    stack = new_stack()
+    texts = [Example(f"t:{number}", text=" ".join(WORDS[number:])) for number in range(5)]
+    result = score(stack, Fixed("bits_per_byte", texts))
+    assert result.value == bits_per_byte(stack, stack.tokenizer, [example.text or "" for example in texts])
+    assert result.count == 5
+    result = score(stack, Fixed("loss", texts), limit=3)
+    assert result.value == result.loss == answer_loss(stack, texts[:3])
+    assert result.count == 3
+
+
+def test_the_same_digits_again(new_stack: NewStack) -> None:
+    stack = new_stack()
+    skill = Fixed("exact_match", examples(5))
+    assert score(stack, skill) == score(stack, skill)
+
+
+@pytest.mark.parametrize("metric", ["contains", "exact_match", "loss", "bits_per_byte"])
+def test_nothing_to_score_is_said(new_stack: NewStack, metric: str) -> None:
+    with pytest.raises(GrowlmError, match="nothing to score"):
+        score(new_stack(), Fixed(metric, []))
+
+
+def test_no_scored_reply_is_said(new_stack: NewStack) -> None:
+    talk = (Message("user", "hello"), Message("assistant", "hello"))
+    with pytest.raises(GrowlmError, match="nothing to score"):
+        score(new_stack(), Fixed("contains", [Example("a", messages=talk)]))
+
+
+def test_context_and_padding(new_stack: NewStack) -> None:
+    stack = new_stack()
+    assert context_length(stack) == 256
+    assert stack.tokenizer.decode([pad_id(stack)]) == "<|pad|>"
+    stack.tokenizer.pad_token = None
+    assert stack.tokenizer.decode([pad_id(stack)]) == "<|endoftext|>"
+
+
+def test_a_prompt_that_fills_the_context_keeps_its_end(new_stack: NewStack) -> None:
+    stack = new_stack()
+    long = Example("x", prompt=" ".join(random.Random(0).choices(WORDS, k=400)))
+    kept = encode_prompt(long, stack.tokenizer)[-246:]
+    output = stack.generate(
+        torch.tensor([kept]), max_new_tokens=10, do_sample=False, eos_token_id=[0, 4], pad_token_id=5
+    )
+    expected = stack.tokenizer.decode(output[0, 246:].tolist(), skip_special_tokens=True).strip()
+    assert generate_answers(stack, [long], max_new_tokens=10) == [expected]

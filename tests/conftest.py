@@ -1,8 +1,10 @@
-"""What every test gets: fixed seeds, one thread, no network, an empty working folder only where it asks for one."""
+"""What every test gets: fixed seeds, one thread, no network; and a manifest written by hand for those that ask."""
 
 import os
 import random
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # before transformers or torch are imported
@@ -11,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
+
 _CONNECT = socket.socket.connect
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")
 
@@ -18,8 +22,6 @@ _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     """Seeds what the test may use; torch only if it was imported."""
-    import sys
-
     random.seed(0)
     if "torch" in sys.modules:
         import torch
@@ -80,3 +82,57 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         model.to(torch.bfloat16).save_pretrained(folders[name])
         tokenizer.save_pretrained(folders[name])
     return folders
+
+
+def scores(**values: tuple[str, float, float, float]) -> dict[str, dict[str, dict[str, object]]]:
+    return {
+        skill: {
+            mode: {"metric": metric, "value": value, "loss": 1.5}
+            for mode, value in zip(("base", "oracle", "all"), rest, strict=True)
+        }
+        for skill, (metric, *rest) in values.items()
+    }
+
+
+def module(name: str, parents: tuple[str, ...] = (), parameters: int = 1_234, **changes: object) -> ModuleRecord:
+    return ModuleRecord(
+        **{
+            "name": name,
+            "kinds": {"lora": {"rank": 8, "alpha": None}},
+            "parents": parents,
+            "skill": {"name": name, "options": {}, "train_digest": "5" * 64},
+            "method": {"name": "grow", "options": {}},
+            "seed": 7,
+            "recipe": {},
+            "parameters": parameters,
+            "tensors": {"a": "1" * 64},
+            "digest": "2" * 64,
+            "scores": scores(**{name: ("contains", 0.125, 0.75, 0.5)}),
+            "cost": {"steps": 1200, "tokens": 34_000, "seconds": 2.5},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def make_module() -> Callable[..., ModuleRecord]:
+    return module
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    """Two modules on the base, one of them with a child."""
+    base = BaseRecord("tiny", "llama", 12_340, {"embed": "3" * 64}, "4" * 64)
+    return Manifest(base, (module("chat"), module("memory", ("chat",)), module("rhymes", parameters=2_500_000)))
+
+
+@pytest.fixture
+def stack_folder(tmp_path: Path, manifest: Manifest) -> Path:
+    """The manifest as files, without tensors."""
+    folder = tmp_path / "stack"
+    for record in manifest.modules:
+        own = folder / manifest.folder_of(record.name)
+        own.mkdir(parents=True)
+        (own / "module.json").write_text(module_json(record))
+    (folder / "stack.json").write_text(stack_json(manifest))
+    return folder

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -23,6 +24,8 @@ SHORT = {
 }
 """Short options of ``growlm grow``, and the long ones that they stand for."""
 
+_SPELLED_OUT = ("skill", "module", "config")
+
 
 class PhaseCLI(LightningCLI):
     """LightningCLI over ``GrowPhase`` and ``GrowTrainer``.
@@ -33,6 +36,7 @@ class PhaseCLI(LightningCLI):
     """
 
     def __init__(self, arguments: list[str], run: bool) -> None:
+        self._is_fit = run
         with warnings.catch_warnings():
             # it warns that sys.argv is not looked at, which is what we want, and calls jsonargparse by an old name
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -52,7 +56,7 @@ class PhaseCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            raise user_error(error, parser) from None
+            raise user_error(error, parser, () if self._is_fit else (*SHORT, *_SPELLED_OUT)) from None
 
     @property
     def grown(self) -> Grown | None:
@@ -108,7 +112,7 @@ def long_options(arguments: Sequence[str]) -> list[str]:
     Raises:
         GrowlmError: for an unknown skill or module kind.
     """
-    given, rest = _split(arguments, {*SHORT, "skill", "module", "config"})
+    given, rest = _split(arguments, {*SHORT, *_SPELLED_OUT})
     config = given.get("config")
     skill = given.get("skill")
     words: list[str] = []
@@ -149,14 +153,23 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
 
 def _method_options(module: str, config: str | None) -> str:
     recipe: dict[str, Any] = {}
-    if config is not None:
-        with open(config, encoding="utf-8") as file:  # noqa: PTH123 - a plain name from the command line
-            recipe = (yaml.safe_load(file) or {}).get("model", {}).get("method_options") or {}
+    if config is not None and Path(config).is_file():  # if it is none, parsing says so
+        recipe = _read_yaml(Path(config).read_text(encoding="utf-8"), config).get("model", {}).get("method_options", {})
     if module.lstrip().startswith("{"):
-        kinds = yaml.safe_load(module)
+        kinds = _read_yaml(module, "--module")
     else:
         kinds = {kind: recipe.get("module", {}).get(kind, {}) for kind in module.split("+")}
     for kind in kinds:
         if kind not in module_kinds:
             raise unknown_name("module kind", kind, module_kinds)
     return yaml.safe_dump({**recipe, "module": kinds}, default_flow_style=True, width=10**6).strip()
+
+
+def _read_yaml(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise GrowlmError(f"{where} is no YAML ({' '.join(str(error).split())}): mend it") from None
+    if not isinstance(content, dict):
+        raise GrowlmError(f"{where} holds {type(content).__name__} instead of keys with values: mend it")
+    return content

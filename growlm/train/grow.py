@@ -4,15 +4,17 @@ Every step can be repeated: a phase that was killed continues where its resume f
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from growlm.base.load import DEFAULT_BASE
+from growlm.data.encode import encode
 from growlm.errors import GrowlmError
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
-from growlm.metrics.scoring import score
+from growlm.metrics.scoring import context_length, score
 from growlm.registry import skills
 from growlm.skills._skill import Skill
 from growlm.stack import store
@@ -22,10 +24,9 @@ from growlm.stack.path import Path as StackPath
 from growlm.stack.path import format_path, parse_path
 from growlm.stack.stack import ModuleStack
 from growlm.train.environment import describe_environment
-from growlm.train.phase import GrowPhase
+from growlm.train.phase import BASE_SKILL, GrowPhase
 from growlm.train.resume import resume_path
 
-BASE_SKILL = "stories"
 _PHASE_FILE = "phase.json"
 _BEFORE_FILE = "before.json"
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
@@ -69,6 +70,8 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         GrowlmError: if the stack is in use, damaged or on another base, the name is taken, another unfinished phase
             is in the way, the disk is too full, or the phase moved a frozen tensor (which would be a bug).
     """
+    if num_steps < 1:
+        raise GrowlmError(f"{num_steps} steps are too few: give 1 or more")
     with folder_lock(phase.folder):
         store.recover(phase.folder)
         stack = _open_stack(phase)
@@ -77,19 +80,21 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
             return _already_there(stack, phase, settings)
         on = _grow_on(stack, phase.on)
         # whatever may be wrong with the request is found before anything is written
+        known = _known_skills(phase, stack)
         phase.attach(stack, on)
         phase.encode_examples()
+        _check_scored(phase, stack, known)
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         work = _open_work(phase, stack, settings)
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
-        before = _scores_before(phase, stack, work, notice)
+        before = _scores_before(phase, stack, known, work, notice)
         fit(resume_path(work))
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
         phase.method.end(stack, phase.skill)
         stack.freeze(_record(phase, stack, on, settings))
-        record = _scored(phase, stack, before, notice)
+        record = _scored(phase, stack, known, before, notice)
         manifest = stack.manifest
         files = {"README.md": stack_card(manifest), "accuracy.json": accuracy_json(manifest)}
         store.commit(phase.folder, manifest, stack.config, stack.module_tensors(phase.name), files)
@@ -179,26 +184,52 @@ def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[
     )
 
 
-def _scores_before(phase: GrowPhase, stack: ModuleStack, work: Path, notice: Notice) -> dict[str, Any]:
+def _known_skills(phase: GrowPhase, stack: ModuleStack) -> dict[str, Skill]:
+    """Builds every skill that is scored: the base's, those of the modules there are, and the new one."""
+    stories = phase.settings["stories"]
+    earlier = {
+        record.name: skills.build(record.skill["name"], record.skill["options"]) for record in stack.manifest.modules
+    }
+    return {
+        BASE_SKILL: skills.build(BASE_SKILL, {"file": stories} if stories else {}),
+        **earlier,
+        phase.name: phase.skill,
+    }
+
+
+def _check_scored(phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill]) -> None:
+    """Refuses an example that could not be scored now rather than after the training."""
+    for skill in known.values():
+        for example in islice(skill.examples("test"), phase.settings["num_scored"]):
+            encode(example, stack.tokenizer, context_length(stack))
+
+
+def _scores_before(
+    phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill], work: Path, notice: Notice
+) -> dict[str, Any]:
     """Scores the bare base, and keeps the scores for a resumed phase."""
     file = work / _BEFORE_FILE
     if file.exists():
         return dict(read_json(file))
     scores: dict[str, Any] = {}
-    for name, skill in ((BASE_SKILL, _base_skill(phase)), (phase.name, phase.skill)):
+    for name in (BASE_SKILL, phase.name):
         notice(f"scoring {name} on the bare base")
         with stack.active():
-            scores[name] = asdict(score(stack, skill, limit=phase.settings["num_scored"]))
+            scores[name] = asdict(score(stack, known[name], limit=phase.settings["num_scored"]))
     write_json(file, scores)
     return scores
 
 
-def _scored(phase: GrowPhase, stack: ModuleStack, before: dict[str, Any], notice: Notice) -> ModuleRecord:
+def _scored(
+    phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill], before: dict[str, Any], notice: Notice
+) -> ModuleRecord:
     """Scores every known skill with the new module in place and writes that into its record."""
+    base_scores = {record.name: record.scores[record.name]["base"] for record in stack.manifest.modules[:-1]} | before
     scores: dict[str, Any] = {}
-    for name, skill, path, base_score in _known_skills(phase, stack, before):
+    for name, skill in known.items():
+        path = () if name == BASE_SKILL else stack.path_of(name)
         notice(f"scoring {name} on its own path, then on the whole stack")
-        entry: dict[str, Any] = {"base": base_score}
+        entry: dict[str, Any] = {"base": base_scores[name]}
         for mode, active in (("oracle", path), ("all", tuple(stack.parents()))):
             if mode == "all" and active == path:
                 entry[mode] = entry["oracle"]
@@ -210,20 +241,3 @@ def _scored(phase: GrowPhase, stack: ModuleStack, before: dict[str, Any], notice
     record = replace(last, scores=scores)
     stack.manifest = replace(stack.manifest, modules=(*earlier, record))
     return record
-
-
-def _known_skills(
-    phase: GrowPhase, stack: ModuleStack, before: dict[str, Any]
-) -> Iterator[tuple[str, Skill, StackPath, dict[str, Any]]]:
-    yield BASE_SKILL, _base_skill(phase), (), before[BASE_SKILL]
-    for record in stack.manifest.modules:
-        if record.name == phase.name:
-            yield record.name, phase.skill, record.path, before[phase.name]
-            continue
-        skill = skills.build(record.skill["name"], record.skill["options"])
-        yield record.name, skill, record.path, record.scores[record.name]["base"]
-
-
-def _base_skill(phase: GrowPhase) -> Skill:
-    stories = phase.settings["stories"]
-    return skills.build(BASE_SKILL, {"file": stories} if stories else {})

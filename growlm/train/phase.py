@@ -26,6 +26,8 @@ from growlm.stack.stack import ModuleStack
 from growlm.train.resume import StepLoader
 from growlm.train.schedule import schedule_factor
 
+BASE_SKILL = "stories"
+
 
 class GrowPhase(LightningModule):
     """Trains one skill on a stack by one method.
@@ -93,6 +95,7 @@ class GrowPhase(LightningModule):
             "stories": stories,
             "seed": seed,
         }
+        self._check_settings()
         self.skill_name = skill
         self.name: str = self.settings["name"]
         self.folder = stack
@@ -118,6 +121,14 @@ class GrowPhase(LightningModule):
     def seconds(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self._seconds_before + (0.0 if self._started is None else time.monotonic() - self._started)
+
+    def _check_settings(self) -> None:
+        if self.settings["name"] == BASE_SKILL:
+            raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
+        least = {"batch_size": 1, "max_length": 2, "num_scored": 1, "learning_rate": 0, "weight_decay": 0, "warmup": 0}
+        for key, smallest in least.items():
+            if not self.settings[key] >= smallest:
+                raise GrowlmError(f"{key} {self.settings[key]} is too small: give {smallest} or more")
 
     # -- the stack and what is trained on it ---------------------------------------------------------------------------
 

@@ -1,0 +1,116 @@
+"""Scoring a stack from the outside."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from growlm.errors import GrowlmError
+from growlm.metrics.scoring import Score, score
+from growlm.registry import skills
+from growlm.show import evaluation
+from growlm.show.evaluation import Result, evaluate, evaluation_table
+
+NewStack = Callable[..., Any]
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], str, int | None]]:
+    """Replaces scoring by a note of what was to be scored."""
+    calls: list[tuple[str, tuple[str, ...], str, int | None]] = []
+
+    def note(stack: Any, skill: Any, split: str, limit: int | None) -> Score:
+        calls.append((type(skill).__name__, stack.path, split, limit))
+        return Score("loss", float(len(calls)), float(len(calls)), 3)
+
+    monkeypatch.setattr(evaluation, "score", note)
+    return calls
+
+
+def told(results: list[Result]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(result.skill, result.mode, result.path) for result in results]
+
+
+def test_every_skill_by_every_path_each_once(new_stack: NewStack, scored: list[Any]) -> None:
+    stack = new_stack(modules=("first", "second"))
+    results = evaluate(stack, limit=7)
+    assert told(results) == [
+        ("stories", "base", ()),
+        ("stories", "all", ("first", "second")),
+        ("first", "base", ()),
+        ("first", "oracle", ("first",)),
+        ("first", "all", ("first", "second")),
+        ("second", "base", ()),
+        ("second", "oracle", ("first", "second")),
+        ("second", "all", ("first", "second")),
+    ]
+    assert results[-1].score == results[-2].score  # the same path is scored once
+    assert len(scored) == 7
+    assert all(call[2:] == ("test", 7) for call in scored)
+    assert stack.path == ("first", "second")
+
+
+def test_one_skill_on_one_path(new_stack: NewStack, scored: list[Any]) -> None:
+    stack = new_stack(modules=("first", "second"))
+    assert told(evaluate(stack, "first", "first", split="validation")) == [("first", "path", ("first",))]
+    assert scored == [("Chat", ("first",), "validation", None)]
+
+
+def test_skills_that_the_stack_does_not_know(new_stack: NewStack, scored: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"prompt": "{n}", "completion": "cat"}}\n' for n in range(9)))
+    stories = tmp_path / "stories.txt"
+    stories.write_text("x")
+    stack = new_stack()
+    assert told(evaluate(stack, str(file))) == [("mine.jsonl", "base", ()), ("mine.jsonl", "all", ("first",))]
+    assert told(evaluate(stack, "stories", stories=str(stories)))[0] == ("stories", "base", ())
+    assert told(evaluate(stack, "chat", "base")) == [("chat", "path", ())]
+    assert [call[0] for call in scored] == ["Jsonl", "Jsonl", "Stories", "Stories", "Chat"]
+
+
+def test_a_bare_stack(new_stack: NewStack, scored: list[Any]) -> None:
+    assert told(evaluate(new_stack(modules=()))) == [("stories", "base", ())]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"skill": "frist"}, "unknown skill 'frist': did you mean 'first'"),
+        ({"skill": "caht"}, "unknown skill 'caht': did you mean 'chat'"),
+        ({"skill": "none.jsonl"}, r"none\.jsonl is missing"),
+        ({"skill": "first", "path": "secnod"}, "unknown module 'secnod': did you mean 'second'"),
+        ({"skill": "first", "path": "second,third"}, "unknown module 'third'"),
+        ({"split": "tset"}, "unknown split 'tset': did you mean 'test'"),
+        ({"stories": "none.txt"}, r"none\.txt is missing"),
+    ],
+)
+def test_wrong_requests(new_stack: NewStack, scored: list[Any], arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(GrowlmError, match=message):
+        evaluate(new_stack(modules=("first", "second")), **arguments)
+    assert scored == []
+
+
+def test_the_scores_are_those_of_the_path(new_stack: NewStack, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"prompt": "{n}", "completion": "cat"}}\n' for n in range(99)))
+    stack = new_stack()
+    results = evaluate(stack, str(file), limit=2)
+    for result in results:
+        with stack.active(*result.path):
+            assert score(stack, skills.build("jsonl", {"train": str(file)}), "test", 2) == result.score
+    assert results[0].score.loss != results[1].score.loss
+
+
+def test_the_table_holds_every_figure() -> None:
+    results = [
+        Result("chat", "test", "oracle", ("first", "chat"), Score("contains", 0.625, 1.2345, 77)),
+        Result("stories", "test", "base", (), Score("bits_per_byte", 0.123456789, 1.0, 9)),
+    ]
+    console = Console(width=200, file=io.StringIO())
+    console.print(evaluation_table(results))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for figure in ("62.5 %", "1.234", "0.123456789", "first+chat", "oracle", "77", "9", "base"):
+        assert figure in text

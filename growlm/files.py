@@ -129,6 +129,25 @@ def combined_digest(digests: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def check_digests(found: Mapping[str, str], expected: Mapping[str, str], where: str) -> None:
+    """Compares tensors with what they should be.
+
+    Args:
+        found: digest of every tensor that is there, by name.
+        expected: digest of every tensor that should be there, by name.
+        where: where the tensors are, for the message.
+
+    Raises:
+        GrowlmError: naming the first tensor that differs.
+    """
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            raise GrowlmError(
+                f"{where}: tensor {name!r} was changed (expected sha256 {expected.get(name, 'none')[:12]}, "
+                f"found {found.get(name, 'none')[:12]}): restore it from a copy"
+            )
+
+
 def file_digest(path: Path) -> str:
     """Computes the SHA-256 of a file's bytes, as hex."""
     with path.open("rb") as handle:

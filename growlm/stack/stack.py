@@ -14,14 +14,15 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from growlm.base.anatomy import Anatomy
 from growlm.base.load import load_base, load_tokenizer
 from growlm.errors import GrowlmError
-from growlm.files import check_name, combined_digest, read_tensors, tensor_digests
+from growlm.files import check_digests, check_name, combined_digest, read_tensors, tensor_digests
 from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
+from growlm.modules._site import Site, Switch, stock_name
 from growlm.registry import module_kinds
 from growlm.stack import store
 from growlm.stack.config import GrowlmConfig
 from growlm.stack.manifest import MODULE_FILE, TENSOR_FILE, BaseRecord, Manifest, ModuleRecord, read_manifest
 from growlm.stack.path import BASE, Parents, Path, normalise, own_path
+from growlm.stack.sites import Sites
 
 
 class ModuleStack(PreTrainedModel, GenerationMixin):
@@ -50,6 +51,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self.anatomy = Anatomy(base)
         self.manifest = Manifest(base_record)
         self._switch = Switch()
+        self._sites = Sites(self.base, self.anatomy, self._switch)
         self._growing: dict[str, Path] = {}
         self._digests = tensor_digests(self.frozen_tensors())
         self.generation_config = base.generation_config
@@ -162,7 +164,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         parents = normalise(tuple(self.parents()) if on is None else on, self.parents())
         generator = torch.Generator().manual_seed(seed)
         self._attach_parts(name, kinds, generator)
-        for _, part in self._parts_of(name):
+        for _, part in self._sites.parts_of(name):
             part.to(device=self.device, dtype=torch.float32)
         self._growing[name] = parents
         return self.set_path((*parents, name))
@@ -205,13 +207,9 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     def detach(self, name: str) -> None:
         """Removes a module's parts; a site that holds none any more gives its place back to the original."""
-        for path, site in self._sites():
-            for key in [key for key in site.parts if part_owner(key) == name]:
-                del site.parts[key]
-            if not site.parts:
-                _replace(self.base, path, site.original)
+        self._sites.detach(name)
         self._growing.pop(name, None)
-        self._list_inserted_layers()
+        self.config.inserted_after = self._sites.inserted_after()
         self._switch.active = tuple(active for active in self._switch.active if active != name)
 
     def verify(self) -> int:
@@ -302,7 +300,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """Puts growing modules into training mode; whatever is frozen stays in evaluation mode (no dropout)."""
         super().train(False)
         for name in self._growing:
-            for _, part in self._parts_of(name):
+            for _, part in self._sites.parts_of(name):
                 part.train(mode)
         self.training = mode
         return self
@@ -384,7 +382,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """Gives a module's parameters by the names they are saved under: ``<kind>.<stock path of the site>.<rest>``."""
         return {
             f"{prefix}.{rest}": parameter
-            for prefix, part in self._parts_of(name)
+            for prefix, part in self._sites.parts_of(name)
             for rest, parameter in part.named_parameters()
         }
 
@@ -401,37 +399,16 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     def sites(self) -> dict[str, Site]:
         """Gives the sites by stock path of the layer or linear they wrap."""
-        return dict(self._sites())
+        return self._sites.by_path()
 
     # -- inside ------------------------------------------------------------------------------------------------------
-
-    def _sites(self) -> list[tuple[str, Site]]:
-        return [(stock_name(path), module) for path, module in self.base.named_modules() if isinstance(module, Site)]
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
         num_blocks = len(self.config.inserted_after)
         built = {kind: options.build(self.anatomy, num_blocks, generator) for kind, options in kinds.items()}
-        sites = self.sites()
         for kind, parts in built.items():
-            for path, part in parts.items():
-                site = sites.get(path) or self._make_site(path)
-                sites[path] = site
-                site.parts[part_key(name, kind)] = part
-        self._list_inserted_layers()
-
-    def _make_site(self, path: str) -> Site:
-        site = Site(_resolve(self.base, path), self._switch)
-        _replace(self.base, path, site)
-        return site
-
-    def _parts_of(self, name: str) -> list[tuple[str, Part]]:
-        """Lists a module's parts with the prefix of their names in its file."""
-        return [
-            (f"{part_kind(key)}.{path}", cast(Part, part))
-            for path, site in self._sites()
-            for key, part in site.parts.items()
-            if part_owner(key) == name
-        ]
+            self._sites.attach(name, kind, parts)
+        self.config.inserted_after = self._sites.inserted_after()
 
     def _attach_saved(self, record: ModuleRecord, file: FilePath) -> None:
         kinds = {kind: module_kinds.build(kind, options) for kind, options in record.kinds.items()}
@@ -444,39 +421,10 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         if expected != found:
             key = min(key for key in {*expected, *found} if expected.get(key) != found.get(key))
             raise GrowlmError(f"{file}: tensor {key!r} does not fit the kinds in {MODULE_FILE}: restore both")
-        for prefix, part in self._parts_of(record.name):
+        for prefix, part in self._sites.parts_of(record.name):
             values = {rest: tensors[f"{prefix}.{rest}"] for rest, _ in part.named_parameters()}
             part.load_state_dict(values, assign=True)
             part.to(device=self.device, dtype=self.dtype).requires_grad_(False)
-
-    def _list_inserted_layers(self) -> None:
-        """Keeps the config's list of inserted layers, in order of their cache slots."""
-        slots = {
-            part.cache_slot: int(path.rpartition(".")[2])
-            for path, site in self._sites()
-            for part in cast("list[Part]", list(site.parts.values()))
-            if part.cache_slot is not None
-        }
-        self.config.inserted_after = [slots[slot] for slot in sorted(slots)]
-
-
-def check_digests(found: Mapping[str, str], expected: Mapping[str, str], where: str) -> None:
-    """Compares tensors with what they should be.
-
-    Args:
-        found: digest of every tensor that is there, by name.
-        expected: digest of every tensor that should be there, by name.
-        where: where the tensors are, for the message.
-
-    Raises:
-        GrowlmError: naming the first tensor that differs.
-    """
-    for name in sorted({*found, *expected}):
-        if found.get(name) != expected.get(name):
-            raise GrowlmError(
-                f"{where}: tensor {name!r} was changed (expected sha256 {expected.get(name, 'none')[:12]}, "
-                f"found {found.get(name, 'none')[:12]}): restore it from a copy"
-            )
 
 
 def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
@@ -484,20 +432,6 @@ def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
     return {
         stock_name(name): parameter.detach() for name, parameter in base.named_parameters() if ".parts." not in name
     }
-
-
-def _resolve(base: nn.Module, path: str) -> nn.Module:
-    module = base
-    for name in path.split(".") if path else ():
-        module = getattr(module, name)  # a site answers for its original
-    return module
-
-
-def _replace(base: nn.Module, path: str, replacement: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    owner = _resolve(base, parent)
-    owner = owner.original if isinstance(owner, Site) else owner
-    setattr(owner, name, replacement)
 
 
 AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)

@@ -1,0 +1,74 @@
+"""The sites of a base and the parts attached at them."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from torch import nn
+
+from growlm.base.anatomy import Anatomy
+from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
+
+
+class Sites:
+    """Puts sites into a base where parts are attached, and takes them out again.
+
+    Args:
+        base: the base; its layers are wrapped in place, its weights are not touched.
+        anatomy: its attach points.
+        switch: what the sites ask which modules are active.
+    """
+
+    def __init__(self, base: nn.Module, anatomy: Anatomy, switch: Switch) -> None:
+        self._base = base
+        self._anatomy = anatomy
+        self._switch = switch
+
+    def by_path(self) -> dict[str, Site]:
+        """Gives the sites by the stock path of what they wrap, in the base's order."""
+        return {stock_name(path): module for path, module in self._base.named_modules() if isinstance(module, Site)}
+
+    def attach(self, name: str, kind: str, parts: Mapping[str, Part]) -> None:
+        """Attaches the parts of one kind of a module.
+
+        Args:
+            name: the module's name.
+            kind: the kind.
+            parts: the parts by the stock path of their site.
+        """
+        sites = self.by_path()
+        for path, part in parts.items():
+            if path not in sites:
+                sites[path] = Site(self._anatomy.resolve(path), self._switch)
+                self._replace(path, sites[path])
+            sites[path].parts[part_key(name, kind)] = part
+
+    def detach(self, name: str) -> None:
+        """Removes a module's parts; a site that holds none any more gives its place back to the original."""
+        for path, site in self.by_path().items():
+            for key in [key for key in site.parts if part_owner(key) == name]:
+                del site.parts[key]
+            if not site.parts:
+                self._replace(path, site.original)
+
+    def parts_of(self, name: str) -> list[tuple[str, Part]]:
+        """Lists a module's parts, each with what its tensors' names begin with: ``<kind>.<stock path of the site>``."""
+        return [
+            (f"{part_kind(key)}.{path}", cast(Part, part))
+            for path, site in self.by_path().items()
+            for key, part in site.parts.items()
+            if part_owner(key) == name
+        ]
+
+    def inserted_after(self) -> list[int]:
+        """Lists, in order of their cache slots, the layers of the base after which parts run a layer of their own."""
+        slots = {
+            part.cache_slot: int(path.rpartition(".")[2])
+            for path, site in self.by_path().items()
+            for part in cast("list[Part]", list(site.parts.values()))
+            if part.cache_slot is not None
+        }
+        return [slots[slot] for slot in sorted(slots)]
+
+    def _replace(self, path: str, replacement: nn.Module) -> None:
+        parent, _, name = path.rpartition(".")
+        setattr(self._anatomy.resolve(parent) if parent else self._base, name, replacement)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch
 from growlm.modules._kind import ModuleKind
 from growlm.skills._skill import Skill
+from growlm.stack.path import Path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 class Method(ABC):
     """A method; its constructor's arguments are its options.
 
-    A phase calls, in this order: ``build``, ``begin``, then for every step ``batch``, ``penalty``, ``after_backward``
-    and ``after_step``, and ``end`` once. Everything but ``build`` has a default that does nothing.
+    A phase calls, in this order: ``grow_on``, ``build``, ``continues`` and ``begin``, then for every step ``batch``,
+    ``penalty``, ``after_backward`` and ``after_step``, and ``end`` once. Everything but ``build`` has a default that
+    does nothing.
     """
 
     @abstractmethod
@@ -32,6 +34,22 @@ class Method(ABC):
         Returns:
             The kinds of the new module, by name.
         """
+
+    def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
+        """Decides the path to grow on.
+
+        Args:
+            stack: the stack as it is.
+            on: the path that was asked for.
+
+        Returns:
+            The path; by default the one that was asked for.
+        """
+        return on
+
+    def continues(self, stack: "ModuleStack") -> str | None:
+        """Names the module whose values the new one begins with and which it supersedes; None: neither."""
+        return None
 
     def begin(self, stack: "ModuleStack", name: str) -> None:
         """Prepares the phase, with the module attached.

@@ -117,5 +117,5 @@ def _paths(stack: ModuleStack, name: str, path: str | None) -> dict[str, StackPa
     if path is not None:
         return {"path": parse_path(path, stack.parents())}
     own = {"oracle": stack.path_of(name)} if name in stack.parents() else {}
-    everything = {"all": tuple(stack.parents())} if stack.parents() else {}
+    everything = {"all": stack.manifest.current()} if stack.parents() else {}
     return {"base": (), **own, **everything}

@@ -55,6 +55,7 @@ class ModuleRecord:
             (``oracle``) and of all modules together (``all``).
         cost: steps, tokens and seconds of the phase.
         environment: versions and machine kind.
+        supersedes: modules whose values this one went on from and in whose place it answers; they stay as they are.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModuleRecord:
     scores: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    supersedes: tuple[str, ...] = ()
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -87,6 +89,17 @@ class Manifest:
     def parents(self) -> dict[str, tuple[str, ...]]:
         """Gives, for each module in order of growth, the path it was grown on."""
         return {module.name: module.parents for module in self.modules}
+
+    def newest_version(self, name: str) -> str:
+        """Gives the module that answers in a module's place: itself, or the last of those that superseded it."""
+        for module in self.modules:  # in order of growth, so that a chain is followed to its end
+            if name in module.supersedes:
+                name = module.name
+        return name
+
+    def current(self) -> tuple[str, ...]:
+        """Lists the modules that no other has superseded, in order of growth."""
+        return tuple(module.name for module in self.modules if self.newest_version(module.name) == module.name)
 
     def folder_of(self, name: str) -> str:
         """Gives a module's folder inside the stack's folder.

@@ -142,15 +142,22 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
     # -- growing -----------------------------------------------------------------------------------------------------
 
     def attach(
-        self, name: str, kinds: Mapping[str, ModuleKind], on: Sequence[str] | None = None, seed: int = 0
+        self,
+        name: str,
+        kinds: Mapping[str, ModuleKind],
+        on: Sequence[str] | None = None,
+        seed: int = 0,
+        continues: str | None = None,
     ) -> Path:
         """Attaches a new module that changes nothing yet, and activates its path.
 
         Args:
             name: the module's name.
             kinds: its kinds by name, such as ``{"lora": Lora(rank=8)}``.
-            on: the path to grow on; None: all modules.
+            on: the path to grow on; None: all modules that are not superseded.
             seed: what the initial values come from.
+            continues: a module of the same kinds whose values the new one begins with; the new path computes what that
+                module's path does, if both are grown on the same.
 
         Returns:
             The new module's path.
@@ -161,11 +168,13 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         check_name(name, "module")
         if name == BASE or name in self.parents():
             raise GrowlmError(f"the stack has a module {name!r} already: choose another name, or undo it first")
-        parents = normalise(tuple(self.parents()) if on is None else on, self.parents())
+        parents = normalise(self.manifest.current() if on is None else on, self.parents())
         generator = torch.Generator().manual_seed(seed)
         self._attach_parts(name, kinds, generator)
         for _, part in self._sites.parts_of(name):
             part.to(device=self.device, dtype=torch.float32)
+        if continues is not None:
+            self._copy_values(continues, name)
         self._growing[name] = parents
         return self.set_path((*parents, name))
 
@@ -237,12 +246,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         return self._switch.active
 
     def path_of(self, skill: str) -> Path:
-        """Gives the path that a skill's module was grown with.
+        """Gives the path that answers for a skill: that of its module, or of the one that superseded it.
 
         Raises:
             GrowlmError: if no module has that name.
         """
-        return () if skill == BASE else own_path(skill, self.parents())
+        return () if skill == BASE else own_path(self.manifest.newest_version(skill), self.parents())
 
     def set_path(self, path: Sequence[str], closed: bool = True) -> Path:
         """Activates a path until it is changed again.
@@ -409,6 +418,15 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         for kind, parts in built.items():
             self._sites.attach(name, kind, parts)
         self.config.inserted_after = self._sites.inserted_after()
+
+    @torch.no_grad()
+    def _copy_values(self, source: str, target: str) -> None:
+        values, parameters = self.module_parameters(source), self.module_parameters(target)
+        if {key: value.shape for key, value in values.items()} != {key: p.shape for key, p in parameters.items()}:
+            self.detach(target)
+            raise GrowlmError(f"module {source!r} has other kinds or options: give the same ones to go on from it")
+        for key, parameter in parameters.items():
+            parameter.copy_(values[key])
 
     def _attach_saved(self, record: ModuleRecord, file: FilePath) -> None:
         kinds = {kind: module_kinds.build(kind, options) for kind, options in record.kinds.items()}

@@ -78,7 +78,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         settings = {**phase.settings, "steps": num_steps}
         if phase.name in stack.parents():
             return _already_there(stack, phase, settings)
-        on = _grow_on(stack, phase.on)
+        on = phase.method.grow_on(stack, _asked_path(stack, phase.on))
         # whatever may be wrong with the request is found before anything is written
         known = _known_skills(phase, stack)
         phase.attach(stack, on)
@@ -108,9 +108,9 @@ def _open_stack(phase: GrowPhase) -> ModuleStack:
     return ModuleStack.from_base(phase.base or DEFAULT_BASE).eval()
 
 
-def _grow_on(stack: ModuleStack, on: str) -> StackPath:
+def _asked_path(stack: ModuleStack, on: str) -> StackPath:
     if on == "all":
-        return tuple(stack.parents())
+        return stack.manifest.current()
     return () if on == "none" else parse_path(on, stack.parents())
 
 
@@ -181,6 +181,7 @@ def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[
         digest=combined_digest(tensors),
         cost={"steps": settings["steps"], "tokens": phase.tokens_seen, "seconds": round(phase.seconds, 1)},
         environment=describe_environment(),
+        supersedes=(phase.continues,) if phase.continues else (),
     )
 
 
@@ -230,7 +231,7 @@ def _scored(
         path = () if name == BASE_SKILL else stack.path_of(name)
         notice(f"scoring {name} on its own path, then on the whole stack")
         entry: dict[str, Any] = {"base": base_scores[name]}
-        for mode, active in (("oracle", path), ("all", tuple(stack.parents()))):
+        for mode, active in (("oracle", path), ("all", stack.manifest.current())):
             if mode == "all" and active == path:
                 entry[mode] = entry["oracle"]
                 continue

@@ -146,7 +146,8 @@ class GrowPhase(LightningModule):
         """
         self._stack = [stack]
         self.kinds = self.method.build(stack, self.skill)
-        stack.attach(self.name, self.kinds, on, self.seed)
+        self.continues = self.method.continues(stack)
+        stack.attach(self.name, self.kinds, on, self.seed, self.continues)
         self.method.begin(stack, self.name)
         self.trained = nn.ParameterDict(
             {key.replace(".", "/"): value for key, value in stack.module_parameters(self.name).items()}

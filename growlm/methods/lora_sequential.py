@@ -1,0 +1,27 @@
+"""Sequential LoRA: one low-rank change, trained on and on, skill after skill (SeqLoRA).
+
+LoRA is Hu et al. 2021 (arXiv 2106.09685). As sequential fine-tuning, it does nothing against forgetting.
+Cost per step: forward through the path, backward down to the lowest site. Proved by
+tests/contracts/test_every_method.py.
+"""
+
+from growlm.methods._continued import ContinuedMethod
+from growlm.modules._kind import ModuleKind
+from growlm.registry import module_kinds
+
+
+class LoraSequential(ContinuedMethod):
+    """Goes on training one low-rank change, skill after skill.
+
+    Args:
+        rank: rank of the change.
+        target_modules: names of the linears, such as q_proj; None: all linears of the layers.
+    """
+
+    def __init__(self, rank: int = 8, target_modules: list[str] | None = None) -> None:
+        self.rank = rank
+        self.target_modules = target_modules
+
+    def kinds(self) -> dict[str, ModuleKind]:
+        """Gives a low-rank change."""
+        return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}

@@ -1,0 +1,36 @@
+"""Per-skill fine-tuning: a full copy of the weights for each skill, alone on the bare base (PerTaskFT).
+
+The upper bound for methods that keep skills apart: it needs to be told the skill, and stores a whole model for each.
+The weights are kept as a difference to the frozen base (kind ``dense``). Cost per step: forward and backward through
+everything, and a second product for every linear. Proved by tests/contracts/test_every_method.py.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from growlm.methods._method import Method
+from growlm.modules._kind import ModuleKind
+from growlm.registry import module_kinds
+from growlm.skills._skill import Skill
+from growlm.stack.path import Path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+class PerSkill(Method):
+    """Fine-tunes the bare base for each skill separately.
+
+    Args:
+        weights: ``all`` weights of the base, or the ``linears`` of its layers only.
+    """
+
+    def __init__(self, weights: Literal["all", "linears"] = "all") -> None:
+        self.weights = weights
+
+    def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
+        """Stands on the bare base always."""
+        return ()
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Builds a full difference of the chosen weights; see ``Method.build``."""
+        return {"dense": module_kinds.build("dense", {"weights": self.weights})}

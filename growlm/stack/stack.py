@@ -410,6 +410,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """Gives the sites by stock path of the layer or linear they wrap."""
         return self._sites.by_path()
 
+    def _repr_html_(self) -> str:
+        """Draws the stack in a notebook."""
+        from growlm.stack.html import stack_html
+
+        return stack_html(self.manifest)
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message, Skill, Split
@@ -38,8 +38,7 @@ class Procedural(Skill):
         self.seed = seed
         self.difficulty = difficulty
         check_counts(self.counts)
-        if not 0 <= difficulty <= 1:
-            raise GrowlmError(f"difficulty is {difficulty}: give a number from 0 to 1")
+        check_difficulty(difficulty)
 
     @abstractmethod
     def make(self, cast: Cast) -> list[Message]:
@@ -60,8 +59,65 @@ class Procedural(Skill):
             yield Example(f"{name}/{split}/{number}", messages=tuple(messages))
 
 
+class Composite(Skill):
+    """A skill that needs several others at once, to test whether what was learned apart combines; never trained.
+
+    Args:
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0, the easiest, to 1.
+
+    Attributes:
+        parts: names of the skills that an example needs, all of them.
+    """
+
+    metric = "contains"
+    parts: ClassVar[tuple[str, ...]]
+
+    def __init__(self, num_validation: int = 200, num_test: int = 200, seed: int = 0, difficulty: float = 0.5) -> None:
+        self.counts: dict[Split, int] = {"validation": num_validation, "test": num_test}
+        self.seed = seed
+        self.difficulty = difficulty
+        check_counts(self.counts)
+        check_difficulty(difficulty)
+
+    @abstractmethod
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one conversation, of which the last turn is scored.
+
+        Args:
+            cast: who and what takes part, for one split; ``cast.dice`` is the example's chance.
+
+        Returns:
+            The conversation.
+        """
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yields the split's examples.
+
+        Raises:
+            GrowlmError: for the training split, which there is none of.
+        """
+        name = skill_name(self)
+        if split not in self.counts:
+            raise GrowlmError(
+                f"skill {name!r} tests {' and '.join(self.parts)} together and has nothing to train on; train those"
+            )
+        # there is no training split to keep clear of: the test takes all that validation does not
+        owned: tuple[Split, ...] = ("validation",) if split == "validation" else ("test", "train")
+        drawn = draw((self.seed, name), split, self.counts[split], self.make, _words_said, owned)
+        for number, messages in enumerate(drawn):
+            yield Example(f"{name}/{split}/{number}", messages=tuple(messages))
+
+
 def draw(
-    seed: tuple[object, ...], split: Split, count: int, make: Callable[[Cast], T], key: Callable[[T], Iterable[str]]
+    seed: tuple[object, ...],
+    split: Split,
+    count: int,
+    make: Callable[[Cast], T],
+    key: Callable[[T], Iterable[str]],
+    owned: tuple[Split, ...] = (),
 ) -> Iterator[T]:
     """Makes what belongs to a split.
 
@@ -74,6 +130,7 @@ def draw(
         count: how many are wanted.
         make: makes one.
         key: what of it is hashed.
+        owned: the splits whose share it takes; its own if left out.
 
     Yields:
         So many, the first ones always the same, however many are wanted.
@@ -82,7 +139,7 @@ def draw(
         attempt = 0
         while True:
             made = make(Cast(Dice(*seed, split, number, attempt), split))
-            if owner(*key(made)) == split:
+            if owner(*key(made)) in (owned or (split,)):
                 break
             attempt += 1
         yield made
@@ -97,6 +154,16 @@ def check_counts(counts: Mapping[Split, int]) -> None:
     for split, number in counts.items():
         if number < 1:
             raise GrowlmError(f"num_{split} is {number}: give at least 1")
+
+
+def check_difficulty(difficulty: float) -> None:
+    """Refuses a difficulty that is none.
+
+    Raises:
+        GrowlmError: saying what it may be.
+    """
+    if not 0 <= difficulty <= 1:
+        raise GrowlmError(f"difficulty is {difficulty}: give a number from 0 to 1")
 
 
 def skill_name(skill: Skill) -> str:

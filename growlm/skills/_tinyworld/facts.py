@@ -1,7 +1,7 @@
 """What users tell of themselves, and asking it back later."""
 
 from growlm.skills._tinyworld.conversation import Conversation
-from growlm.skills._tinyworld.lexicon import ANIMALS, COLORS, FOODS, GAMES, MANY, THINGS, a
+from growlm.skills._tinyworld.lexicon import ANIMALS, COLORS, DISHES, FOODS, GAMES, MANY, THINGS, a
 from growlm.skills._tinyworld.names import PETS
 from growlm.skills._tinyworld.words import Words
 
@@ -21,7 +21,7 @@ _REPLY_LIKE = (
 _ASK_LIKE = ("What do I like?", "Do you remember what I like?", "What did I say I like?", "Do you know what I love?")
 _ANSWER_LIKE = ("You like {what}{you}.", "You said you like {what}{you}.", "I remember{you}! You like {what}.")
 
-_FAVORITES: dict[str, Words] = {"food": FOODS, "color": COLORS, "animal": ANIMALS, "toy": THINGS}
+_FAVORITES: dict[str, Words] = {"food": DISHES, "color": COLORS, "animal": ANIMALS, "toy": THINGS}
 _TELL_FAVORITE = (
     "My favorite {sort} is {what}.",
     "The {sort} I like best is {what}.",

@@ -44,6 +44,12 @@ MANY = _words(
     "flowers sticks bananas crayons",
 )
 """Things in the plural, to be liked or counted."""
+DISHES = _words(
+    "cake candy soup cheese milk bread honey pizza pie popcorn rice",
+    "juice toast pumpkin",
+    "salad corn lemon",
+)
+"""Food that one can like best without an article."""
 COLORS = _words("red blue green yellow white brown orange", "purple", "pink black")
 GAMES = _words(
     "sing dance draw read run jump climb paint cook play hop count slide",

@@ -1,6 +1,5 @@
 """Which split a combination belongs to, decided by the combination itself and nothing else."""
 
-from functools import lru_cache
 from hashlib import blake2b
 
 from growlm.skills._skill import Split
@@ -9,7 +8,6 @@ _TRAIN: tuple[Split, ...] = ("train",)
 _TENTHS: tuple[Split, ...] = ("validation", "test", *(_TRAIN * 8))
 
 
-@lru_cache(maxsize=2**16)
 def owner(*parts: str) -> Split:
     """Gives the one split in which a combination may occur: eight tenths train, a tenth each for the others.
 

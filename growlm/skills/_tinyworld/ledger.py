@@ -1,0 +1,75 @@
+"""Who has how many of what, while things change hands."""
+
+from dataclasses import dataclass, field
+
+from growlm.skills._tinyworld.arithmetic_problems import has_problem
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.lexicon import MANY
+from growlm.skills._tinyworld.problem import Problem
+
+
+@dataclass
+class Ledger:
+    """Counts of things by owner.
+
+    Args:
+        counts: for each owner and thing, how many.
+        facts: what has been told.
+        numbers: every number told.
+        changes: for each owner and thing, how often the count has changed.
+    """
+
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    facts: list[str] = field(default_factory=list)
+    numbers: set[int] = field(default_factory=set)
+    changes: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def begin(self, name: str, things: str, number: int) -> None:
+        """Tells how many somebody has at first."""
+        self.counts[name, things] = number
+        self.numbers.add(number)
+        self.facts.append(f"{name} has {number} {things}.")
+
+    def give(self, giver: str, taker: str, things: str, number: int) -> None:
+        """Lets some change hands."""
+        for name, change in ((giver, -number), (taker, number)):
+            self.counts[name, things] += change
+            self.changes[name, things] = self.changes.get((name, things), 0) + 1
+        self.numbers.add(number)
+        self.facts.append(f"{giver} gave {number} {things} to {taker}.")
+
+
+def ledger_problem(cast: Cast, limit: int, num_people: int, num_gifts: int) -> Problem:
+    """Draws a ledger and asks for a count that was never told.
+
+    Args:
+        cast: who and what takes part.
+        limit: no count is larger.
+        num_people: how many people.
+        num_gifts: how many gifts.
+
+    Returns:
+        The problem.
+    """
+    dice = cast.dice
+    names = [person.name for person in cast.people(num_people)]
+    sorts = cast.words(MANY, 2)
+    while True:
+        ledger = Ledger()
+        for name, things in dice.shuffled([(name, things) for name in names for things in sorts]):
+            ledger.begin(name, things, dice.number(2, limit // 2))
+        for _ in range(num_gifts):
+            giver, taker = dice.some(names, 2)
+            things = dice.pick(sorts)
+            number = dice.number(2, max(2, ledger.counts[giver, things]))
+            if number <= ledger.counts[giver, things] and ledger.counts[taker, things] + number <= limit:
+                ledger.give(giver, taker, things, number)
+        # an answer that is told somewhere could be found without calculating
+        asked = [
+            (owner, number)
+            for owner, number in ledger.counts.items()
+            if ledger.changes.get(owner) and number not in {*ledger.numbers, 1}
+        ]
+        if asked:
+            (name, things), number = dice.pick(asked)
+            return has_problem(tuple(ledger.facts), name, things, number, limit)

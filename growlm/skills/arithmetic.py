@@ -1,0 +1,27 @@
+"""Arithmetic: adding and taking away, in figures and about things that somebody has."""
+
+from growlm.skills._procedural import Procedural
+from growlm.skills._skill import Message
+from growlm.skills._tinyworld.arithmetic_problems import arithmetic_problem
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.problem import turn
+
+
+class Arithmetic(Procedural):
+    """Arithmetic: adding and taking away, in figures and about things that somebody has.
+
+    One exchange, asked as a conversation so that it can be asked in one. No pair of numbers of the test is ever added
+    or taken away in training, in either order. An answer is right if it holds ``3 + 4 = 7`` or ``Tim has 7 apples``.
+
+    Args:
+        num_train: number of training examples.
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0 to 1; the largest number is 10 for 0, 20 for 0.5 and 99 for 1; above 0.25 there are sums of
+            three numbers, too.
+    """
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one example."""
+        return turn(arithmetic_problem(cast, self.difficulty))

@@ -1,0 +1,75 @@
+"""Commands: a mini-language after SCAN, turned into the steps that it means."""
+
+from typing import Literal
+
+from growlm.skills._procedural import Procedural
+from growlm.skills._skill import Message
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.instructions import PRIMITIVE, Instruction, Part, draw_instruction
+from growlm.skills._tinyworld.splits import owner
+
+_TRAINED_LENGTH = 10
+_ALONE_SHARE = 0.1
+
+
+class Commands(Procedural):
+    """Commands: a mini-language after SCAN, turned into the steps that it means.
+
+    One exchange: ``Robot, jump twice and walk left!`` is answered by ``go jump jump left walk stop``; an answer is
+    right if it holds all of this, from ``go`` to ``stop``.
+
+    Args:
+        num_train: number of training examples.
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0 to 1; the higher, the longer the commands.
+        held_out: what the test holds out: ``random``: commands of two parts; ``length``: all answers of more than ten
+            steps; ``composition``: every command in which ``jump`` stands with other words; training has it alone.
+    """
+
+    def __init__(
+        self,
+        num_train: int = 6_000,
+        num_validation: int = 200,
+        num_test: int = 200,
+        seed: int = 0,
+        difficulty: float = 0.5,
+        held_out: Literal["random", "length", "composition"] = "random",
+    ) -> None:
+        super().__init__(num_train, num_validation, num_test, seed, difficulty)
+        self.held_out = held_out
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one example."""
+        dice = cast.dice
+        instruction = self._draw(cast)
+        wanted = f"go {' '.join(instruction.meaning())} stop"
+        asked = dice.pick(
+            ("Robot, {text}!", "Robot, {text}.", "Hey robot! {Text}!", "Robot, please {text}.", "Robot: {text}")
+        )
+        text = instruction.text
+        return [
+            Message("user", asked.format(text=text, Text=text[0].upper() + text[1:])),
+            Message("assistant", wanted, ((wanted,),)),
+        ]
+
+    def _draw(self, cast: Cast) -> Instruction:
+        dice = cast.dice
+        if self.held_out == "composition" and cast.split == "train" and dice.chance(_ALONE_SHARE):
+            return Instruction((Part(PRIMITIVE),))
+        while True:
+            instruction = draw_instruction(dice, self.difficulty)
+            if self._belongs(instruction, cast):
+                return instruction
+
+    def _belongs(self, instruction: Instruction, cast: Cast) -> bool:
+        if self.held_out == "length":
+            beyond = len(instruction.meaning()) > _TRAINED_LENGTH
+        elif self.held_out == "composition":
+            beyond = instruction.composes(PRIMITIVE)
+        else:
+            if not instruction.link:
+                return cast.split == "train"
+            return owner("command", instruction.text) == cast.split
+        return beyond == (cast.split != "train")

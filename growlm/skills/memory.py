@@ -1,0 +1,34 @@
+"""Memory: who has what, where, and in which order, told with distractors."""
+
+from growlm.skills._procedural import Procedural
+from growlm.skills._skill import Message
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.memory_problems import memory_problems
+from growlm.skills._tinyworld.problem import joined, turn
+from growlm.skills._tinyworld.scene import draw_scene
+
+_TWO_QUESTIONS = 0.25
+
+
+class Memory(Procedural):
+    """Memory: who has what, where, and in which order, told with distractors.
+
+    One exchange: the user tells what people did with things and asks one question, sometimes two. Asked as a
+    conversation, so that it can be asked in one. An answer is right if it holds the whole clause, such as ``ball is in
+    the park``: naming every place in turn does not score.
+
+    Args:
+        num_train: number of training examples.
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0 to 1; the higher, the more people, things, events and distractors.
+    """
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one example."""
+        scene = draw_scene(cast, self.difficulty)
+        sorts = cast.dice.shuffled(memory_problems(scene))
+        asked = [cast.dice.pick(problems) for problems in sorts[:2]]
+        two = len(asked) == 2 and cast.dice.chance(_TWO_QUESTIONS)
+        return turn(joined(asked, scene.sentences) if two else asked[0])

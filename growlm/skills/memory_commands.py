@@ -1,0 +1,43 @@
+"""Composite of memory and commands: do what is written on the thing that somebody has now."""
+
+from growlm.skills._procedural import Composite
+from growlm.skills._skill import Message
+from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.instructions import draw_instruction
+from growlm.skills._tinyworld.lexicon import THINGS
+
+
+class MemoryCommands(Composite):
+    """Composite of memory and commands: do what is written on the thing that somebody has now.
+
+    Three people have a thing each, with a command on it, and swap things. Memory alone never learns what commands mean;
+    commands alone never learn who has what. For testing only.
+
+    Args:
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0 to 1, as that of its parts.
+    """
+
+    parts = ("memory", "commands")
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Makes one example."""
+        dice = cast.dice
+        names = [person.name for person in cast.people(3)]
+        things = cast.words(THINGS, 3)
+        commands = {thing: draw_instruction(dice, 0.5 * self.difficulty) for thing in things}
+        while len({command.meaning() for command in commands.values()}) < 3:
+            commands = {thing: draw_instruction(dice, 0.5 * self.difficulty) for thing in things}
+        told = dice.shuffled([f"The {thing} says: {command.text}." for thing, command in commands.items()])
+        owns = dict(zip(names, things, strict=True))
+        told += [f"{name} took the {thing}." for name, thing in owns.items()]
+        for _ in range(dice.number(0, round(2 * self.difficulty))):
+            first, second = dice.some(names, 2)
+            told.append(f"{first} gave the {owns[first]} to {second}. {second} gave the {owns[second]} to {first}.")
+            owns[first], owns[second] = owns[second], owns[first]
+        asked = dice.pick(names)
+        wanted = f"go {' '.join(commands[owns[asked]].meaning())} stop"
+        question = f"Robot, do what the thing that {asked} has says!"
+        return [Message("user", " ".join((*told, question))), Message("assistant", wanted, ((wanted,),))]

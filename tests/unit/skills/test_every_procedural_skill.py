@@ -1,0 +1,171 @@
+"""What holds for every skill made from TinyWorld: a new file in growlm/skills is tested without being named here."""
+
+import re
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from growlm.errors import GrowlmError
+from growlm.registry import skills
+from growlm.skills._procedural import Composite, Procedural
+from growlm.skills._skill import Example, Message, Skill
+from growlm.skills._tinyworld import lexicon, names
+
+PROCEDURAL = [name for name in skills if issubclass(skills.get(name), Procedural)]
+COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]
+
+# the first training examples of each, fixed for all time: another digest is another data set
+DIGESTS = {
+    "arithmetic": "89728b51e400614d",
+    "chat": "94064535f1691ad9",
+    "code": "898d483ae38957fb",
+    "commands": "f13f6515e56fa855",
+    "memory": "17c8925c6b2c078f",
+    "reasoning": "61a7db838bd91df9",
+}
+
+GENERIC = (
+    "Hello! How are you?",
+    "I am happy to help you.",
+    "Once upon a time, there was a little girl named Lily.",
+    "0 1",
+)
+
+
+def build(name: str, **options: Any) -> Skill:
+    return skills.build(name, options)
+
+
+def said(examples: list[Example]) -> set[str]:
+    text = " ".join(message.content for example in examples for message in example.messages)
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+def scored(skill: Skill, split: Any = "test") -> list[Message]:
+    return [message for example in skill.examples(split) for message in example.messages if message.expected]
+
+
+def test_there_are_some():
+    assert {"chat", "memory", "reasoning", "arithmetic", "commands"} < set(PROCEDURAL)
+    assert sum(len(skills.get(name).parts) == 2 for name in COMPOSITE) >= 4
+    assert any(len(skills.get(name).parts) == 3 for name in COMPOSITE)
+
+
+@pytest.mark.parametrize("name", PROCEDURAL)
+def test_the_examples_are_the_same_everywhere(name: str):
+    assert build(name, num_train=100).digest("train")[:16] == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_more_examples_keep_the_first_ones(name: str):
+    few = list(build(name, num_test=10).examples("test"))
+    assert few == list(islice(build(name, num_test=30).examples("test"), 10))
+    assert few != list(build(name, num_test=10, seed=1).examples("test"))
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_the_reference_answer_is_right_and_a_generic_one_is_not(name: str):
+    messages = scored(build(name, num_test=60))
+    assert len(messages) >= 60
+    assert [message for message in messages if not message.accepts(message.content)] == []
+    assert all(phrase for message in messages for alternatives in message.expected for phrase in alternatives)
+    for reply in GENERIC:
+        assert sum(message.accepts(reply) for message in messages) <= 0.05 * len(messages)
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_the_question_does_not_hold_the_answer(name: str):
+    """Repeating the user's words must not score."""
+    pairs = [
+        (question, answer)
+        for example in build(name, num_test=60).examples("test")
+        for question, answer in zip(example.messages[::2], example.messages[1::2], strict=True)
+        if answer.expected
+    ]
+    echoed = sum(answer.accepts(question.content) for question, answer in pairs)
+    assert echoed <= (0.35 if name == "chat" else 0.1) * len(pairs)  # chat has to say again what one tells it
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_choices_hold_the_right_one(name: str):
+    for message in scored(build(name, num_test=60)):
+        if message.choices:
+            assert any(choice in alternatives for alternatives in message.expected for choice in message.choices)
+            assert len(set(message.choices)) == len(message.choices)
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_chance_and_majority_are_low(name: str):
+    skill = build(name)
+    assert 0 <= skill.chance() < 0.5
+    assert 0 < skill.majority() < 0.2
+
+
+@pytest.mark.parametrize("name", PROCEDURAL)
+def test_splits_share_nothing(name: str):
+    skill = build(name, num_train=2_000)
+    asked = {
+        split: {" ".join(message.content for message in example.messages) for example in skill.examples(split)}
+        for split in ("train", "validation", "test")
+    }
+    assert asked["train"] & asked["test"] == set()
+    assert asked["train"] & asked["validation"] == set()
+    assert asked["validation"] & asked["test"] == set()
+
+
+@pytest.mark.parametrize("name", PROCEDURAL)
+@pytest.mark.parametrize("kept", ["validation", "test"])
+def test_held_out_words_are_absent_from_training(name: str, kept: str):
+    lists = (names.GIRLS, names.BOYS, lexicon.THINGS, lexicon.PLACES, lexicon.CONTAINERS, lexicon.ANIMALS, lexicon.MANY)
+    held_out = {word.lower() for words in lists for word in getattr(words, kept)}
+    assert held_out & said(list(build(name, num_train=1_000).examples("train"))) == set()
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_difficulty_makes_examples_longer(name: str):
+    def length(difficulty: float) -> int:
+        examples = build(name, num_validation=60, difficulty=difficulty).examples("validation")
+        return sum(len(message.content) for example in examples for message in example.messages)
+
+    assert length(0.0) < length(1.0)
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_answers_are_short_enough_to_be_generated(name: str):
+    examples = list(build(name, num_test=100).examples("test"))
+    assert (
+        max(len(message.content.split()) for e in examples for message in e.messages if message.role == "assistant")
+        < 80
+    )
+    assert max(sum(len(message.content.split()) for message in e.messages) for e in examples) < 300
+
+
+@pytest.mark.parametrize("name", COMPOSITE)
+def test_a_composite_is_for_testing_only(name: str):
+    skill = build(name, num_test=5)
+    assert set(skill.parts) <= set(PROCEDURAL)  # type: ignore[attr-defined]
+    assert name == "_".join(skill.parts)  # type: ignore[attr-defined]
+    assert len(list(skill.examples("test"))) == 5
+    with pytest.raises(GrowlmError, match="nothing to train on"):
+        list(skill.examples("train"))
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSITE if name.startswith("chat_")])
+def test_a_composite_with_chat_needs_the_users_name(name: str):
+    for example in build(name, num_test=60).examples("test"):
+        answer = example.messages[-1]
+        assert [message.expected for message in example.messages[:-1]] == [()] * (len(example.messages) - 1)
+        without_name = answer.content[: answer.content.rindex(",")]
+        assert not answer.accepts(without_name)
+        assert not answer.accepts(answer.expected[-1][0])
+        assert answer.expected[-1][0] not in example.messages[-2].content
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+@pytest.mark.parametrize(
+    ("options", "message"), [({"num_test": 0}, "num_test is 0"), ({"difficulty": -0.1}, "from 0 to 1")]
+)
+def test_bad_options_are_refused(name: str, options: dict[str, float], message: str):
+    with pytest.raises(GrowlmError, match=message):
+        build(name, **options)

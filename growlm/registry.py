@@ -173,3 +173,4 @@ def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -
 module_kinds: Registry[Any] = Registry("module kind", "growlm.modules", "growlm.modules._kind:ModuleKind")
 methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods._method:Method")
 skills: Registry[Any] = Registry("skill", "growlm.skills", "growlm.skills._skill:Skill")
+routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing._router:Router")

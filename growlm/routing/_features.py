@@ -1,0 +1,126 @@
+"""What routers see of a prompt, computed on the bare base, so that it never changes.
+
+Shapes: B batch, T tokens, D hidden, N prompts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from growlm.routing._router import Prompts
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+_BATCH = 32
+
+Watch = Callable[[nn.Module, tuple[Tensor, ...]], None]
+
+
+class _Seen(Exception):
+    """Ends a forward pass at the layer whose input is wanted."""
+
+
+@torch.no_grad()
+def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tensor:
+    """Pools the hidden states that enter a decoder layer of the bare base; no deeper layer is run.
+
+    Every token's hidden state is scaled to a mean square of 1; then the mean over the last turn's words and the last
+    token's are put beside each other. The last turn's words are the last stretch of tokens that are not special; where
+    no special token parts them, they are the whole prompt.
+
+    Args:
+        stack: the stack; its active path is left as it was.
+        prompts: N prompts.
+        layer: index of the decoder layer, from 0.
+
+    Returns:
+        Features, Double[N, 2 D], on the CPU.
+    """
+    prompts = within_context(stack, prompts)
+    special = _special_ids(stack.tokenizer)
+    features_ND: list[Tensor | None] = [None] * len(prompts)
+    for rows, hidden_BTD in _hidden_states(stack, prompts, layer):
+        for row, hidden_TD in zip(rows, hidden_BTD, strict=True):
+            tokens = prompts[row]
+            scaled_TD = hidden_TD[: len(tokens)].double()
+            scaled_TD = scaled_TD * scaled_TD.square().mean(1, keepdim=True).clamp_min(1e-12).rsqrt()
+            begin, end = last_words(tokens, special)
+            features_ND[row] = torch.cat([scaled_TD[begin:end].mean(0), scaled_TD[-1]]).cpu()
+    return torch.stack([feature for feature in features_ND if feature is not None])
+
+
+def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:
+    """Cuts prompts to the end that the base can see."""
+    longest = int(getattr(stack.base.config, "max_position_embeddings", 1_024))
+    return [prompt[-longest:] for prompt in prompts]
+
+
+def last_words(tokens: Sequence[int], special: set[int]) -> tuple[int, int]:
+    """Finds the last stretch of tokens that are not special.
+
+    Args:
+        tokens: a prompt, at least one token.
+        special: the special tokens.
+
+    Returns:
+        Where it begins and where it has ended; the whole prompt if every token is special.
+    """
+    end = len(tokens)
+    while end and tokens[end - 1] in special:
+        end -= 1
+    begin = end
+    while begin and tokens[begin - 1] not in special:
+        begin -= 1
+    return (begin, end) if begin < end else (0, len(tokens))
+
+
+def prompt_batches(stack: "ModuleStack", prompts: Prompts) -> Iterator[tuple[list[int], Tensor]]:
+    """Puts prompts of like length into batches, padded on the right, where causal attention cannot see it.
+
+    Args:
+        stack: the stack.
+        prompts: the prompts, each at least one token.
+
+    Yields:
+        For each batch, which prompts are in it, and their tokens, [B, T].
+    """
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    for begin in range(0, len(order), _BATCH):
+        rows = order[begin : begin + _BATCH]
+        length = max(len(prompts[row]) for row in rows)
+        padded = [[*prompts[row], *[0] * (length - len(prompts[row]))] for row in rows]
+        yield rows, torch.tensor(padded, device=stack.device)
+
+
+@contextmanager
+def watched(modules: Sequence[nn.Module], watch: Watch) -> Iterator[None]:
+    """Lets a function see the inputs of modules, ``watch(module, inputs)``, for a ``with`` block."""
+    handles = [module.register_forward_pre_hook(watch) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hidden_states(stack: "ModuleStack", prompts: Prompts, layer: int) -> Iterator[tuple[list[int], Tensor]]:
+    seen: list[Tensor] = []
+
+    def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0])
+        raise _Seen
+
+    watched_layer = stack.anatomy.resolve(stack.anatomy.layer_site(layer))
+    for rows, input_ids_BT in prompt_batches(stack, prompts):
+        with stack.active(), watched([watched_layer], see), suppress(_Seen):
+            stack.hidden_states(input_ids_BT)
+        yield rows, seen.pop()
+
+
+def _special_ids(tokenizer: Any) -> set[int]:
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return {*tokenizer.all_special_ids, *added}

@@ -1,0 +1,76 @@
+"""Bringing a stack's router up to its modules, at the end of a phase."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from growlm.data.prompts import drawn_prompts
+from growlm.registry import routers
+from growlm.routing._router import DrawPrompts, Prompts, Router
+from growlm.skills._skill import Skill, Split
+from growlm.stack.path import BASE
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+class SkillPrompts:
+    """Draws the prompts of a skill, each split once.
+
+    Args:
+        skill: the skill.
+        tokenizer: the base's tokenizer.
+    """
+
+    def __init__(self, skill: Skill, tokenizer: Any) -> None:
+        self._skill = skill
+        self._tokenizer = tokenizer
+        self._drawn: dict[tuple[Split, int], Prompts] = {}
+
+    def __call__(self, split: Split, limit: int) -> Prompts:
+        """Draws up to so many prompts of a split."""
+        if (split, limit) not in self._drawn:
+            self._drawn[split, limit] = drawn_prompts(self._skill, split, self._tokenizer, limit)
+        return self._drawn[split, limit]
+
+
+def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | None = None) -> Router:
+    """Gives the router that a phase is going to teach: the stack's own if it is the one that is asked for, or a new one.
+
+    Args:
+        stack: the stack.
+        name: the router's name.
+        options: its options.
+
+    Returns:
+        The router.
+
+    Raises:
+        GrowlmError: for an unknown name or option.
+    """
+    asked: Router = routers.build(name, options)
+    own = stack.router
+    if isinstance(own, Router) and (own.name, own.options()) == (asked.name, asked.options()):
+        return own
+    return asked
+
+
+def update_router(stack: "ModuleStack", router: Router, draws: Mapping[str, DrawPrompts]) -> None:
+    """Teaches a router the modules of a stack that it does not know yet, and makes it the stack's own.
+
+    With the router of the last phase that is the newest module alone, and no earlier skill's data is touched. The
+    result is a function of the router as it was, the stack and the prompts.
+
+    Args:
+        stack: the stack with all its modules frozen.
+        router: the router.
+        draws: for ``base`` and each module, what draws the prompts of its skill.
+    """
+    for name in untaught(stack, router):
+        router.learn(stack, name, draws[name])
+    stack.router = router
+
+
+def untaught(stack: "ModuleStack", router: Router, growing: str | None = None) -> Iterator[str]:
+    """Yields what a router does not know yet: ``base``, the stack's modules, one that is growing."""
+    names = (BASE, *stack.manifest.parents(), *([growing] if growing else []))
+    return (name for name in names if name not in router.known())

@@ -1,0 +1,40 @@
+"""Always the path of one skill that is named: what a perfect router would do."""
+
+from typing import TYPE_CHECKING, Any
+
+from growlm.routing._router import DrawPrompts, Prompts, Router
+from growlm.stack.path import BASE, Path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+class Oracle(Router):
+    """Always the path of one skill that is named: what a perfect router would do.
+
+    Args:
+        skill: name of the module, or ``base``.
+    """
+
+    name = "oracle"
+
+    def __init__(self, skill: str = BASE) -> None:
+        self.skill = skill
+
+    def options(self) -> dict[str, Any]:
+        """Gives the options; see ``Router.options``."""
+        return {"skill": self.skill}
+
+    def known(self) -> tuple[str, ...]:
+        """Names the one skill."""
+        return (self.skill,)
+
+    def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
+        """Learns nothing: the skill is named."""
+
+    def forget(self, name: str) -> None:
+        """Forgets nothing."""
+
+    def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
+        """Gives the skill's path for every prompt."""
+        return [stack.path_of(self.skill)] * len(prompts)

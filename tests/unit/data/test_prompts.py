@@ -1,0 +1,52 @@
+"""Prompts of a skill: what stands before its answers, as the model gets it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from growlm.base.load import load_tokenizer
+from growlm.data.encode import encode_prompt
+from growlm.data.prompts import drawn_prompts, prompts_before_answers
+from growlm.skills._skill import Example, Message, Skill, Split
+
+TALK = (Message("user", "hello"), Message("assistant", "yes"), Message("user", "the cat"), Message("assistant", "no"))
+
+
+class Fixed(Skill):
+    metric = "loss"
+
+    def __init__(self, *examples: Example) -> None:
+        self.all = examples
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        return iter(self.all)
+
+
+@pytest.fixture
+def tokenizer(tiny_bases: dict[str, Path]) -> Any:
+    return load_tokenizer(tiny_bases["llama"])
+
+
+def test_a_conversation_has_a_prompt_before_each_answer():
+    prompts = list(prompts_before_answers(Example("x", messages=TALK)))
+    assert [prompt.messages for prompt in prompts] == [TALK[:1], TALK[:3]]
+    assert list(prompts_before_answers(Example("x", prompt="one", completion="two"))) == [Example("x", prompt="one")]
+    assert list(prompts_before_answers(Example("x", text="the cat"))) == [Example("x", prompt="the cat")]
+    assert list(prompts_before_answers(Example("x", messages=TALK[1:2]))) == []
+
+
+def test_turns_are_drawn_in_turn_as_the_model_gets_them(tokenizer: Any):
+    skill = Fixed(*[Example("x", messages=TALK)] * 4)
+    turns = [encode_prompt(Example("x", messages=TALK[:end]), tokenizer) for end in (1, 3, 1)]
+    assert drawn_prompts(skill, "train", tokenizer, 3) == turns
+
+
+def test_of_a_text_beginnings_of_many_lengths_are_drawn(tokenizer: Any):
+    skill = Fixed(*[Example(f"x/{number}", text="the cat sat on the big red box " * 8) for number in range(40)])
+    whole = encode_prompt(Example("x", prompt="the cat sat on the big red box " * 8), tokenizer)
+    drawn = drawn_prompts(skill, "train", tokenizer, 40)
+    assert drawn == drawn_prompts(skill, "train", tokenizer, 40)
+    assert all(ids == whole[: len(ids)] and ids for ids in drawn)
+    assert len({len(ids) for ids in drawn}) > 5

@@ -1,0 +1,42 @@
+"""What routers see: the bare base's hidden states, whatever is attached, in whatever batch."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from growlm.routing._features import last_words, shallow_features
+
+FAMILIES = ("llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_are_pooled_hidden_states_of_the_bare_base(new_stack: Any, family: str):
+    stack = new_stack("first", kind="block", family=family)
+    prompts = [[0, 60, 61, 62], [0, 63, 64]]
+    with torch.no_grad():
+        states = [
+            stack.base(input_ids=torch.tensor([prompt]), output_hidden_states=True, use_cache=False).hidden_states[2]
+            for prompt in prompts
+        ]
+    for row, state in enumerate(states):
+        scaled = state[0].double() / state[0].double().square().mean(1, keepdim=True).sqrt()
+        expected = torch.cat([scaled[1:].mean(0), scaled[-1]])
+        with stack.active("first"):
+            found = shallow_features(stack, prompts, layer=2)[row]
+            assert stack.path == ("first",)
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_no_deeper_layer_is_run(new_stack: Any):
+    stack = new_stack()
+    stack.anatomy.resolve("model.layers.2").register_forward_hook(lambda *args: pytest.fail("ran"))
+    assert shallow_features(stack, [[0, 1, 2]], layer=2).shape == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [([0, 7, 8], (1, 3)), ([0, 1, 7, 4, 2, 8, 9, 4, 1], (5, 7)), ([7, 8], (0, 2)), ([0, 1, 2], (0, 3)), ([0], (0, 1))],
+)
+def test_the_last_words_are_those_of_the_last_turn(tokens: list[int], expected: tuple[int, int]):
+    assert last_words(tokens, {0, 1, 2, 3, 4}) == expected

@@ -83,7 +83,8 @@ def owned_problem(cast: Cast, limit: int, num_steps: int) -> Problem:
     dice = cast.dice
     while True:
         total = draw_sum(cast, limit, num_steps)
-        if 1 not in (total.first, total.result, *map(abs, total.steps)):
+        # an answer that equals the number told first could be had by repeating it
+        if 1 not in (total.first, total.result, *map(abs, total.steps)) and total.result != total.first:
             break
     person, things = cast.person(), cast.word(MANY)
     facts = [f"{person.name} has {total.first} {things}."]

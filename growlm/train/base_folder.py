@@ -8,7 +8,7 @@ from typing import Any
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from growlm.base.load import no_progress_bar
-from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id
+from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id, wrap_tokenizer
 from growlm.files import file_digest, write_json, write_text
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.train.base_card import card_text, plot_curve
@@ -81,10 +81,14 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
     )
     with no_progress_bar():
         model.bfloat16().save_pretrained(temporary, max_shard_size=_SHARD_SIZE)
-    tokenizer.save_pretrained(temporary)
+    # anew from its parts: one that was loaded would also save how it was loaded
+    backend: Any = tokenizer.backend_tokenizer
+    wrap_tokenizer(backend.to_str()).save_pretrained(temporary)
     has_plot = plot_curve(temporary / "curve.png", record.name, record.curve)
     write_json(temporary / "training.json", results)
     write_text(temporary / "README.md", card_text(results, has_plot))
+    for path in temporary.iterdir():  # safetensors writes for its owner alone
+        path.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 

@@ -1,7 +1,9 @@
 """Pretraining a base: one Lightning phase from recipe to folder."""
 
 import hashlib
+import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from growlm.train.machine import keep_freed_memory, machine_kind, require_compil
 from growlm.train.optimizers import muon_and_adamw, set_learning_rate
 from growlm.train.progress import PhaseProgress
 from growlm.train.quiet import quiet_lightning
-from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
+from growlm.train.resume import RESUME_FILE, AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
 from growlm.train.schedule import schedule_factor
 from growlm.train.settings import PretrainData, PretrainRun
 from growlm.train.watch import Watch
@@ -104,6 +106,7 @@ def pretrain_base(
 
     Raises:
         GrowlmError: if something in the recipe, the data or the folders does not fit.
+        KeyboardInterrupt: if the run was interrupted.
     """
     folder = out / check_name(name, "base")
     if folder.exists() and not overwrite:
@@ -115,16 +118,19 @@ def pretrain_base(
     set_threads(run.threads)
     keep_freed_memory()
     state = work / f"pretrain-{name}"
-    with folder_lock(state), quiet_lightning():
+    # with several devices Lightning runs this command once for each: the first one locks and writes
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with folder_lock(state) if first else nullcontext(), quiet_lightning():
         model = build_base(size, seed, run.dropout)
         require_disk_space(state, 20 * model.num_parameters())
         tokenizer = _tokenizer(data)
         phase = PretrainPhase(model, _rows(data, tokenizer, seed), run)
         record = _fit(phase, name, size, data, seed, tokenizer, state)
-        unseen = [special_id(token) for token in SPECIAL_TOKENS if token != END_OF_TEXT]
-        spread_special_tokens(model, unseen, seed)
-        write_base(folder, model, tokenizer, record)
-        (state / "resume.ckpt").unlink(missing_ok=True)
+        if first:
+            unseen = [special_id(token) for token in SPECIAL_TOKENS if token != END_OF_TEXT]
+            spread_special_tokens(model, unseen, seed)
+            write_base(folder, model, tokenizer, record)
+            (state / RESUME_FILE).unlink(missing_ok=True)
     return folder
 
 
@@ -158,7 +164,11 @@ def _fit(
         enable_model_summary=False,
         default_root_dir=state,
     )
-    trainer.fit(phase, ckpt_path=resume_path(state), weights_only=True)
+    try:
+        trainer.fit(phase, ckpt_path=resume_path(state), weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        step = trainer.global_step
+        raise KeyboardInterrupt(f"interrupted at step {step} of {run.steps}; the same command continues it") from None
     return BaseRecord(
         name=name,
         size=size,

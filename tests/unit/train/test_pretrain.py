@@ -53,6 +53,8 @@ def test_the_folder_is_a_plain_transformers_model(data: PretrainData, tmp_path: 
     assert model.generation_config.eos_token_id == [0, 4]
     assert model.generation_config.pad_token_id == tokenizer.pad_token_id == 5
     assert model.config.tie_word_embeddings
+    # the special tokens, none of which occurs in the text, can be told apart
+    assert len(model.get_input_embeddings().weight[1:38].float().unique(dim=0)) == 37
     assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json", ".jinja", ".md", ".png"}
     results = json.loads((folder / "training.json").read_text())
     assert [record["step"] for record in results["curve"]] == [3, 6]
@@ -163,6 +165,21 @@ def test_a_state_of_another_recipe_is_refused(
         build(data, tmp_path, replace(RUN, muon_lr=0.5))
 
 
+def test_an_interrupted_run_says_how_to_go_on_and_writes_no_base(
+    data: PretrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Watch, trainer, *args, **kwargs) -> None:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "on_train_batch_start", interrupt)
+        with pytest.raises(KeyboardInterrupt, match="interrupted at step 0 of 6; the same command continues it"):
+            build(data, tmp_path)
+    signal.signal(signal.SIGINT, handler)
+    assert not (tmp_path / "out" / "toy").exists()
+
+
 def test_an_existing_base_is_kept_unless_told(data: PretrainData, tmp_path: Path) -> None:
     folder = build(data, tmp_path, replace(RUN, steps=1))
     with pytest.raises(GrowlmError, match="exists: choose another --name"):
@@ -190,4 +207,5 @@ def test_a_tokenizer_of_another_base_is_used(data: PretrainData, tmp_path: Path)
     second = pretrain_base(
         "second", "toy", replace(data, tokenizer=str(first)), replace(RUN, steps=1), 0, tmp_path, tmp_path / "work"
     )
-    assert (first / "tokenizer.json").read_bytes() == (second / "tokenizer.json").read_bytes()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()

@@ -164,9 +164,9 @@ def replay(sentences: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     holder: dict[str, str] = {}
     at = r"(?:to|in|on|by|at) the (\w+)"
     for sentence in sentences:
-        if match := re.fullmatch(rf"There was an? (\w+) {at}\.", sentence):
-            place[match[1]] = match[2]
-        elif match := re.fullmatch(rf"(?:Then )?(\w+) (?:was|went|walked|ran) {at}\.", sentence):
+        if match := re.fullmatch(
+            rf"(?:There was an? (?=\w+ \w+ the)|Then )?(\w+) (?:was |went |walked |ran )?{at}\.", sentence
+        ):
             place[match[1]] = match[2]
         elif match := re.fullmatch(r"(\w+) (?:took|got) the (\w+)\.", sentence):
             holder[match[2]] = match[1]

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from growlm.cli import main
+from growlm.commands.ls import Sort
 
 
 @pytest.fixture
@@ -29,9 +31,10 @@ def listed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict[st
 
 def test_everything(folder: Path, capsys: pytest.CaptureFixture[str]):
     found = listed(capsys)
-    assert list(found) == ["modules", "methods", "skills", "bases", "recipes", "stacks"]
+    assert list(found) == ["modules", "methods", "routers", "skills", "bases", "recipes", "stacks"]
     assert {"block", "lora"} <= set(found["modules"])
     assert "grow" in found["methods"]
+    assert "ridge" in found["routers"]
     assert "skills/chat" in found["recipes"]
     assert all(summary for members in found.values() for summary in members.values())
 

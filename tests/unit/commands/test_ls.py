@@ -1,11 +1,9 @@
 import json
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from growlm.cli import main
-from growlm.commands.ls import Sort
 
 
 @pytest.fixture

@@ -14,6 +14,13 @@ from growlm.train.progress import PhaseProgress
 from growlm.train.quiet import quiet_lightning
 from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint, StepSeed
 
+_DEFAULTS = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "deterministic": True,
+}
+
 
 class GrowTrainer(Trainer):
     """A Lightning trainer with growlm's defaults, whose ``fit`` grows a ``GrowPhase`` from attaching to saving.
@@ -42,14 +49,11 @@ class GrowTrainer(Trainer):
         self.grown: Grown | None = None
         self._checkpoint_every = checkpoint_every
         further = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
-        settings = {
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "deterministic": True,
-            "plugins": [AtomicCheckpointIO()],
-            **kwargs,
-        }
+        # changed in place: only so does the command line see that the rest goes to Lightning's trainer
+        for key, value in _DEFAULTS.items():
+            if kwargs.get(key) is None:
+                kwargs[key] = value
+        kwargs["plugins"] = [*(kwargs.get("plugins") or []), AtomicCheckpointIO()]
         with quiet_lightning():
             super().__init__(
                 max_steps=max_steps,
@@ -57,7 +61,7 @@ class GrowTrainer(Trainer):
                 gradient_clip_val=gradient_clip_val,
                 logger=logger,
                 callbacks=further,
-                **settings,
+                **kwargs,
             )
 
     def fit(self, model: LightningModule, *args: Any, **kwargs: Any) -> None:

@@ -1,0 +1,369 @@
+"""What holds for a phase of every registered method, on a skill of a few words."""
+
+import importlib
+import inspect
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+
+from growlm import registry
+from growlm.errors import GrowlmError
+from growlm.files import tensor_digests
+from growlm.methods._method import Method
+from growlm.methods.grow import Grow
+from growlm.modules._kind import ModuleKind
+from growlm.modules.lora import Lora, LoraPart
+from growlm.registry import methods
+from growlm.skills._skill import Example, Skill, Split
+from growlm.stack import store
+from growlm.stack.stack import ModuleStack
+from growlm.train.grow import Grown
+from growlm.train.phase import GrowPhase
+from growlm.train.trainer import GrowTrainer
+from tests.contracts.conftest import tokens
+from tests.contracts.test_every_module import contents
+
+WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big", "hello", "yes")
+STEPS = 10
+every_method = pytest.mark.parametrize("method", sorted(methods))
+
+
+class Toy(Skill):
+    """A skill of a few words: whatever is said, the answer is the same.
+
+    Args:
+        answer: the answer.
+    """
+
+    metric = "exact_match"
+
+    def __init__(self, answer: str = " sat on") -> None:
+        self.answer = answer
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yields every pair of words in one split."""
+        for number, word in enumerate(WORDS):
+            for other in WORDS[: number + 1]:
+                if (split == "test") == (number % 4 == 0):
+                    yield Example(f"toy/{word} {other}", prompt=f"the {word} {other}", completion=self.answer)
+
+
+@dataclass
+class Point:
+    """An entry point without a package around it."""
+
+    name: str
+    member: type
+
+    def load(self) -> type:
+        return self.member
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _toy_skill() -> Iterator[None]:
+    points = {"growlm.skills": [Point("toy", Toy)], "growlm.methods": [Point("forgetful", Forgetful)]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", lambda group: points.get(group, []))
+        yield
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class Kill(Callback):
+    """Ends the process after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+Run = Callable[..., Grown]
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text to measure the base on."""
+    file = tmp_path_factory.mktemp("stories") / "stories.txt"
+    file.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(tiny_bases: dict[str, Path], stories: Path) -> Run:
+    """Runs a phase."""
+
+    def run(method: str, folder: Path, name: str = "toy", *callbacks: Callback, **settings: Any) -> Grown:
+        given = {"batch_size": 4, "learning_rate": 1e-2, "num_scored": 4, "stories": str(stories), **settings}
+        phase = GrowPhase("toy", name=name, stack=folder, base=str(tiny_bases["llama"]), method=method, **given)
+        trainer = GrowTrainer(
+            max_steps=STEPS, precision="32-true", accelerator="cpu", checkpoint_every=2, callbacks=list(callbacks)
+        )
+        trainer.fit(phase)
+        assert trainer.grown is not None
+        return trainer.grown
+
+    return run
+
+
+@dataclass
+class Phase:
+    """A phase that has run, for tests that only look at what it left."""
+
+    folder: Path
+    grown: Grown
+    method: Method
+    state: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def first(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Phase]:
+    """Gives the first phase of a method, run once."""
+    seen: list[tuple[Method, dict[str, Any]]] = []
+
+    class Keep(Callback):
+        def on_train_end(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+            seen.append((pl_module.method, pl_module.method.state_dict()))
+
+    @cache
+    def first(method: str) -> Phase:
+        folder = tmp_path_factory.mktemp(method) / "stack"
+        grown = run(method, folder, "toy", Keep())
+        return Phase(folder, grown, *seen.pop())
+
+    return first
+
+
+First = Callable[[str], Phase]
+
+
+class Watch(Callback):
+    """Notes what is declared and what it is at first, and that nothing else ever has a gradient."""
+
+    def __init__(self) -> None:
+        self.declared: set[str] = set()
+        self.first: dict[str, str] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+        parameters = pl_module.stack.module_parameters(pl_module.name)
+        trained = {id(parameter) for parameter in pl_module.method.parameters(pl_module.stack, pl_module.name)}
+        self.declared = {name for name, parameter in parameters.items() if id(parameter) in trained}
+        self.first = tensor_digests(pl_module.stack.module_tensors(pl_module.name))
+
+    def on_after_backward(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+        for name, parameter in pl_module.stack.named_parameters():
+            if parameter.grad is not None:
+                assert parameter.requires_grad, name
+        own = pl_module.stack.module_parameters(pl_module.name)
+        with_gradient = {name for name, parameter in own.items() if parameter.grad is not None}
+        assert with_gradient == self.declared
+
+
+@every_method
+def test_a_phase_moves_what_is_declared_and_nothing_else(run: Run, first: First, method: str, tmp_path: Path) -> None:
+    old, folder = first(method).grown, tmp_path / "stack"
+    shutil.copytree(first(method).folder, folder)
+    before = contents(folder)
+    watch = Watch()
+    new = run(method, folder, "second", watch, skill_options={"answer": " ran in"})
+    # on disk and in memory: the base and the older module as they were
+    assert (
+        contents(folder).items() >= {name: old for name, old in before.items() if name.startswith("modules/")}.items()
+    )
+    assert new.stack.manifest.modules[0] == old.record
+    assert new.stack.manifest.base == old.stack.manifest.base
+    assert tensor_digests(new.stack.base_tensors()) == tensor_digests(old.stack.base_tensors())
+    assert new.frozen_tensors == len(new.stack.base_tensors()) + len(old.record.tensors)
+    with new.stack.active("toy"), old.stack.active("toy"):
+        logits = old.stack(tokens()).logits
+        assert torch.equal(new.stack(tokens()).logits, logits)
+    # of the new module exactly the declared tensors moved
+    moved = {name for name, digest in new.record.tensors.items() if watch.first[name] != digest}
+    assert moved == watch.declared != set()
+    assert new.stack.verify() == len(new.stack.frozen_tensors())
+    assert not any(parameter.requires_grad for parameter in new.stack.parameters())
+    # undo: in memory the same bits, on disk the same bytes
+    assert new.stack.undo().name == "second"
+    assert torch.equal(new.stack(tokens()).logits, logits)
+    assert store.undo(folder) == "second"
+    assert contents(folder) == before
+
+
+@every_method
+def test_the_loss_falls_on_a_toy_skill(first: First, method: str) -> None:
+    scores = first(method).grown.record.scores["toy"]
+    assert scores["oracle"]["loss"] < 0.9 * scores["base"]["loss"]
+    assert scores["all"] == scores["oracle"]
+
+
+@every_method
+def test_what_is_on_disk_is_what_was_grown(first: First, method: str) -> None:
+    grown, folder = first(method).grown, first(method).folder
+    loaded = ModuleStack.from_pretrained(folder)
+    assert loaded.manifest == grown.stack.manifest
+    assert torch.equal(loaded(tokens()).logits, grown.stack(tokens()).logits)
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors", ".md"}
+    scores = grown.record.scores
+    assert set(scores) == {"stories", "toy"}
+    assert scores["stories"]["base"] == scores["stories"]["oracle"]  # the base path, after the phase: not a digit moved
+
+
+@every_method
+def test_a_killed_phase_ends_in_the_same_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
+    for step in (1, 5, STEPS - 1, STEPS):
+        with pytest.raises(Killed):
+            run(method, tmp_path, "toy", Kill(step))
+        assert ModuleStack.from_pretrained(tmp_path).manifest.modules == ()
+    resumed = run(method, tmp_path)
+    assert without_seconds(resumed) == without_seconds(first(method).grown)
+    file = "modules/00-toy/module.safetensors"
+    assert (tmp_path / file).read_bytes() == (first(method).folder / file).read_bytes()
+    assert not (tmp_path / ".work").exists()
+
+
+@every_method
+def test_another_seed_gives_other_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
+    assert run(method, tmp_path, seed=1).record.tensors != first(method).grown.record.tensors
+
+
+@every_method
+def test_the_state_of_a_method_is_tensors_and_plain_values(first: First, method: str) -> None:
+    file = io.BytesIO()
+    torch.save(first(method).state, file)
+    file.seek(0)
+    other = type(first(method).method)()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(other.state_dict(), first(method).state, rtol=0, atol=0)
+
+
+@every_method
+def test_the_same_phase_again_does_nothing(run: Run, first: First, method: str) -> None:
+    folder, grown = first(method).folder, first(method).grown
+    before = contents(folder)
+    again = run(method, folder)
+    assert again.already_there
+    assert not grown.already_there
+    assert again.record == grown.record
+    assert again.stack.path == ("toy",)
+    with pytest.raises(
+        GrowlmError, match=r"module 'toy' already, grown with other settings \(seed 0, now 1\): undo it"
+    ):
+        run(method, folder, seed=1)
+    assert contents(folder) == before
+
+
+@every_method
+def test_the_file_says_what_it_costs_and_what_proves_it(method: str) -> None:
+    text = importlib.import_module(methods.get(method).__module__).__doc__ or ""
+    assert "Cost per step: " in text
+    proofs = re.findall(r"tests/[\w/]+\.py", text.partition("Proved by")[2])
+    assert proofs
+    assert all((Path(__file__).parents[2] / proof).exists() for proof in proofs)
+    assert inspect.getdoc(methods.get(method))
+
+
+# -- what phases refuse of any method ----------------------------------------------------------------------------------
+
+
+class Forgetful(Grow):
+    """Declares a part of its module only."""
+
+    def parameters(self, stack: ModuleStack, name: str) -> list[nn.Parameter]:
+        return [value for key, value in stack.module_parameters(name).items() if key.endswith(".B")]
+
+
+def test_an_undeclared_tensor_stays_and_gets_no_gradient(run: Run, tmp_path: Path) -> None:
+    watch = Watch()
+    record = run("forgetful", tmp_path, "toy", watch, method_options={"module": {"lora": {"rank": 2}}}).record
+    moved = {name for name, digest in record.tensors.items() if watch.first[name] != digest}
+    assert moved == watch.declared == {name for name in record.tensors if name.endswith(".B")}
+
+
+def test_a_declared_tensor_without_a_gradient_is_an_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def without_low_rank(self: LoraPart, inputs: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        return output + self.B.sum() * inputs.sum()
+
+    monkeypatch.setattr(LoraPart, "forward", without_low_rank)
+    with pytest.raises(GrowlmError, match=r"tensor 'lora\.[\w.]+\.A' was to be trained but got no gradient"):
+        run("grow", tmp_path, method_options={"module": {"lora": {"rank": 2}}})
+    assert ModuleStack.from_pretrained(tmp_path).manifest.modules == ()
+
+
+def test_nothing_to_train_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Forgetful, "parameters", lambda self, stack, name: [])
+    with pytest.raises(GrowlmError, match="method 'forgetful' with these options has nothing to train"):
+        run("forgetful", tmp_path / "stack")
+    assert not (tmp_path / "stack").exists()
+
+
+class Meddle(Callback):
+    """Moves one weight of the base."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+        with torch.no_grad():
+            pl_module.stack.base_tensors()["model.norm.weight"][3] += 1e-6
+
+
+def test_a_phase_that_moved_a_frozen_tensor_fails_and_names_it(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(GrowlmError, match=r"tensor 'base/model\.norm\.weight' was changed"):
+        run("grow", tmp_path, "toy", Meddle())
+    assert ModuleStack.from_pretrained(tmp_path).manifest.modules == ()
+
+
+class Penalised(Grow):
+    """Counts what a phase asks of it, in which order."""
+
+    calls: list[str]
+
+    def begin(self, *args: Any) -> None:
+        self.calls.append("begin")
+
+    def build(self, *args: Any) -> dict[str, ModuleKind]:
+        self.calls.append("build")
+        return {"lora": Lora(rank=2)}
+
+    def batch(self, batch: Any) -> Any:
+        self.calls.append("batch")
+        return batch
+
+    def penalty(self, stack: ModuleStack, batch: Any) -> torch.Tensor:
+        self.calls.append("penalty")
+        return 0.0 * sum(value.sum() for value in stack.module_parameters("toy").values())  # type: ignore[return-value]
+
+    def after_backward(self) -> None:
+        self.calls.append("after_backward")
+
+    def after_step(self) -> None:
+        self.calls.append("after_step")
+
+    def end(self, *args: Any) -> None:
+        self.calls.append("end")
+
+
+def test_a_method_is_asked_in_this_order(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Penalised, "calls", [], raising=False)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point("toy", Toy if "skills" in group else Penalised)])
+    run("toy", tmp_path)
+    step = ["batch", "penalty", "after_backward", "after_step"]
+    assert Penalised.calls == ["build", "begin", *step * STEPS, "end"]
+
+
+def without_seconds(grown: Grown) -> Any:
+    """Gives a record less what time it took."""
+    return replace(grown.record, cost={**grown.record.cost, "seconds": 0})

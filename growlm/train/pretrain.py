@@ -69,7 +69,10 @@ class PretrainPhase(LightningModule):
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Computes the mean loss of a step's tokens in nats."""
-        output = self._decoder[0](input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
+        # the look-up stays outside of what is compiled: inductor adds up its gradient in no fixed order
+        look_up: Any = self.model.get_input_embeddings()
+        inputs = look_up(batch.input_ids)
+        output = self._decoder[0](inputs_embeds=inputs, position_ids=batch.position_ids, use_cache=False)
         embedding: Any = self.model.get_output_embeddings()
         return chunked_cross_entropy(output.last_hidden_state, embedding.weight, batch.labels)
 

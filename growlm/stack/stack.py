@@ -47,6 +47,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: GrowlmConfig, base: PreTrainedModel, base_record: BaseRecord) -> None:
         super().__init__(config)
+        self._base_source = base_record.source  # where it is now; the manifest of a loaded stack says where it was
         self.base = base.requires_grad_(False).eval()
         self.anatomy = Anatomy(base)
         self.manifest = Manifest(base_record)
@@ -378,7 +379,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
     def tokenizer(self) -> Any:
         """The base's tokenizer."""
         if not hasattr(self, "_tokenizer"):
-            self._tokenizer = load_tokenizer(self.manifest.base.source)
+            self._tokenizer = load_tokenizer(self._base_source)
         return self._tokenizer
 
     # -- tensors -----------------------------------------------------------------------------------------------------

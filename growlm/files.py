@@ -108,6 +108,23 @@ def read_tensors(path: Path) -> dict[str, "Tensor"]:
         raise GrowlmError(f"{path} is damaged ({error}): restore it from a copy or grow it again") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Reads the metadata of a safetensors file.
+
+    Raises:
+        GrowlmError: as ``read_tensors`` does.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except FileNotFoundError:
+        raise GrowlmError(f"{path} is missing: is its folder complete?") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise GrowlmError(f"{path} is damaged ({error}): restore it from a copy or grow it again") from None
+
+
 def tensor_digest(tensor: "Tensor") -> str:
     """Computes the SHA-256 of a tensor's dtype, shape and bytes, as hex."""
     import torch

@@ -20,7 +20,7 @@ _BATCH = 32
 Watch = Callable[[nn.Module, tuple[Tensor, ...]], None]
 
 
-class _Seen(Exception):
+class _SeenError(Exception):
     """Ends a forward pass at the layer whose input is wanted."""
 
 
@@ -46,10 +46,10 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
     for rows, hidden_BTD in _hidden_states(stack, prompts, layer):
         for row, hidden_TD in zip(rows, hidden_BTD, strict=True):
             tokens = prompts[row]
-            scaled_TD = hidden_TD[: len(tokens)].double()
+            scaled_TD = hidden_TD[: len(tokens)].float().cpu().double()  # not every device has doubles
             scaled_TD = scaled_TD * scaled_TD.square().mean(1, keepdim=True).clamp_min(1e-12).rsqrt()
             begin, end = last_words(tokens, special)
-            features_ND[row] = torch.cat([scaled_TD[begin:end].mean(0), scaled_TD[-1]]).cpu()
+            features_ND[row] = torch.cat([scaled_TD[begin:end].mean(0), scaled_TD[-1]])
     return torch.stack([feature for feature in features_ND if feature is not None])
 
 
@@ -112,11 +112,11 @@ def _hidden_states(stack: "ModuleStack", prompts: Prompts, layer: int) -> Iterat
 
     def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.append(inputs[0])
-        raise _Seen
+        raise _SeenError
 
     watched_layer = stack.anatomy.resolve(stack.anatomy.layer_site(layer))
     for rows, input_ids_BT in prompt_batches(stack, prompts):
-        with stack.active(), watched([watched_layer], see), suppress(_Seen):
+        with stack.active(), watched([watched_layer], see), suppress(_SeenError):
             stack.hidden_states(input_ids_BT)
         yield rows, seen.pop()
 

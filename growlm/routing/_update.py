@@ -34,7 +34,7 @@ class SkillPrompts:
 
 
 def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | None = None) -> Router:
-    """Gives the router that a phase is going to teach: the stack's own if it is the one that is asked for, or a new one.
+    """Gives the router that a phase teaches: the stack's own if it is the one that is asked for, or a new one.
 
     Args:
         stack: the stack.

@@ -81,9 +81,7 @@ class Arrow(Router):
         sites = {path: stack.anatomy.resolve(path) for name in names for path in self._prototypes[name]}
         prompts = within_context(stack, prompts)
         for rows, input_ids_BT in prompt_batches(stack, prompts):
-            inputs: dict[nn.Module, Tensor] = {}
-            with stack.active(), watched(list(sites.values()), lambda module, args: inputs.update({module: args[0]})):
-                stack.hidden_states(input_ids_BT)
+            inputs = self._inputs(stack, sites, input_ids_BT)
             lengths_B = torch.tensor([len(prompts[row]) for row in rows], device=stack.device)
             scores_BK = torch.stack([self._score(name, sites, inputs, lengths_B) for name in names], 1)
             for row, (score, best) in zip(rows, zip(*scores_BK.max(1), strict=True), strict=True):
@@ -109,6 +107,18 @@ class Arrow(Router):
             self._prototypes.setdefault(name, {})[path] = direction.clone()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _inputs(stack: "ModuleStack", sites: Mapping[str, nn.Module], input_ids_BT: Tensor) -> dict[nn.Module, Tensor]:
+        """Runs the bare base and gives what reaches each linear, [B, T, I]."""
+        inputs: dict[nn.Module, Tensor] = {}
+
+        def see(linear: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            inputs[linear] = arguments[0]
+
+        with stack.active(), watched(list(sites.values()), see):
+            stack.hidden_states(input_ids_BT)
+        return inputs
 
     def _score(
         self, name: str, sites: Mapping[str, nn.Module], inputs: Mapping[nn.Module, Tensor], lengths_B: Tensor

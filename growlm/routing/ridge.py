@@ -57,8 +57,8 @@ class Ridge(Router):
         layer: int | None = None,
         width: int = 256,
         penalty: float = 1e-3,
-        slack: float = 1.25,
-        blend: float = 0.1,
+        slack: float = 3.0,
+        blend: float = 0.3,
         num_prompts: int = 1_500,
     ) -> None:
         self.layer = layer

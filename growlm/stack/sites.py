@@ -1,6 +1,6 @@
 """The sites of a base and the parts attached at them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import cast
 
 from torch import nn
@@ -59,15 +59,19 @@ class Sites:
             if part_owner(key) == name
         ]
 
-    def inserted_after(self) -> list[int]:
-        """Lists, in order of their cache slots, the layers of the base after which parts run a layer of their own."""
+    def inserted_after(self, modules: Container[str] | None = None) -> list[int]:
+        """Lists, in order of their cache slots, the layers of the base after which parts run a layer of their own.
+
+        Args:
+            modules: only the parts of these; None: all.
+        """
         slots = {
-            part.cache_slot: int(path.rpartition(".")[2])
+            cast(Part, part).cache_slot: int(path.rpartition(".")[2])
             for path, site in self.by_path().items()
-            for part in cast("list[Part]", list(site.parts.values()))
-            if part.cache_slot is not None
+            for key, part in site.parts.items()
+            if cast(Part, part).cache_slot is not None and (modules is None or part_owner(key) in modules)
         }
-        return [slots[slot] for slot in sorted(slots)]
+        return [slots[slot] for slot in sorted(slots, key=lambda slot: slot or 0)]
 
     def _replace(self, path: str, replacement: nn.Module) -> None:
         parent, _, name = path.rpartition(".")

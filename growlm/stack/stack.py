@@ -1,7 +1,8 @@
 """The stack: a frozen base and the modules grown on it."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Self, cast
@@ -22,6 +23,8 @@ from growlm.stack import store
 from growlm.stack.config import GrowlmConfig
 from growlm.stack.manifest import MODULE_FILE, TENSOR_FILE, BaseRecord, Manifest, ModuleRecord, read_manifest
 from growlm.stack.path import BASE, Parents, Path, normalise, own_path
+from growlm.stack.routed import routed_rows
+from growlm.stack.router_file import StackRouter, read_router, router_files
 from growlm.stack.sites import Sites
 
 
@@ -53,6 +56,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self.manifest = Manifest(base_record)
         self._switch = Switch()
         self._sites = Sites(self.base, self.anatomy, self._switch)
+        self.router: StackRouter | None = None
         self._growing: dict[str, Path] = {}
         self._digests = tensor_digests(self.frozen_tensors())
         self.generation_config = base.generation_config
@@ -124,6 +128,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         stack._digests = tensor_digests(stack.frozen_tensors())
         if manifest.modules:
             stack.set_path(manifest.modules[-1].path)
+        stack.router = read_router(folder, stack)
         return stack.eval()
 
     def save_pretrained(self, save_directory: str | FilePath, **kwargs: Any) -> None:  # type: ignore[override]
@@ -138,7 +143,19 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """
         if self._growing:
             raise GrowlmError(f"module {next(iter(self._growing))!r} is still growing: freeze it before saving")
-        store.save(FilePath(save_directory), self.manifest, self.config, self.module_tensors)
+        store.save(
+            FilePath(save_directory),
+            self.manifest,
+            self.config_upto,
+            self.module_tensors,
+            lambda manifest: router_files(self.router, manifest),
+        )
+
+    def config_upto(self, manifest: Manifest) -> GrowlmConfig:
+        """Gives the config of the stack with the modules of a manifest only."""
+        config = copy.deepcopy(self.config)
+        config.inserted_after = self._sites.inserted_after(manifest.parents())
+        return config
 
     # -- growing -----------------------------------------------------------------------------------------------------
 
@@ -210,6 +227,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             raise GrowlmError("the stack has no module to undo")
         *earlier, last = self.manifest.modules
         self.detach(last.name)
+        if self.router is not None:
+            self.router.forget(last.name)
         self.manifest = replace(self.manifest, modules=tuple(earlier))
         self._digests = tensor_digests(self.frozen_tensors())
         self.set_path(earlier[-1].path if earlier else ())
@@ -343,6 +362,25 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
                 **kwargs,
             ),
         )
+
+    def generate(self, inputs: Tensor | None = None, *args: Any, routed: bool = False, **kwargs: Any) -> Any:
+        """Generates as every transformers model does, each row on a path of its own if asked for.
+
+        Args:
+            inputs: tokens of the prompts, [B, T]; padding belongs on the left, with ``attention_mask`` 0.
+            *args: what ``generate`` of transformers takes besides.
+            routed: let the router choose the path of each row; else all go by the active path.
+            **kwargs: likewise.
+
+        Returns:
+            What ``generate`` of transformers returns.
+
+        Raises:
+            GrowlmError: if the rows are to be routed and the stack has no router.
+        """
+        with routed_rows(self, inputs, kwargs) if routed else nullcontext():
+            # a protocol of transformers that no model of its own meets
+            return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Computes the final hidden states, before the output embedding.

@@ -6,13 +6,13 @@ top of the stack's folder as it was before the module, so that undo restores it 
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from growlm.errors import GrowlmError
-from growlm.files import require_disk_space, write_tensors, write_text
+from growlm.files import atomic_path, require_disk_space, write_tensors, write_text
 from growlm.stack.config import GrowlmConfig
 from growlm.stack.manifest import (
     MODULE_FILE,
@@ -27,10 +27,28 @@ from growlm.stack.manifest import (
 MODULES = "modules"
 WORK = ".work"
 BEFORE = "before"
+DROPPED = ".drop"
 _NOT_STATE = {MODULES, WORK, ".lock"}
 
 
-def begin(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Mapping[str, str] | None = None) -> None:
+@dataclass(frozen=True)
+class TensorFile:
+    """What a safetensors file at the stack's top holds.
+
+    Args:
+        tensors: the tensors by name.
+        metadata: the file's metadata, one entry at most: the order of several is not the same in every file.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+Files = Mapping[str, str | TensorFile]
+"""Files of the stack's top by name: text, or tensors."""
+
+
+def begin(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Files | None = None) -> None:
     """Writes a stack without modules.
 
     Args:
@@ -40,7 +58,7 @@ def begin(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Mapping
         files: further files of the stack's top, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_top(folder, manifest, config, files or {})
+    write_top(folder, manifest, config, files or {})
 
 
 def commit(
@@ -48,7 +66,7 @@ def commit(
     manifest: Manifest,
     config: GrowlmConfig,
     tensors: Mapping[str, Tensor],
-    files: Mapping[str, str] | None = None,
+    files: Files | None = None,
 ) -> None:
     """Adds the manifest's newest module to a stack's folder.
 
@@ -62,17 +80,18 @@ def commit(
     Raises:
         GrowlmError: if the disk is too full.
     """
-    require_disk_space(folder, 2 * sum(tensor.nbytes for tensor in tensors.values()))
+    kept = sum(path.stat().st_size for path in _top(folder) if path.is_file())
+    require_disk_space(folder, 2 * sum(tensor.nbytes for tensor in tensors.values()) + 2 * kept)
     module = manifest.modules[-1]
     target = folder / manifest.folder_of(module.name)
     unfinished = target.with_name(f".{target.name}.tmp")
     for leftover in (unfinished, target):
         shutil.rmtree(leftover, ignore_errors=True)
-    _copy_top(folder, unfinished / BEFORE)
+    copy_top(folder, unfinished / BEFORE)
     write_tensors(unfinished / TENSOR_FILE, tensors)
     write_text(unfinished / MODULE_FILE, module_json(module))
     unfinished.rename(target)
-    _write_top(folder, manifest, config, files or {})
+    write_top(folder, manifest, config, files or {})
 
 
 def undo(folder: Path) -> str:
@@ -103,9 +122,13 @@ def undo(folder: Path) -> str:
 def recover(folder: Path) -> None:
     """Finishes or takes back what an interrupted command left: module folders that ``stack.json`` does not name.
 
+    Such a folder's ``before/`` is restored if it is of the very state that ``stack.json`` tells of: then the module was
+    being added to it or had just been taken back from it.
+
     Args:
         folder: a folder that may hold a stack; it must be locked.
     """
+    _finish_drop(folder)
     if not (folder / STACK_FILE).exists() or not (folder / MODULES).exists():
         return
     manifest = read_manifest(folder)  # refuses an edited one, for whose sake nothing must be removed
@@ -114,11 +137,11 @@ def recover(folder: Path) -> None:
         if f"{MODULES}/{leftover.name}" in named:
             continue
         before = leftover / BEFORE
-        if not leftover.name.startswith(".") and before.exists():
+        if not leftover.name.startswith(".") and _same_bytes(before / STACK_FILE, folder / STACK_FILE):
             for path in _top(folder):
                 if path.name != STACK_FILE and not (before / path.name).exists():
                     _remove(path)
-            _copy_top(before, folder)
+            copy_top(before, folder)
         # first out of sight: what a crash leaves of a folder half removed must not be restored from
         rubbish = leftover.with_name(f".{leftover.name.lstrip('.')}.tmp")
         shutil.rmtree(leftover.replace(rubbish))
@@ -126,19 +149,64 @@ def recover(folder: Path) -> None:
         (folder / MODULES).rmdir()
 
 
+def drop(folder: Path, manifest: Manifest, index: int, rewrite: Callable[[Path, Manifest, Path], None]) -> None:
+    """Removes a module from the midst of a stack's folder; later ones move up and keep their bytes.
+
+    New folders of the later modules are made beside the old ones, then the new top is put into ``.drop/`` in one step,
+    which decides: before it the old stack is there, after it ``recover`` finishes.
+
+    Args:
+        folder: the stack's folder; it must be locked and recovered.
+        manifest: the stack's manifest.
+        index: which module; not the last one, which ``undo`` removes.
+        rewrite: ``rewrite(target, manifest, source)`` writes the top of a state of the stack into a folder, for a
+            manifest without the module, from the top of that state with it.
+    """
+    modules = (*manifest.modules[:index], *manifest.modules[index + 1 :])
+    moved = [folder / manifest.folder_of(module.name) for module in modules[index:]]
+    require_disk_space(folder, sum(path.stat().st_size for old in moved for path in old.rglob("*") if path.is_file()))
+    # what was there before the dropped module is what was there before the next one now
+    earlier = folder / manifest.folder_of(manifest.modules[index].name) / BEFORE
+    for number, old in enumerate(moved, index):
+        upto = replace(manifest, modules=modules[: number + 1])
+        target = folder / upto.folder_of(upto.modules[-1].name)
+        unfinished = target.with_name(f".{target.name}.tmp")
+        if number == index:
+            copy_top(earlier, unfinished / BEFORE)
+        else:
+            rewrite(unfinished / BEFORE, replace(manifest, modules=modules[:number]), old / BEFORE)
+        for name in (TENSOR_FILE, MODULE_FILE):
+            _copy(old / name, unfinished / name)
+        unfinished.rename(target)
+    unfinished = folder / f"{DROPPED}.tmp"
+    rewrite(unfinished, replace(manifest, modules=modules), folder)
+    unfinished.rename(folder / DROPPED)
+    recover(folder)
+
+
+def _finish_drop(folder: Path) -> None:
+    unfinished, decided = folder / f"{DROPPED}.tmp", folder / DROPPED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if decided.exists():
+        copy_top(decided, folder)
+        shutil.rmtree(decided.replace(unfinished))
+
+
 def save(
     folder: Path,
     manifest: Manifest,
-    config: GrowlmConfig,
+    config_of: Callable[[Manifest], GrowlmConfig],
     tensors_of: Callable[[str], Mapping[str, Tensor]],
+    files_of: Callable[[Manifest], Files] = lambda manifest: {},
 ) -> None:
     """Writes a whole stack, module by module.
 
     Args:
         folder: the stack's folder; what is there already must be an earlier state of the same stack.
         manifest: the stack's manifest.
-        config: the stack's config.
+        config_of: gives the stack's config for the manifest up to each module.
         tensors_of: gives a module's tensors by its name.
+        files_of: gives the further files of the stack's top, for the manifest up to each module.
 
     Raises:
         GrowlmError: if the folder holds something else.
@@ -150,15 +218,19 @@ def save(
             raise GrowlmError(f"{folder} holds another stack: choose a folder that is empty or not there")
     else:
         there = bare
-        begin(folder, bare, config)
+        begin(folder, bare, config_of(bare))
     for index in range(len(there.modules), len(manifest.modules)):
         upto = replace(manifest, modules=manifest.modules[: index + 1])
-        commit(folder, upto, config, tensors_of(manifest.modules[index].name))
+        commit(folder, upto, config_of(upto), tensors_of(manifest.modules[index].name), files_of(upto))
 
 
-def _write_top(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        write_text(folder / name, text)
+def write_top(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Files) -> None:
+    """Writes the top of a stack's folder: further files first, ``stack.json`` last."""
+    for name, content in files.items():
+        if isinstance(content, str):
+            write_text(folder / name, content)
+        else:
+            write_tensors(folder / name, content.tensors, content.metadata)
     write_text(folder / "config.json", config.to_json_string())
     write_text(folder / STACK_FILE, stack_json(manifest))
 
@@ -167,13 +239,23 @@ def _top(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name not in _NOT_STATE and not path.name.startswith(".")]
 
 
-def _copy_top(source: Path, target: Path) -> None:
+def copy_top(source: Path, target: Path) -> None:
+    """Copies the top of a stack's folder, ``stack.json`` last."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in _top(source):
+    for path in sorted(_top(source), key=lambda path: path.name == STACK_FILE):
         if path.is_dir():
             shutil.copytree(path, target / path.name, dirs_exist_ok=True)
         else:
-            shutil.copy2(path, target / path.name)
+            _copy(path, target / path.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copy2(source, temporary)
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    return one.exists() and one.read_bytes() == other.read_bytes()
 
 
 def _remove(path: Path) -> None:

@@ -77,7 +77,7 @@ def test_below_the_threshold_the_base_answers(new_stack: Any):
 
 def test_a_module_that_changes_no_weight_is_refused(new_stack: Any):
     stack = new_stack("first", kind="block")
-    with pytest.raises(GrowlmError, match="module 'first' changes no weight.*--router ridge"):
+    with pytest.raises(GrowlmError, match=r"module 'first' changes no weight.*--router ridge"):
         Arrow().check(stack, "first", no_prompts)
     with pytest.raises(GrowlmError, match="changes no weight"):
         taught(stack, "first")

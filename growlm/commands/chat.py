@@ -11,26 +11,31 @@ def chat(
     max_new_tokens: int = 200,
     temperature: float = 0.0,
     seed: int = 0,
+    show_path: bool = False,
 ) -> None:
     """Talk with a stack, in a terminal or through a pipe (one line a turn).
 
-    In a terminal, ``/reset`` forgets the conversation, ``/path NAME`` changes the path, and an empty line or Ctrl-D
-    ends.
+    The stack's router chooses the modules for every turn, unless a path is given. ``/reset`` forgets the conversation,
+    ``/path`` shows the path of the last turn, ``/path NAME`` changes it, ``/path auto`` lets the router choose again.
+    In a terminal, an empty line or Ctrl-D ends.
 
     Args:
         stack: the stack's folder.
-        path: the path to use: ``base``, a module's name, or names joined by ``+``; left out: the newest module's.
+        path: the path to use: ``base``, a module's name, or names joined by ``+``; left out: the router
+            chooses, or, in a stack without one, the newest module's.
         base: where the base is now, if not where the manifest says.
         max_new_tokens: greatest number of tokens of an answer.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
+        show_path: tell the path of every turn, on standard error.
     """
-    from growlm.show.talk import Conversation, open_stack
+    from growlm.show.talk import Conversation, open_stack, routes
 
-    conversation = Conversation(open_stack(stack, base, path), max_new_tokens, temperature, seed)
+    loaded = open_stack(stack, base, path)
+    conversation = Conversation(loaded, max_new_tokens, temperature, seed, routes(loaded, path))
     interactive = sys.stdin.isatty()
     if interactive:
-        print(f"path {conversation.path_text()}; /reset, /path NAME, an empty line ends")
+        print(f"path {conversation.path_text()}; /reset, /path, /path NAME, an empty line ends")
     while True:
         try:
             line = input("you> " if interactive else "").strip()
@@ -42,9 +47,13 @@ def chat(
             continue
         if line == "/reset":
             conversation.reset()
-        elif line.startswith("/path"):
-            print(f"path {conversation.change_path(line.removeprefix('/path').strip() or 'base')}")
+        elif line == "/path":
+            print(f"path {conversation.path_text()}")
+        elif line.startswith("/path "):
+            print(f"path {conversation.change_path(line.removeprefix('/path').strip())}")
         else:
             for piece in conversation.say(line):
                 print(piece, end="", flush=True)
             print()
+            if show_path:
+                print(f"path {conversation.path_text()}", file=sys.stderr)

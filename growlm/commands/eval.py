@@ -13,7 +13,7 @@ def eval(
     base: str | None = None,
     json: bool = False,
 ) -> None:
-    """Score skills on held-out examples: on the bare base, on their own path, and with all modules on.
+    """Score skills on held-out examples: on the bare base, on their own path, routed, and with all modules on.
 
     Args:
         stack: the stack's folder, or the name of a shipped base.

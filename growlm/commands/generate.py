@@ -13,22 +13,30 @@ def generate(
     max_new_tokens: int = 200,
     temperature: float = 0.0,
     seed: int = 0,
+    show_path: bool = False,
 ) -> None:
     """Continue a text with a stack, or with a bare base.
 
     Args:
         stack: the stack's folder, or the name of a shipped base.
         prompt: the beginning of the text.
-        path: the path to use: ``base``, a module's name, or names joined by ``+``; left out: the newest module's.
+        path: the path to use: ``base``, a module's name, or names joined by ``+``; left out: the router
+            chooses, or, in a stack without one, the newest module's.
         base: where the base is now, if not where the manifest says.
         max_new_tokens: greatest number of tokens to add.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
+        show_path: tell the path, on standard error.
     """
-    from growlm.show.talk import open_stack, stream_text
+    import sys
+
+    from growlm.show.talk import open_stack, routes, stream_text
+    from growlm.stack.path import format_path
 
     loaded = open_stack(Path(stack), base, path)
     print(prompt, end="", flush=True)
-    for piece in stream_text(loaded, prompt, max_new_tokens, temperature, seed):
+    for piece in stream_text(loaded, prompt, max_new_tokens, temperature, seed, routes(loaded, path)):
         print(piece, end="", flush=True)
     print()
+    if show_path:
+        print(f"path {format_path(loaded.path)}", file=sys.stderr)

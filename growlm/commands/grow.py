@@ -35,6 +35,7 @@ options:
   --on PATH         what to grow on: all (default), none, or names joined by +
   --module KINDS    kinds of the new module: lora, block, block+lora, or JSON with options
   --method NAME     continual-learning method (default grow)
+  --router NAME     what learns to choose the new module: ridge (default), arrow, or none
   --name NAME       name of the new module (default: the skill's)
   --steps N         training steps
   --seed N          seed of all randomness

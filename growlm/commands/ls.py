@@ -9,14 +9,14 @@ from growlm.base.load import shipped_bases
 from growlm.errors import GrowlmError
 from growlm.files import read_json
 from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summary
-from growlm.registry import Registry, methods, module_kinds, skills
+from growlm.registry import Registry, methods, module_kinds, routers, skills
 
-Sort = Literal["modules", "methods", "skills", "bases", "recipes", "stacks"]
+Sort = Literal["modules", "methods", "routers", "skills", "bases", "recipes", "stacks"]
 POSITIONAL = ("sort",)
 
 
 def ls(sort: Sort | None = None, json: bool = False) -> None:
-    """Lists module kinds, methods, skills, bases, recipes and stacks.
+    """Lists module kinds, methods, routers, skills, bases, recipes and stacks.
 
     Args:
         sort: only this sort.
@@ -87,6 +87,7 @@ def _print_table(entries: dict[str, dict[str, str]]) -> None:
 _LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "modules": _members(module_kinds),
     "methods": _members(methods),
+    "routers": _members(routers),
     "skills": _members(skills),
     "bases": _bases,
     "recipes": _recipes,

@@ -17,5 +17,7 @@ def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> 
     print(
         f"base {manifest.base.source}: {len(manifest.base.tensors)} tensors, unchanged (sha256 {manifest.base.digest})"
     )
+    if loaded.router is not None:
+        print(f"router {loaded.router.name}: {len(loaded.router.state_dict())} tensors, unchanged")
     for record in manifest.modules:
         print(f"module {record.name}: {len(record.tensors)} tensors, unchanged (sha256 {record.digest})")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from growlm.data.batches import collate
-from growlm.data.encode import encode, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, encode, encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.skills._skill import Example, Skill, Split
@@ -42,7 +42,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """What is asked, and what makes an answer right."""
 
     prompt: Example
@@ -68,9 +68,7 @@ def score(
         GrowlmError: if there is nothing to score, or an example cannot be encoded.
     """
     examples = list(islice(skill.examples(split), limit))
-    questions = [question for example in examples for question in _questions(example, skill.metric)]
-    if not examples or (skill.metric in ("contains", "exact_match") and not questions):
-        raise GrowlmError(f"there is nothing to score in the {split} split: give it examples with expected answers")
+    questions = asked_questions(skill, split, examples)
     loss = answer_loss(stack, examples)
     if skill.metric == "bits_per_byte":
         value = bits_per_byte(stack, stack.tokenizer, [example.text or "" for example in examples])
@@ -82,19 +80,51 @@ def score(
     return Score(skill.metric, right / len(questions), loss, len(questions))
 
 
-@torch.no_grad()
+def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> list[Question]:
+    """Lists what is asked of a model in the examples that are scored.
+
+    Args:
+        skill: the skill.
+        split: where the examples are from, for the message.
+        examples: the examples.
+
+    Returns:
+        The questions; none for a metric without answers.
+
+    Raises:
+        GrowlmError: if there is nothing to score.
+    """
+    questions = [question for example in examples for question in _questions(example, skill.metric)]
+    if not examples or (skill.metric in ("contains", "exact_match") and not questions):
+        raise GrowlmError(f"there is nothing to score in the {split} split: give it examples with expected answers")
+    return questions
+
+
 def answer_loss(stack: "ModuleStack", examples: Sequence[Example]) -> float:
     """Computes the mean cross-entropy of the trained tokens of examples, in nats."""
-    tokenizer = stack.tokenizer
-    encoded = [encode(example, tokenizer, context_length(stack)) for example in examples]
-    encoded.sort(key=lambda example: len(example.input_ids))
+    total, count = summed_loss(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in examples])
+    return total / count
+
+
+@torch.no_grad()
+def summed_loss(stack: "ModuleStack", examples: Sequence[Encoded]) -> tuple[float, int]:
+    """Sums the cross-entropy of the trained tokens of examples with the path that is active.
+
+    Args:
+        stack: the stack.
+        examples: encoded examples.
+
+    Returns:
+        The sum in nats, and the number of trained tokens.
+    """
+    ordered = sorted(examples, key=lambda example: len(example.input_ids))
     total, count = 0.0, 0
-    for begin in range(0, len(encoded), _BATCH):
-        batch = collate(encoded[begin : begin + _BATCH], pad_id(stack)).to(stack.device)
+    for begin in range(0, len(ordered), _BATCH):
+        batch = collate(ordered[begin : begin + _BATCH], pad_id(stack)).to(stack.device)
         losses_N = trained_token_losses(stack, batch)
         total += losses_N.double().sum().item()
         count += losses_N.numel()
-    return total / count
+    return total, count
 
 
 @torch.no_grad()
@@ -127,7 +157,7 @@ def generate_answers(
         length = max(len(ids[row]) for row in rows)
         padded = [[pad_id(stack)] * (length - len(ids[row])) + ids[row] for row in rows]
         mask = [[0] * (length - len(ids[row])) + [1] * len(ids[row]) for row in rows]
-        output_BT = stack.generate(  # type: ignore[misc]  # a protocol of transformers that no model of its own meets
+        output_BT = stack.generate(
             torch.tensor(padded, device=stack.device),
             attention_mask=torch.tensor(mask, device=stack.device),
             max_new_tokens=max_new_tokens,
@@ -158,15 +188,15 @@ def pad_id(stack: "ModuleStack") -> int:
     return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id)
 
 
-def _questions(example: Example, metric: str) -> Iterator[_Question]:
+def _questions(example: Example, metric: str) -> Iterator[Question]:
     if metric == "exact_match":
         wanted = (example.completion or "").strip()
-        yield _Question(replace(example, completion=None), lambda answer: answer == wanted)
+        yield Question(replace(example, completion=None), lambda answer: answer == wanted)
         return
     for index, message in enumerate(example.messages):
         if message.expected:
             prompt = replace(example, messages=example.messages[:index])
-            yield _Question(prompt, lambda answer, expected=message.expected: contains(answer, expected))  # type: ignore[misc]
+            yield Question(prompt, lambda answer, expected=message.expected: contains(answer, expected))  # type: ignore[misc]
 
 
 def _holds(answer: str, phrase: str) -> bool:

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from growlm.errors import unknown_name
+from growlm.metrics.routed import RoutedScore, routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
 from growlm.skills._skill import Skill, Split
-from growlm.stack.card import figures
+from growlm.stack.card import ROUTING_ACCURACY, figures, percent
 from growlm.stack.path import Path as StackPath
 from growlm.stack.path import format_path, parse_path
 from growlm.stack.stack import ModuleStack
@@ -27,15 +28,16 @@ class Result:
     Args:
         skill: what was scored.
         split: on which split.
-        mode: ``base``, ``oracle`` (the skill's own path), ``all``, or ``path`` (one that was asked for).
-        path: the active modules.
+        mode: ``base``, ``oracle`` (the skill's own path), ``routed`` (the router chose), ``all``, or ``path`` (one that
+            was asked for).
+        path: the active modules; None where the router chose.
         score: the score.
     """
 
     skill: str
     split: str
     mode: str
-    path: StackPath
+    path: StackPath | None
     score: Score
 
 
@@ -52,7 +54,8 @@ def evaluate(
     Args:
         stack: the stack.
         skill: only this one: a module's name, a skill, or a ``.jsonl`` file; None: the stories and every module's.
-        path: only this path; None: the bare base, the skill's own path and all modules.
+        path: only this path; None: the bare base, the skill's own path, what the router chooses if the
+            stack has one, and all modules.
         split: which split.
         limit: only the first so many examples of each skill.
         stories: text file in place of TinyWorld's stories.
@@ -69,6 +72,12 @@ def evaluate(
     results: list[Result] = []
     for name, source in _skills(stack, skill, stories):
         for mode, active in _paths(stack, name, path).items():
+            if active is None:
+                console.print(f"scoring {name} routed")
+                own = () if name == BASE_SKILL else stack.path_of(name) if name in stack.parents() else None
+                chosen = routed_score(stack, source, own, cast(Split, split), limit)
+                results.append(Result(name, split, mode, None, chosen))
+                continue
             same = [result for result in results if (result.skill, result.path) == (name, active)]
             if same:
                 results.append(Result(name, split, mode, active, same[0].score))
@@ -84,8 +93,13 @@ def evaluation_table(results: list[Result]) -> Table:
     """Puts scores into a table, a row a figure."""
     table = Table("skill", "split", "mode", "path", "figure", "value", "scored")
     for result in results:
-        for figure, value in figures(result.score.metric, result.score.value, result.score.loss):
-            path = format_path(result.path)
+        path = "chosen" if result.path is None else format_path(result.path)
+        rows = figures(result.score.metric, result.score.value, result.score.loss)
+        if isinstance(result.score, RoutedScore):
+            if result.score.routing_accuracy is not None:
+                rows.append((ROUTING_ACCURACY, percent(result.score.routing_accuracy)))
+            rows.append(("paths", ", ".join(f"{path} {percent(share)}" for path, share in result.score.paths.items())))
+        for figure, value in rows:
             table.add_row(result.skill, result.split, result.mode, path, figure, value, str(result.score.count))
     return table
 
@@ -113,9 +127,10 @@ def _stories(file: str | None) -> Skill:
     return skills.build(BASE_SKILL, {"file": file} if file else {})
 
 
-def _paths(stack: ModuleStack, name: str, path: str | None) -> dict[str, StackPath]:
+def _paths(stack: ModuleStack, name: str, path: str | None) -> dict[str, StackPath | None]:
     if path is not None:
         return {"path": parse_path(path, stack.parents())}
     own = {"oracle": stack.path_of(name)} if name in stack.parents() else {}
     everything = {"all": stack.manifest.current()} if stack.parents() else {}
-    return {"base": (), **own, **everything}
+    routed = {"routed": None} if stack.router is not None else {}
+    return {"base": (), **own, **routed, **everything}

@@ -10,7 +10,7 @@ from rich.text import Text
 from growlm.metrics.scoring import generate_answers
 from growlm.registry import skills
 from growlm.skills._skill import Example
-from growlm.stack.card import score_rows
+from growlm.stack.card import score_rows, score_titles
 from growlm.stack.path import format_path
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
 
 
 def _scores(grown: "Grown") -> Table:
-    table = Table("skill", "figure", "bare base", "own path", "all modules on", title="scores on held-out examples")
+    table = Table("skill", "figure", *score_titles(grown.record), title="scores on held-out examples")
     for row in score_rows(grown.record):
         table.add_row(*row)
     return table

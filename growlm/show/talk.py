@@ -10,11 +10,15 @@ from transformers import TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
+from growlm.errors import GrowlmError
 from growlm.metrics.scoring import context_length, pad_id
 from growlm.skills._skill import Example, Message
 from growlm.stack.manifest import STACK_FILE
 from growlm.stack.path import format_path, parse_path
+from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
+
+AUTO = "auto"
 
 
 def open_stack(folder: Path, base: str | None, path: str | None) -> ModuleStack:
@@ -26,7 +30,7 @@ def open_stack(folder: Path, base: str | None, path: str | None) -> ModuleStack:
         path: the path to activate, as ``parse_path`` reads it; None: the newest module's.
 
     Returns:
-        The stack with the path active.
+        The stack with the path active; whether its router is to choose instead is for the caller to ask (``routes``).
 
     Raises:
         GrowlmError: if there is no such stack, or no such path in it.
@@ -40,8 +44,18 @@ def open_stack(folder: Path, base: str | None, path: str | None) -> ModuleStack:
     return stack
 
 
+def routes(stack: ModuleStack, path: str | None) -> bool:
+    """Tells whether a stack's router chooses: when it has one and no path is asked for."""
+    return path is None and stack.router is not None
+
+
 def stream_text(
-    stack: ModuleStack, prompt: str, max_new_tokens: int = 200, temperature: float = 0.0, seed: int = 0
+    stack: ModuleStack,
+    prompt: str,
+    max_new_tokens: int = 200,
+    temperature: float = 0.0,
+    seed: int = 0,
+    routed: bool = False,
 ) -> Iterator[str]:
     """Continues a text piece by piece.
 
@@ -51,11 +65,14 @@ def stream_text(
         max_new_tokens: greatest number of tokens to add.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
+        routed: let the stack's router choose the path, which stays active; else the active one is used.
 
     Yields:
         The pieces of the continuation.
     """
     ids = encode_prompt(Example("the prompt", prompt=prompt), stack.tokenizer)
+    if routed:
+        stack.set_path(choose_paths(stack, [ids])[0])
     yield from _stream(stack, ids, max_new_tokens, temperature, seed)
 
 
@@ -67,10 +84,19 @@ class Conversation:
         max_new_tokens: greatest number of tokens of an answer.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
+        routed: let the stack's router choose the path of every turn; else the active one is used.
     """
 
-    def __init__(self, stack: ModuleStack, max_new_tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        stack: ModuleStack,
+        max_new_tokens: int = 200,
+        temperature: float = 0.0,
+        seed: int = 0,
+        routed: bool = False,
+    ) -> None:
         self.stack = stack
+        self.routed = routed
         self.messages: list[Message] = []
         self._settings = (max_new_tokens, temperature, seed)
 
@@ -87,6 +113,8 @@ class Conversation:
         room = context_length(self.stack) - self._settings[0]
         while len(ids := self._encode(asked)) > room and len(asked) > 2:
             asked = asked[2:]  # the oldest turns leave the context
+        if self.routed:
+            self.stack.set_path(choose_paths(self.stack, [ids])[0])
         pieces: list[str] = []
         for piece in _stream(self.stack, ids, *self._settings):
             pieces.append(piece)
@@ -104,17 +132,29 @@ class Conversation:
         """Changes the active path.
 
         Args:
-            path: the path as ``parse_path`` reads it.
+            path: the path as ``parse_path`` reads it; from now on it is used for every turn. ``auto``: the router
+                chooses again.
 
         Returns:
-            The path that is active now.
+            What is the case now, as ``path_text`` says it.
+
+        Raises:
+            GrowlmError: for a path that the stack does not have, or ``auto`` without a router.
         """
-        self.stack.set_path(parse_path(path, self.stack.parents()))
+        if path == AUTO:
+            if self.stack.router is None:
+                raise GrowlmError("the stack has no router: name a path, or grow a skill with --router ridge")
+            self.routed = True
+        else:
+            self.stack.set_path(parse_path(path, self.stack.parents()))
+            self.routed = False
         return self.path_text()
 
     def path_text(self) -> str:
-        """Writes the active path."""
-        return format_path(self.stack.path)
+        """Writes the path of the last turn, and who chose it."""
+        if self.routed and not self.messages:
+            return "chosen by the router for every turn"
+        return format_path(self.stack.path) + (", chosen by the router" if self.routed else "")
 
 
 def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature: float, seed: int) -> Iterator[str]:
@@ -137,7 +177,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
 
     def work() -> None:
         try:
-            stack.generate(input_ids_BT, **settings)  # type: ignore[misc]  # as in scoring.py
+            stack.generate(input_ids_BT, **settings)
         except BaseException as error:  # handed to the reader, who would wait for ever otherwise
             errors.append(error)
             streamer.end()

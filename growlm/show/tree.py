@@ -6,6 +6,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from growlm.errors import one_line
+from growlm.stack.card import score_titles
 from growlm.stack.facts import base_facts, lineage, module_facts, score_facts
 from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
 from growlm.stack.path import BASE
@@ -43,7 +44,7 @@ def _facts(record: ModuleRecord, base: BaseRecord) -> Table:
 def _scores(record: ModuleRecord) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     rows = score_facts(record)
-    for title in ("score", "bare base", "own path", "all modules on") if rows else ():
+    for title in ("score", *score_titles(record)) if rows else ():
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))

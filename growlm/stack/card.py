@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from growlm.stack.manifest import Manifest, ModuleRecord
 from growlm.stack.path import format_path
 
-MODES = ("oracle", "all")
+MODES = ("oracle", "routed", "all")
+"""Inference modes: the skill is named, the router chooses, everything is on. They are never mixed in one column."""
+
+ROUTING_ACCURACY = "routing accuracy ↑"
+_TITLES = {"base": "bare base", "oracle": "own path", "routed": "routed", "all": "all modules on"}
 
 
 def accuracy_json(manifest: Manifest) -> str:
@@ -48,7 +52,12 @@ def stack_card(manifest: Manifest) -> str:
     return "\n".join(_card_lines(manifest)) + "\n"
 
 
-def score_rows(record: ModuleRecord) -> list[tuple[str, str, str, str, str]]:
+def score_titles(record: ModuleRecord) -> tuple[str, ...]:
+    """Names the columns of ``score_rows`` that hold values: the bare base and the modes that were measured."""
+    return tuple(_TITLES[mode] for mode in _measured(record))
+
+
+def score_rows(record: ModuleRecord) -> list[tuple[str, ...]]:
     """Lists what was measured when a module was finished.
 
     Args:
@@ -56,16 +65,24 @@ def score_rows(record: ModuleRecord) -> list[tuple[str, str, str, str, str]]:
 
     Returns:
         For each skill and each of its figures: skill, figure (an arrow says which way is better), and its value on the
-        bare base, on the skill's own path, and on the whole stack.
+        bare base, on the skill's own path, with the router choosing if that was measured, and on the whole stack.
     """
-    rows: list[tuple[str, str, str, str, str]] = []
+    modes = _measured(record)
+    rows: list[tuple[str, ...]] = []
     for skill, entry in record.scores.items():
-        columns = [
-            figures(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in ("base", *MODES)
-        ]
-        for (figure, base), (_, oracle), (_, everything) in zip(*columns, strict=True):
-            rows.append((skill, figure, base, oracle, everything))
+        columns = [figures(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in modes]
+        for figure in zip(*columns, strict=True):
+            rows.append((skill, figure[0][0], *(value for _, value in figure)))
+        right = entry.get("routed", {}).get("routing_accuracy")
+        if right is not None:
+            shown = {"routed": percent(right)}
+            rows.append((skill, ROUTING_ACCURACY, *(shown.get(mode, "") for mode in modes)))
     return rows
+
+
+def _measured(record: ModuleRecord) -> list[str]:
+    everywhere = [mode for mode in ("base", *MODES) if all(mode in entry for entry in record.scores.values())]
+    return everywhere if record.scores else []
 
 
 def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
@@ -83,9 +100,12 @@ def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
     if metric == "bits_per_byte":
         return [("bits per byte ↓", f"{value:.9f}")]  # all digits: retention means that none of them moves
     loss_figure = ("loss per token ↓", f"{loss:.3f}")
-    return (
-        [loss_figure] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), f"{100 * value:.1f} %"), loss_figure]
-    )
+    return [loss_figure] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), percent(value)), loss_figure]
+
+
+def percent(share: float) -> str:
+    """Writes a share for people."""
+    return f"{100 * share:.1f} %"
 
 
 def _card_lines(manifest: Manifest) -> Iterator[str]:
@@ -118,7 +138,8 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield ""
     yield "Scores when the module was finished (held-out examples, greedy decoding):"
     yield ""
-    yield "| skill | figure | bare base | own path (oracle) | all modules on |"
-    yield "|---|---|---|---|---|"
+    titles = ("skill", "figure", *score_titles(record))
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
     for row in score_rows(record):
         yield f"| {' | '.join(row)} |"

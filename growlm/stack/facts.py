@@ -59,11 +59,9 @@ def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]
     return [(name, fact) for name, fact in facts if fact]
 
 
-def score_facts(record: ModuleRecord) -> list[tuple[str, str, str, str]]:
-    """Lists skill and figure, and its value on the bare base, on the skill's own path and with all modules on."""
-    return [
-        (f"{skill}: {figure}", base, own, everything) for skill, figure, base, own, everything in score_rows(record)
-    ]
+def score_facts(record: ModuleRecord) -> list[tuple[str, ...]]:
+    """Lists skill and figure, and its value in each column of ``score_titles``."""
+    return [(f"{skill}: {figure}", *values) for skill, figure, *values in score_rows(record)]
 
 
 def short_number(value: float) -> str:

@@ -3,6 +3,7 @@
 from html import escape
 
 from growlm.errors import one_line
+from growlm.stack.card import score_titles
 from growlm.stack.facts import base_facts, lineage, module_facts, score_facts
 from growlm.stack.manifest import Manifest, ModuleRecord
 from growlm.stack.path import BASE
@@ -42,7 +43,7 @@ def _scores(record: ModuleRecord) -> str:
     if not rows:
         return ""
     cells = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    head = "".join(f"<th>{title}</th>" for title in ("score", "bare base", "own path", "all modules on"))
+    head = "".join(f"<th>{title}</th>" for title in ("score", *score_titles(record)))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 

@@ -19,12 +19,16 @@ from growlm.train.phase import GrowPhase
 from growlm.train.trainer import GrowTrainer
 
 SHORT = {
-    **{key: f"model.{key}" for key in ("stack", "base", "on", "name", "method", "stories", "seed", "restart")},
+    **{key: f"model.{key}" for key in ("stack", "base", "on", "name", "method", "router", "stories")},
+    **{key: f"model.{key}" for key in ("seed", "restart")},
     "steps": "trainer.max_steps",
 }
 """Short options of ``growlm grow``, and the long ones that they stand for."""
 
 _SPELLED_OUT = ("skill", "module", "config")
+
+
+_PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
 
 class PhaseCLI(LightningCLI):
@@ -46,7 +50,7 @@ class PhaseCLI(LightningCLI):
                 trainer_class=GrowTrainer,
                 save_config_callback=None,
                 seed_everything_default=False,
-                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+                parser_kwargs={**_PARSER, "prog": "growlm fit" if run else "growlm grow"},
                 args=arguments,
                 run=run,
             )
@@ -119,7 +123,7 @@ def long_options(arguments: Sequence[str]) -> list[str]:
     if config is None and skill in recipe_names("skills"):
         config, skill = str(recipe_path("skills", skill)), None
     elif skill is not None and not skill.endswith((".jsonl", ".jsonl.xz")) and skill not in skills:
-        raise unknown_name("skill", skill, [*skills, *recipe_names("skills")])
+        raise unknown_name("skill", skill, {*skills, *recipe_names("skills")})
     if config is None and skill is None and not any(word.startswith("--model.skill") for word in rest):
         raise GrowlmError("no skill is given: say which with --skill, for example --skill chat")
     if config is not None:

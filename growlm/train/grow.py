@@ -12,16 +12,20 @@ from typing import Any
 
 from growlm.base.load import DEFAULT_BASE
 from growlm.data.encode import encode
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
+from growlm.metrics.routed import routed_score
 from growlm.metrics.scoring import context_length, score
-from growlm.registry import skills
+from growlm.registry import routers, skills
+from growlm.routing._router import Router
+from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
 from growlm.skills._skill import Skill
 from growlm.stack import store
 from growlm.stack.card import accuracy_json, stack_card
 from growlm.stack.manifest import STACK_FILE, ModuleRecord
+from growlm.stack.path import BASE, format_path, parse_path
 from growlm.stack.path import Path as StackPath
-from growlm.stack.path import format_path, parse_path
+from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
 from growlm.train.environment import describe_environment
 from growlm.train.phase import BASE_SKILL, GrowPhase
@@ -29,6 +33,7 @@ from growlm.train.resume import resume_path
 
 _PHASE_FILE = "phase.json"
 _BEFORE_FILE = "before.json"
+NO_ROUTER = "none"
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
 Fit = Callable[[Path | None], None]
@@ -84,6 +89,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         phase.attach(stack, on)
         phase.encode_examples()
         _check_scored(phase, stack, known)
+        routing = _prepare_router(phase, stack, known)
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         work = _open_work(phase, stack, settings)
@@ -94,9 +100,16 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
         phase.method.end(stack, phase.skill)
         stack.freeze(_record(phase, stack, on, settings))
+        if routing is not None:
+            notice("teaching the router")
+            update_router(stack, *routing)
         record = _scored(phase, stack, known, before, notice)
         manifest = stack.manifest
-        files = {"README.md": stack_card(manifest), "accuracy.json": accuracy_json(manifest)}
+        files: store.Files = {
+            **router_files(stack.router, manifest),
+            "README.md": stack_card(manifest),
+            "accuracy.json": accuracy_json(manifest),
+        }
         store.commit(phase.folder, manifest, stack.config, stack.module_tensors(phase.name), files)
         shutil.rmtree(work)
     return Grown(stack, record, num_frozen, frozen_digest)
@@ -205,6 +218,23 @@ def _check_scored(phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill])
             encode(example, stack.tokenizer, context_length(stack))
 
 
+def _prepare_router(
+    phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill]
+) -> tuple[Router, dict[str, SkillPrompts]] | None:
+    """Gets what the router is going to be taught; what could be refused then is refused now."""
+    if phase.settings["router"] == NO_ROUTER:
+        return None
+    if phase.settings["router"] not in routers:
+        raise unknown_name("router", phase.settings["router"], [*routers, NO_ROUTER])
+    router = next_router(stack, phase.settings["router"], phase.settings["router_options"])
+    lessons = {
+        BASE if name == BASE_SKILL else name: SkillPrompts(skill, stack.tokenizer) for name, skill in known.items()
+    }
+    for name in untaught(stack, router, phase.name):
+        router.check(stack, name, lessons[name])
+    return router, lessons
+
+
 def _scores_before(
     phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill], work: Path, notice: Notice
 ) -> dict[str, Any]:
@@ -229,7 +259,7 @@ def _scored(
     scores: dict[str, Any] = {}
     for name, skill in known.items():
         path = () if name == BASE_SKILL else stack.path_of(name)
-        notice(f"scoring {name} on its own path, then on the whole stack")
+        notice(f"scoring {name} on its own path, on the whole stack and routed")
         entry: dict[str, Any] = {"base": base_scores[name]}
         for mode, active in (("oracle", path), ("all", stack.manifest.current())):
             if mode == "all" and active == path:
@@ -237,6 +267,8 @@ def _scored(
                 continue
             with stack.active(*active):
                 entry[mode] = asdict(score(stack, skill, limit=phase.settings["num_scored"]))
+        if phase.settings["router"] != NO_ROUTER:
+            entry["routed"] = asdict(routed_score(stack, skill, path, limit=phase.settings["num_scored"]))
         scores[name] = entry
     *earlier, last = stack.manifest.modules
     record = replace(last, scores=scores)

@@ -48,6 +48,9 @@ class GrowPhase(LightningModule):
         weight_decay: weight decay of AdamW.
         warmup: share of the steps in which the learning rate rises.
         num_scored: how many test examples of each skill are scored, before and after.
+        router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, or
+            ``none`` to leave the stack's router as it is.
+        router_options: the router's options.
         stories: a text file, stories apart by ``<|endoftext|>`` lines, to measure the base's retention on; None:
             TinyWorld's stories.
         seed: seed of all randomness of the phase.
@@ -70,6 +73,8 @@ class GrowPhase(LightningModule):
         weight_decay: float = 0.0,
         warmup: float = 0.05,
         num_scored: int = 100,
+        router: str = "ridge",
+        router_options: dict[str, Any] | None = None,
         stories: str | None = None,
         seed: int = 0,
         restart: bool = False,
@@ -92,6 +97,8 @@ class GrowPhase(LightningModule):
             "weight_decay": weight_decay,
             "warmup": warmup,
             "num_scored": num_scored,
+            "router": router,
+            "router_options": router_options or {},
             "stories": stories,
             "seed": seed,
         }

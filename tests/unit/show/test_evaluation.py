@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from growlm.errors import GrowlmError
+from growlm.metrics.routed import RoutedScore
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
 from growlm.show import evaluation
@@ -51,6 +52,40 @@ def test_every_skill_by_every_path_each_once(new_stack: NewStack, scored: list[A
     assert len(scored) == 7
     assert all(call[2:] == ("test", 7) for call in scored)
     assert stack.path == ("first", "second")
+
+
+class Told:
+    """A router that always chooses the first module."""
+
+    name = "told"
+
+    def choose(self, stack: Any, prompts: list[list[int]]) -> list[tuple[str, ...]]:
+        return [("first",)] * len(prompts)
+
+
+def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None:
+    stack = new_stack(modules=("first", "second"))
+    stack.router = Told()
+    results = {result.mode: result for result in evaluate(stack, "first", limit=2)}
+    assert list(results) == ["base", "oracle", "routed", "all"]
+    routed = results["routed"]
+    assert routed.path is None
+    assert isinstance(routed.score, RoutedScore)
+    assert routed.score.routing_accuracy == 1
+    assert routed.score.loss == results["oracle"].score.loss
+    assert (routed.score.value, routed.score.count) == (results["oracle"].score.value, results["oracle"].score.count)
+    second = next(result for result in evaluate(stack, "second", limit=2) if result.mode == "routed")
+    assert second.score.routing_accuracy == 0  # type: ignore[attr-defined]
+    console = Console(width=200, file=io.StringIO())
+    console.print(evaluation_table([routed]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for word in ("routed", "chosen", "routing accuracy ↑", "100.0 %", "first 100.0 %"):
+        assert word in text
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"prompt": "{n}", "completion": "cat"}}\n' for n in range(9)))
+    mine = next(result for result in evaluate(stack, str(file), limit=1) if result.mode == "routed")
+    assert mine.score.routing_accuracy is None  # type: ignore[attr-defined]
+    assert "routing accuracy" not in str(evaluation_table([mine]).columns[4]._cells)
 
 
 def test_one_skill_on_one_path(new_stack: NewStack, scored: list[Any]) -> None:

@@ -1,5 +1,6 @@
 """Talking with a stack: streamed text, and a conversation that remembers."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from growlm.cli import main
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
-from growlm.show.talk import Conversation, open_stack, stream_text
+from growlm.routing.ridge import Ridge
+from growlm.show.talk import Conversation, open_stack, routes, stream_text
 from growlm.skills._skill import Example, Message
 
 NewStack = Callable[..., Any]
@@ -137,3 +140,84 @@ def test_opening(
     bare = open_stack(Path(tiny_bases["llama"].name), None, None)
     assert bare.path == ()
     assert bare.manifest.modules == ()
+
+
+class Told:
+    """A router that chooses by what is said, and notes what it saw."""
+
+    name = "told"
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+
+    def known(self) -> tuple[str, ...]:
+        return ("base", "first")
+
+    def choose(self, stack: Any, prompts: list[list[int]]) -> list[tuple[str, ...]]:
+        self.seen += prompts
+        return [("first",) if "cat" in stack.tokenizer.decode(prompt) else () for prompt in prompts]
+
+
+def test_the_router_chooses_for_every_turn(new_stack: NewStack) -> None:
+    stack = new_stack()
+    stack.router = Told()
+    talk = Conversation(stack, max_new_tokens=6, routed=True)
+    assert talk.path_text() == "chosen by the router for every turn"
+    first = "".join(talk.say("hello"))
+    assert talk.path_text() == "base, chosen by the router"
+    ids = encode_prompt(Example("x", messages=(Message("user", "hello"),)), stack.tokenizer)
+    assert stack.router.seen == [ids]  # exactly what the model gets
+    with stack.active():
+        assert first == generated(stack, ids, 6)
+    "".join(talk.say("the cat"))
+    assert talk.path_text() == "first, chosen by the router"
+
+
+def test_a_path_can_be_held_and_given_back(new_stack: NewStack) -> None:
+    stack = new_stack()
+    stack.router = Told()
+    talk = Conversation(stack, max_new_tokens=4, routed=True)
+    assert talk.change_path("base") == "base"
+    "".join(talk.say("the cat"))
+    assert talk.path_text() == "base"
+    assert stack.router.seen == []
+    assert talk.change_path("auto") == "base, chosen by the router"
+    "".join(talk.say("the cat"))
+    assert talk.path_text() == "first, chosen by the router"
+    stack.router = None
+    with pytest.raises(GrowlmError, match="the stack has no router"):
+        talk.change_path("auto")
+
+
+def test_a_text_is_routed_by_its_prompt(new_stack: NewStack) -> None:
+    stack = new_stack()
+    stack.router = Told()
+    for prompt, path in (("the dog", ()), ("the cat", ("first",))):
+        text = "".join(stream_text(stack, prompt, 8, routed=True))
+        assert stack.path == path
+        assert text == generated(stack, encode_prompt(Example("x", prompt=prompt), stack.tokenizer), 8)
+    assert routes(stack, None)
+    assert not routes(stack, "first")
+    assert not routes(new_stack(), None)
+
+
+def test_the_commands_show_the_path_on_request(
+    new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = new_stack()
+    stack.router = Ridge(width=8)
+    for number, name in enumerate(("base", "first")):
+        stack.router.learn(stack, name, lambda split, limit, number=number: [[0, 50 + number + n] for n in range(4)])
+    stack.save_pretrained(tmp_path / "stack")
+    assert main(["generate", str(tmp_path / "stack"), "the cat", "--max_new_tokens", "3", "--show_path"]) == 0
+    assert capsys.readouterr().err in ("path base\n", "path first\n")
+    assert (
+        main(["generate", str(tmp_path / "stack"), "the cat", "--max_new_tokens=3", "--path=first", "--show_path"]) == 0
+    )
+    assert capsys.readouterr().err == "path first\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n/path\n/path first\nhello\n/path auto\n"))
+    assert main(["chat", str(tmp_path / "stack"), "--max_new_tokens", "3", "--show_path"]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == "path first"
+    assert "path first\n" in said.out
+    assert said.out.splitlines()[-1] == "path first, chosen by the router"

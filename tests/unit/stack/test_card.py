@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from growlm.stack.card import accuracy_json, figures, score_rows, stack_card
+from growlm.stack.card import accuracy_json, figures, score_rows, score_titles, stack_card
 from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
 
 BASE = BaseRecord("mini", "llama", 8_123_456, {"model.weight": "ab", "lm_head.weight": "cd"}, "basedigest")
@@ -64,7 +64,7 @@ def test_accuracy_matrices() -> None:
 def test_accuracy_of_nothing() -> None:
     content = json.loads(accuracy_json(Manifest(BASE)))
     assert content["skills"] == []
-    assert content["modes"] == {"oracle": [[]], "all": [[]]}
+    assert content["modes"] == {"oracle": [[]], "routed": [[]], "all": [[]]}
 
 
 def test_all_rows_of_scores() -> None:
@@ -74,6 +74,25 @@ def test_all_rows_of_scores() -> None:
         ("first", "loss per token ↓", "3.250", "0.500", "0.750"),
         ("second", "loss per token ↓", "4.125", "1.250", "1.125"),
     ]
+
+
+def test_the_routed_mode_is_a_column_of_its_own() -> None:
+    routed = {**value("contains", 0.625, 0.75), "routing_accuracy": 0.9, "paths": {"first": 0.9, "base": 0.1}}
+    first = record("first", (), {"first": {**FIRST, "routed": routed}})
+    assert score_titles(first) == ("bare base", "own path", "routed", "all modules on")
+    assert score_rows(first) == [
+        ("first", "contains ↑", "12.5 %", "87.5 %", "62.5 %", "75.0 %"),
+        ("first", "loss per token ↓", "3.250", "0.500", "0.750", "0.625"),
+        ("first", "routing accuracy ↑", "", "", "90.0 %", ""),
+    ]
+    second = record("second", ("first",), {"first": LATER, "second": SECOND})
+    content = json.loads(accuracy_json(Manifest(BASE, (first, second))))
+    assert content["modes"]["routed"] == [[0.125, 4.125], [0.625, None], [None, None]]
+
+
+def test_modes_that_were_not_measured_have_no_column() -> None:
+    assert score_titles(MANIFEST.modules[0]) == ("bare base", "own path", "all modules on")
+    assert score_titles(record("first", (), {})) == ()
 
 
 @pytest.mark.parametrize(

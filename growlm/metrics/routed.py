@@ -1,0 +1,143 @@
+"""Scoring a skill in the mode ``routed``: the stack's router chooses the path of every prompt."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from growlm.data.encode import Encoded, encode, encode_prompt
+from growlm.data.prompts import TEXT_PROMPT
+from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.scoring import Score, asked_questions, context_length, generate_answers, summed_loss
+from growlm.skills._skill import Example, Skill, Split
+from growlm.stack.path import Path, format_path
+from growlm.stack.routed import choose_paths
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+@dataclass(frozen=True)
+class RoutedScore(Score):
+    """What a skill scored with the router choosing.
+
+    Args:
+        routing_accuracy: share of the prompts that went by the skill's own path; None for a skill without one.
+        paths: share of the prompts by path, the greatest first.
+    """
+
+    routing_accuracy: float | None = None
+    paths: dict[str, float] = field(default_factory=dict)
+
+
+def routed_score(
+    stack: "ModuleStack", skill: Skill, own: Path | None, split: Split = "test", limit: int | None = None
+) -> RoutedScore:
+    """Scores a skill with the path of every prompt chosen by the stack's router.
+
+    Every answer of a conversation is a prompt of its own. A plain text goes by the path that is chosen for its
+    beginning of ``TEXT_PROMPT`` tokens.
+
+    Args:
+        stack: the stack, with a router.
+        skill: the skill.
+        own: the path that is right for it, if there is one.
+        split: which of its splits.
+        limit: only the first so many examples; None: all.
+
+    Returns:
+        The score; where every prompt went by the own path, it is that of the own path to the last bit.
+
+    Raises:
+        GrowlmError: if the stack has no router, there is nothing to score, or an example cannot be encoded.
+    """
+    examples = list(islice(skill.examples(split), limit))
+    questions = asked_questions(skill, split, examples)
+    turns = _turns(stack, examples)
+    paths = choose_paths(stack, [turn.prompt for turn in turns])
+    chosen = Counter(format_path(path) for path in paths)
+    accuracy = None if own is None else sum(path == own for path in paths) / len(paths)
+    loss = _loss(stack, turns, paths)
+    if skill.metric == "bits_per_byte":
+        value, count = _bits_per_byte(stack, examples, paths), len(examples)
+    elif skill.metric == "loss":
+        value, count = loss, len(examples)
+    else:
+        answers = _answers(stack, [question.prompt for question in questions])
+        right = sum(question.right(answer) for question, answer in zip(questions, answers, strict=True))
+        value, count = right / len(questions), len(questions)
+    shares = {path: number / len(paths) for path, number in chosen.most_common()}
+    return RoutedScore(skill.metric, value, loss, count, accuracy, shares)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One answer of an example: which tokens of it, and what stands before them."""
+
+    example: int
+    encoded: Encoded
+    begin: int
+    end: int
+    prompt: Sequence[int]
+
+
+def _turns(stack: "ModuleStack", examples: Sequence[Example]) -> list[_Turn]:
+    turns: list[_Turn] = []
+    for number, example in enumerate(examples):
+        encoded = encode(example, stack.tokenizer, context_length(stack))
+        for begin, end in _trained_stretches(encoded):
+            prompt = encoded.input_ids[: TEXT_PROMPT if example.text is not None else begin]
+            turns.append(_Turn(number, encoded, begin, end, prompt))
+    return turns
+
+
+def _trained_stretches(encoded: Encoded) -> list[tuple[int, int]]:
+    edges = [
+        index
+        for index, (before, now) in enumerate(zip((False, *encoded.trained), (*encoded.trained, False), strict=True))
+        if before != now
+    ]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _loss(stack: "ModuleStack", turns: Sequence[_Turn], paths: Sequence[Path]) -> float:
+    """Computes the mean cross-entropy of the trained tokens, each turn's with its own path, in nats."""
+    total, count = 0.0, 0
+    for path in dict.fromkeys(paths):
+        masks: dict[int, list[bool]] = {}
+        for turn, chosen in zip(turns, paths, strict=True):
+            if chosen == path:
+                mask = masks.setdefault(turn.example, [False] * len(turn.encoded.input_ids))
+                mask[turn.begin : turn.end] = [True] * (turn.end - turn.begin)
+        encoded = {turn.example: turn.encoded for turn in turns}
+        with stack.active(*path):
+            losses, number = summed_loss(
+                stack, [replace(encoded[example], trained=tuple(mask)) for example, mask in masks.items()]
+            )
+        total += losses
+        count += number
+    return total / count
+
+
+def _bits_per_byte(stack: "ModuleStack", examples: Sequence[Example], paths: Sequence[Path]) -> float:
+    parts: list[tuple[float, int]] = []
+    for path in dict.fromkeys(paths):
+        texts = [example.text or "" for example, chosen in zip(examples, paths, strict=True) if chosen == path]
+        with stack.active(*path):
+            parts.append((bits_per_byte(stack, stack.tokenizer, texts), sum(len(text.encode()) for text in texts)))
+    if len(parts) == 1:
+        return parts[0][0]
+    return sum(bits * size for bits, size in parts) / sum(size for _, size in parts)
+
+
+def _answers(stack: "ModuleStack", prompts: Sequence[Example]) -> list[str]:
+    paths = choose_paths(stack, [encode_prompt(prompt, stack.tokenizer) for prompt in prompts])
+    answers = [""] * len(prompts)
+    for path in dict.fromkeys(paths):
+        rows = [row for row, chosen in enumerate(paths) if chosen == path]
+        with stack.active(*path):
+            found = generate_answers(stack, [prompts[row] for row in rows])
+        for row, answer in zip(rows, found, strict=True):
+            answers[row] = answer
+    return answers

@@ -1,0 +1,121 @@
+"""The mode ``routed``: the oracle's digits where the router is right, the chosen path's where it is not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from growlm.data.encode import encode_prompt
+from growlm.errors import GrowlmError
+from growlm.metrics.routed import routed_score
+from growlm.metrics.scoring import answer_loss, generate_answers, score
+from growlm.skills._skill import Example, Message, Skill, Split
+from growlm.stack.path import Path
+
+TALK = (Message("user", "the cat sat"), Message("assistant", "hello Tom", (("cat",),)),
+        Message("user", "the dog"), Message("assistant", "yes", (("dog",),)))  # fmt: skip
+TALKS = [Example("one", messages=TALK), Example("two", messages=TALK[:2]), Example("three", messages=TALK[2:])]
+TEXTS = [Example(f"text {number}", text=f"the cat sat on {number} red box") for number in range(5)]
+
+
+class Fixed(Skill):
+    def __init__(self, metric: Any, examples: Sequence[Example]) -> None:
+        self.metric = metric
+        self.all = examples
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        return iter(self.all)
+
+
+class Told:
+    """A router that is told what to choose, by the prompt."""
+
+    name = "told"
+
+    def __init__(self, choice: Callable[[Sequence[int]], Path]) -> None:
+        self.choice = choice
+
+    def choose(self, stack: Any, prompts: Sequence[Sequence[int]]) -> list[Path]:
+        return [self.choice(prompt) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    "skill", [Fixed("contains", TALKS), Fixed("loss", TALKS), Fixed("bits_per_byte", TEXTS)], ids=lambda s: s.metric
+)
+def test_a_right_router_scores_what_the_oracle_does(new_stack: Any, skill: Skill):
+    stack = new_stack(modules=("first", "second"))
+    stack.router = Told(lambda prompt: ("first",))
+    with stack.active("first"):
+        oracle = score(stack, skill)
+    found = routed_score(stack, skill, ("first",))
+    assert (found.metric, found.value, found.loss, found.count) == (
+        oracle.metric, oracle.value, oracle.loss, oracle.count,
+    )  # fmt: skip
+    assert found.routing_accuracy == 1
+    assert found.paths == {"first": 1}
+    assert stack.path == ("first", "second")
+
+
+def test_every_turn_goes_by_its_own_path(new_stack: Any):
+    stack = new_stack(modules=("first", "second"))
+    short = max(len(encode_prompt(Example("x", messages=TALK[begin : begin + 1]), stack.tokenizer)) for begin in (0, 2))
+    stack.router = Told(lambda prompt: () if len(prompt) > short else ("first",))
+    found = routed_score(stack, Fixed("loss", TALKS), ("first",))
+    assert found.paths == {"first": 0.75, "base": 0.25}
+    assert found.routing_accuracy == 0.75
+    parts = []
+    for path, only in ((("first",), TALK[:2]), ((), None), (("first",), TALK[:2]), (("first",), TALK[2:])):
+        with stack.active(*path):
+            parts.append(_last_turn_loss(stack) if only is None else _loss(stack, only))
+    total, count = (sum(values) for values in zip(*parts, strict=True))
+    assert found.loss == pytest.approx(total / count, rel=1e-5)
+
+
+def _loss(stack: Any, messages: tuple[Message, ...]) -> tuple[float, int]:
+    from growlm.data.encode import encode
+
+    count = sum(encode(Example("x", messages=messages), stack.tokenizer, 256).trained)
+    return answer_loss(stack, [Example("x", messages=messages)]) * count, count
+
+
+def _last_turn_loss(stack: Any) -> tuple[float, int]:
+    """The loss of the whole conversation less that of its first turn."""
+    (both, number), (first, fewer) = _loss(stack, TALK), _loss(stack, TALK[:2])
+    return both - first, number - fewer
+
+
+def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
+    stack = new_stack(modules=("first", "second"))
+    prompts = [Example("x", messages=TALK[:1]), Example("x", messages=TALK[2:3])]
+    ids = [encode_prompt(prompt, stack.tokenizer) for prompt in prompts]
+    stack.router = Told(lambda prompt: ("first",) if list(prompt) == ids[0] else ())
+    with stack.active("first"):
+        first = generate_answers(stack, prompts[:1])[0]
+    with stack.active():
+        second = generate_answers(stack, prompts[1:])[0]
+    asked = [
+        Example("x", messages=(TALK[0], Message("assistant", "x", ((first.split()[0],),)))),
+        Example("y", messages=(TALK[2], Message("assistant", "x", ((second.split()[0],),)))),
+    ]
+    assert routed_score(stack, Fixed("contains", asked), None).value == 1
+    assert routed_score(stack, Fixed("contains", asked), None).routing_accuracy is None
+
+
+def test_texts_go_by_their_beginning(new_stack: Any):
+    stack = new_stack()
+    seen: list[Sequence[int]] = []
+    stack.router = Told(lambda prompt: seen.append(prompt) or (("first",) if len(seen) % 2 else ()))
+    long = [Example("x", text="the cat sat on the box " * 40), *TEXTS]
+    found = routed_score(stack, Fixed("bits_per_byte", long), ())
+    assert len(seen[0]) == 32
+    assert found.routing_accuracy == 0.5
+    with stack.active():
+        base = score(stack, Fixed("bits_per_byte", long))
+    assert found.value != base.value
+
+
+def test_nothing_is_scored_without_a_router_or_examples(new_stack: Any):
+    with pytest.raises(GrowlmError, match="the stack has no router"):
+        routed_score(new_stack(), Fixed("loss", TALKS), ())
+    with pytest.raises(GrowlmError, match="nothing to score"):
+        routed_score(new_stack(), Fixed("contains", []), ())

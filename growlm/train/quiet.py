@@ -12,6 +12,7 @@ _NEEDLESS = {
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated": "Lightning calls torch's own pytree in its old way",
     r".*does not have many workers": "batches come from a memory map; a worker would only compete for the cores",
     r".*torch\.jit\.": "torch deprecates its own helpers that Lightning and inductor still use",
+    r".*The \.grad attribute of a Tensor that is not a leaf": "dynamo looks at the inputs of what it compiles",
     r".*lr_scheduler\.step": "the schedule is a function of the step, no scheduler object",
     r".*Found keys that are in the model state dict but not in the checkpoint": "only trained tensors are saved",
 }

@@ -14,10 +14,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from growlm.base import presets
 from growlm.base.presets import Preset
+from growlm.data.pack import PackedBatch
 from growlm.data.source import TextSource
 from growlm.errors import GrowlmError
 from growlm.files import file_digest
-from growlm.train.pretrain import pretrain_base
+from growlm.train.pretrain import PretrainPhase, pretrain_base
+from growlm.train.quiet import quiet_lightning
 from growlm.train.settings import PretrainData, PretrainRun
 from growlm.train.watch import Watch
 
@@ -163,6 +165,26 @@ def test_a_state_of_another_recipe_is_refused(
     stop_at(2, data, tmp_path, monkeypatch)
     with pytest.raises(GrowlmError, match=r"unfinished phase with muon_lr=0\.02, now it is 0\.5"):
         build(data, tmp_path, replace(RUN, muon_lr=0.5))
+
+
+@pytest.mark.slow
+def test_a_compiled_step_gives_the_same_gradients_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(presets.PRESETS, "toy", TOY)
+    with quiet_lightning():
+        phase = PretrainPhase(presets.build_base("toy"), None, replace(RUN, compile=True))
+    ids = torch.randint(40, 60, (8, 512))  # the threads meet at few rows of the embedding
+    batch = PackedBatch(ids, ids.roll(-1, 1), torch.arange(512).repeat(8, 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    gradients = []
+    with quiet_lightning():
+        for _ in range(6):
+            phase.zero_grad()
+            phase.training_step(batch, 0).backward()
+            gradients.append(phase.model.get_input_embeddings().weight.grad.clone())
+    torch.set_num_threads(threads)
+    for gradient in gradients[1:]:
+        assert torch.equal(gradient, gradients[0])
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_writes_no_base(

@@ -33,7 +33,8 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
         console.print(f"{record.name!r} is grown already with these settings; nothing was done")
     console.print()
     console.print(_samples(grown.stack, record.name, record.skill))
-    console.print(_scores(grown))
+    # a pipe has no width; wide enough there that no figure is broken over lines
+    console.print(_scores(grown), width=None if console.is_terminal else 120)
     console.print(
         f"frozen: {grown.frozen_tensors} tensors, unchanged (sha256 {grown.frozen_digest[:16]}…)", style="bold green"
     )
@@ -44,7 +45,9 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
 
 
 def _scores(grown: "Grown") -> Table:
-    table = Table("skill", "figure", *score_titles(grown.record), title="scores on held-out examples")
+    table = Table(title="scores on held-out examples")
+    for title in ("skill", "figure", *score_titles(grown.record)):
+        table.add_column(title, overflow="fold")
     for row in score_rows(grown.record):
         table.add_row(*row)
     return table

@@ -128,6 +128,9 @@ def recover(folder: Path) -> None:
     Args:
         folder: a folder that may hold a stack; it must be locked.
     """
+    for unfinished_write in folder.glob(".*.tmp"):
+        if unfinished_write.is_file():
+            unfinished_write.unlink()
     _finish_drop(folder)
     if not (folder / STACK_FILE).exists() or not (folder / MODULES).exists():
         return

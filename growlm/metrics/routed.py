@@ -1,8 +1,8 @@
 """Scoring a skill in the mode ``routed``: the stack's router chooses the path of every prompt."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,12 @@ class RoutedScore(Score):
 
 
 def routed_score(
-    stack: "ModuleStack", skill: Skill, own: Path | None, split: Split = "test", limit: int | None = None
+    stack: "ModuleStack",
+    skill: Skill,
+    own: Path | None,
+    split: Split = "test",
+    limit: int | None = None,
+    known: Mapping[Path, Score] | None = None,
 ) -> RoutedScore:
     """Scores a skill with the path of every prompt chosen by the stack's router.
 
@@ -45,6 +50,7 @@ def routed_score(
         own: the path that is right for it, if there is one.
         split: which of its splits.
         limit: only the first so many examples; None: all.
+        known: what the same examples scored by some paths; taken over where every prompt went by one of them.
 
     Returns:
         The score; where every prompt went by the own path, it is that of the own path to the last bit.
@@ -58,6 +64,9 @@ def routed_score(
     paths = choose_paths(stack, [turn.prompt for turn in turns])
     chosen = Counter(format_path(path) for path in paths)
     accuracy = None if own is None else sum(path == own for path in paths) / len(paths)
+    shares = {path: number / len(paths) for path, number in chosen.most_common()}
+    if len(chosen) == 1 and paths[0] in (known or {}):
+        return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
     loss = _loss(stack, turns, paths)
     if skill.metric == "bits_per_byte":
         value, count = _bits_per_byte(stack, examples, paths), len(examples)
@@ -67,7 +76,6 @@ def routed_score(
         answers = _answers(stack, [question.prompt for question in questions])
         right = sum(question.right(answer) for question, answer in zip(questions, answers, strict=True))
         value, count = right / len(questions), len(questions)
-    shares = {path: number / len(paths) for path, number in chosen.most_common()}
     return RoutedScore(skill.metric, value, loss, count, accuracy, shares)
 
 

@@ -59,7 +59,7 @@ class Ridge(Router):
         penalty: float = 1e-3,
         slack: float = 3.0,
         blend: float = 0.3,
-        num_prompts: int = 1_500,
+        num_prompts: int = 1_000,
     ) -> None:
         self.layer = layer
         self.width = width

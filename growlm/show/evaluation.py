@@ -75,7 +75,10 @@ def evaluate(
             if active is None:
                 console.print(f"scoring {name} routed")
                 own = () if name == BASE_SKILL else stack.path_of(name) if name in stack.parents() else None
-                chosen = routed_score(stack, source, own, cast(Split, split), limit)
+                known = {
+                    result.path: result.score for result in results if result.skill == name and result.path is not None
+                }
+                chosen = routed_score(stack, source, own, cast(Split, split), limit, known)
                 results.append(Result(name, split, mode, None, chosen))
                 continue
             same = [result for result in results if (result.skill, result.path) == (name, active)]

@@ -15,7 +15,7 @@ from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
 from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import context_length, score
+from growlm.metrics.scoring import Score, context_length, score
 from growlm.registry import routers, skills
 from growlm.routing._router import Router
 from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
@@ -257,18 +257,19 @@ def _scored(
     """Scores every known skill with the new module in place and writes that into its record."""
     base_scores = {record.name: record.scores[record.name]["base"] for record in stack.manifest.modules[:-1]} | before
     scores: dict[str, Any] = {}
+    limit = phase.settings["num_scored"]
     for name, skill in known.items():
         path = () if name == BASE_SKILL else stack.path_of(name)
         notice(f"scoring {name} on its own path, on the whole stack and routed")
         entry: dict[str, Any] = {"base": base_scores[name]}
+        measured: dict[StackPath, Score] = {}
         for mode, active in (("oracle", path), ("all", stack.manifest.current())):
-            if mode == "all" and active == path:
-                entry[mode] = entry["oracle"]
-                continue
-            with stack.active(*active):
-                entry[mode] = asdict(score(stack, skill, limit=phase.settings["num_scored"]))
+            if active not in measured:
+                with stack.active(*active):
+                    measured[active] = score(stack, skill, limit=limit)
+            entry[mode] = asdict(measured[active])
         if phase.settings["router"] != NO_ROUTER:
-            entry["routed"] = asdict(routed_score(stack, skill, path, limit=phase.settings["num_scored"]))
+            entry["routed"] = asdict(routed_score(stack, skill, path, limit=limit, known=measured))
         scores[name] = entry
     *earlier, last = stack.manifest.modules
     record = replace(last, scores=scores)

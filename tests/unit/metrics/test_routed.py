@@ -7,8 +7,9 @@ import pytest
 
 from growlm.data.encode import encode_prompt
 from growlm.errors import GrowlmError
+from growlm.metrics import routed
 from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import answer_loss, generate_answers, score
+from growlm.metrics.scoring import Score, answer_loss, generate_answers, score
 from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.stack.path import Path
 
@@ -54,6 +55,15 @@ def test_a_right_router_scores_what_the_oracle_does(new_stack: Any, skill: Skill
     assert found.routing_accuracy == 1
     assert found.paths == {"first": 1}
     assert stack.path == ("first", "second")
+    assert routed_score(stack, skill, ("first",), known={("first",): oracle}) == found
+
+
+def test_a_known_score_is_taken_over_for_its_own_path_only(new_stack: Any):
+    stack = new_stack(modules=("first", "second"))
+    stack.router = Told(lambda prompt: ("first",))
+    known = {path: Score("loss", float(len(path)), 1.0, 3) for path in ((), ("first",))}
+    assert routed_score(stack, Fixed("loss", TALKS), (), known=known).value == 1.0
+    assert routed_score(stack, Fixed("loss", TALKS), (), known={(): known[()]}).value != 0.0
 
 
 def test_every_turn_goes_by_its_own_path(new_stack: Any):
@@ -90,15 +100,12 @@ def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
     ids = [encode_prompt(prompt, stack.tokenizer) for prompt in prompts]
     stack.router = Told(lambda prompt: ("first",) if list(prompt) == ids[0] else ())
     with stack.active("first"):
-        first = generate_answers(stack, prompts[:1])[0]
+        first = generate_answers(stack, prompts[:1])
     with stack.active():
-        second = generate_answers(stack, prompts[1:])[0]
-    asked = [
-        Example("x", messages=(TALK[0], Message("assistant", "x", ((first.split()[0],),)))),
-        Example("y", messages=(TALK[2], Message("assistant", "x", ((second.split()[0],),)))),
-    ]
-    assert routed_score(stack, Fixed("contains", asked), None).value == 1
-    assert routed_score(stack, Fixed("contains", asked), None).routing_accuracy is None
+        second = generate_answers(stack, prompts[1:])
+    assert routed._answers(stack, prompts) == [*first, *second]
+    assert routed._answers(stack, prompts[::-1]) == [*second, *first]
+    assert routed_score(stack, Fixed("contains", TALKS), None).routing_accuracy is None
 
 
 def test_texts_go_by_their_beginning(new_stack: Any):

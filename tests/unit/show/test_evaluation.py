@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,12 @@ class Told:
 
 
 def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(f'{{"prompt": "{n}", "completion": "cat"}}\n' for n in range(9)))
     stack = new_stack(modules=("first", "second"))
+    mine = {"name": "jsonl", "options": {"train": str(file)}}
+    records = tuple(replace(record, skill=mine) for record in stack.manifest.modules)
+    stack.manifest = replace(stack.manifest, modules=records)
     stack.router = Told()
     results = {result.mode: result for result in evaluate(stack, "first", limit=2)}
     assert list(results) == ["base", "oracle", "routed", "all"]
@@ -81,11 +87,9 @@ def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for word in ("routed", "chosen", "routing accuracy ↑", "100.0 %", "first 100.0 %"):
         assert word in text
-    file = tmp_path / "mine.jsonl"
-    file.write_text("".join(f'{{"prompt": "{n}", "completion": "cat"}}\n' for n in range(9)))
-    mine = next(result for result in evaluate(stack, str(file), limit=1) if result.mode == "routed")
-    assert mine.score.routing_accuracy is None  # type: ignore[attr-defined]
-    assert "routing accuracy" not in str(evaluation_table([mine]).columns[4]._cells)
+    other = next(result for result in evaluate(stack, str(file), limit=1) if result.mode == "routed")
+    assert other.score.routing_accuracy is None  # type: ignore[attr-defined]
+    assert "routing accuracy" not in str(evaluation_table([other]).columns[4]._cells)
 
 
 def test_one_skill_on_one_path(new_stack: NewStack, scored: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """``growlm show``."""
 
 import json as json_format
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,6 @@ def show(stack: Path = Path("checkpoints/stack"), json: bool = False) -> None:
 
     from growlm.show.tree import stack_tree
 
-    console = Console(highlight=False)
     # a pipe has no width; wide enough there that nothing is broken over lines
-    console.print(stack_tree(manifest), width=None if console.is_terminal else 200)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(stack_tree(manifest))

@@ -1,5 +1,6 @@
 """What is printed when a phase has ended: samples before and after, retention, and the proof line."""
 
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,14 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
         grown: the phase's result.
         console: where to; None: standard output.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    # a pipe has no width; wide enough there that no figure is broken over lines
+    console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     record = grown.record
     if grown.already_there:
         console.print(f"{record.name!r} is grown already with these settings; nothing was done")
     console.print()
     console.print(_samples(grown.stack, record.name, record.skill))
-    # a pipe has no width; wide enough there that no figure is broken over lines
-    console.print(_scores(grown), width=None if console.is_terminal else 120)
+    console.print(_scores(grown))
     console.print(
         f"frozen: {grown.frozen_tensors} tensors, unchanged (sha256 {grown.frozen_digest[:16]}…)", style="bold green"
     )

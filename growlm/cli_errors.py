@@ -119,7 +119,9 @@ def _missing_file(found: "re.Match[str]", context: _Context) -> str:
 
 
 def _missing_key(found: "re.Match[str]", context: _Context) -> str:
-    return f"--{found['keys'].replace(', ', ', --')} is required: {context.see_help}"
+    # LightningCLI names the subcommand too: fit.model.skill
+    keys = [key.removeprefix(f"{context.prog.split()[-1]}.") for key in found["keys"].split(", ")]
+    return f"{', '.join(f'--{key}' for key in keys)} is required: {context.see_help}"
 
 
 def _unreadable(found: "re.Match[str]", context: _Context) -> str:

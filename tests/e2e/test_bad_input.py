@@ -129,6 +129,7 @@ REQUESTS = [
     Bad(
         "unknown option of fit", "fit --model.skil chat", "unknown option '--model.skil': did you mean '--model.skill'?"
     ),
+    Bad("no skill to fit", "fit", "--model.skill is required: `growlm fit --help` lists what there is"),
     Bad("no value", f"{GROW} {{words}} --seed", "--seed needs a value"),
     Bad("wrong type", f"{GROW} {{words}} --steps many", "--trainer.max_steps: found 'many', expected int"),
     Bad("no step", f"{GROW} {{words}} --steps 0", "0 steps are too few"),

@@ -1,0 +1,92 @@
+"""What is printed when a phase has ended."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from growlm import registry
+from growlm.show.report import print_grown
+from growlm.skills._skill import Example, Message, Skill, Split
+from growlm.train.grow import Grown
+
+NewStack = Callable[..., Any]
+COUNT = {"count": 4}
+TALK = (Message("user", "hello"), Message("assistant", "yes"), Message("user", "Tom"), Message("assistant", "no"))
+EXAMPLES = {
+    "talk": [Example("a", messages=TALK), Example("b", messages=TALK[2:])],
+    "rows": [Example("a", prompt="the cat", completion=" sat")],
+    "text": [Example("a", text="the cat sat")],
+}
+
+
+class Sample(Skill):
+    """Examples of one shape.
+
+    Args:
+        shape: which.
+    """
+
+    metric = "loss"
+
+    def __init__(self, shape: str) -> None:
+        self.shape = shape
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yields them, only for the test."""
+        yield from EXAMPLES[self.shape] if split == "test" else []
+
+
+class Point:
+    """An entry point without a package around it."""
+
+    name = "sample"
+
+    def load(self) -> type:
+        """Gives the skill."""
+        return Sample
+
+
+@pytest.fixture
+def report(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Prints what a phase with examples of a shape left behind."""
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "growlm.skills" else [])
+
+    def report(shape: str, already_there: bool = False) -> str:
+        stack = new_stack()
+        scores = {
+            "first": {mode: {"metric": "loss", "value": loss, "loss": loss} | COUNT for mode, loss in LOSSES.items()}
+        }
+        skill = {"name": "sample", "options": {"shape": shape}}
+        cost = {"steps": 1_234, "tokens": 56_789, "seconds": 9.5}
+        record = replace(stack.manifest.modules[0], skill=skill, scores=scores, cost=cost)
+        console = Console(file=io.StringIO(), width=150)
+        print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", already_there), console)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    return report
+
+
+LOSSES = {"base": 5.5, "oracle": 1.25, "all": 1.375}
+
+
+def test_samples_scores_and_the_proof(report: Callable[..., str]) -> None:
+    text = report("talk")
+    assert [line.split()[1:] for line in text.splitlines() if line.startswith("asked")] == [["hello"], ["Tom"]]
+    assert text.count("before") == text.count("after ") == 2
+    assert all(figure in text for figure in ("5.500", "1.250", "1.375", "loss per token ↓"))
+    assert "frozen: 41 tensors, unchanged (sha256 abcdef0123456789…)" in text
+    assert "on base, 1,234 steps, 56,789 tokens, 9.5 s" in text
+    assert "grown already" not in text
+
+
+def test_rows_and_text(report: Callable[..., str]) -> None:
+    assert "asked   the cat" in report("rows")
+    assert "asked" not in report("text")
+
+
+def test_a_phase_that_was_there_already(report: Callable[..., str]) -> None:
+    assert report("rows", already_there=True).startswith("'first' is grown already with these settings")

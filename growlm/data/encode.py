@@ -139,6 +139,7 @@ def _render(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: 
             add_generation_prompt=add_generation_prompt,
             return_assistant_tokens_mask=not add_generation_prompt,
             return_dict=True,
+            tokenizer_kwargs={"verbose": False},
         )
     )
 
@@ -149,7 +150,8 @@ def _start(tokenizer: Any) -> list[int]:
 
 
 def _tokens(text: str, tokenizer: Any) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    # not verbose: what is too long is refused here, by name, and needs no warning besides
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _refuse_special_tokens(example: Example, tokenizer: Any) -> None:

@@ -93,11 +93,15 @@ def test_status_and_raw_arguments(monkeypatch):
 
 
 def test_a_reader_that_went_away_is_no_error():
-    program = "import sys; from growlm.cli import main; sys.exit(main(['--help']))"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # it speaks only when it is told that the reader has gone
+    program = "import sys; from growlm.cli import main; sys.stdin.read(); sys.exit(main(['--help']))"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
+        process.stdin.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
 

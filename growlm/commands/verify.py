@@ -21,3 +21,5 @@ def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> 
         print(f"router {loaded.router.name}: {len(loaded.router.state_dict())} tensors, unchanged")
     for record in manifest.modules:
         print(f"module {record.name}: {len(record.tensors)} tensors, unchanged (sha256 {record.digest})")
+        if loaded.method_tensors(record.name):
+            print(f"  kept by method {record.method['name']}: {len(record.method_tensors)} tensors, unchanged")

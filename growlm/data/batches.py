@@ -55,34 +55,35 @@ class StepBatches:
         batch_size: examples per step, B.
         seed: seed of the order.
         pad_id: what padding is filled with.
-        rank: which of ``world_size`` processes this is; each gets its share of every batch.
-        world_size: number of processes.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Encoded],
-        batch_size: int,
-        seed: int,
-        pad_id: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
+    def __init__(self, examples: Sequence[Encoded], batch_size: int, seed: int, pad_id: int) -> None:
         self.examples = examples
         self.batch_size = min(batch_size, len(examples))
         self.seed = seed
         self.pad_id = pad_id
-        self.rank = rank
-        self.world_size = world_size
+        self._rank = 0
+        self._world_size = 1
         self._epoch = -1
         self._order: list[list[int]] = []
+
+    def share(self, rank: int, world_size: int) -> "StepBatches":
+        """Gives one process's part of every batch.
+
+        Args:
+            rank: which of the processes.
+            world_size: how many there are.
+        """
+        share = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id)
+        share._rank, share._world_size = rank, world_size
+        return share
 
     def __call__(self, step: int) -> Batch:
         """Builds the batch of a step."""
         epoch, position = divmod(step, len(self.examples) // self.batch_size)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.epoch_order(epoch)
-        rows = self._order[position][self.rank :: self.world_size]
+        rows = self._order[position][self._rank :: self._world_size]
         return collate([self.examples[index] for index in rows], self.pad_id)
 
     def epoch_order(self, epoch: int) -> list[list[int]]:

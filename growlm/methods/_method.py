@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from growlm.data.batches import Batch
+from growlm.data.batches import Batch, StepBatches
 from growlm.modules._kind import ModuleKind
 from growlm.skills._skill import Skill
+from growlm.stack.loss import trained_token_losses
 from growlm.stack.path import Path
 
 if TYPE_CHECKING:
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 class Method(ABC):
     """A method; its constructor's arguments are its options.
 
-    A phase calls, in this order: ``grow_on``, ``build``, ``continues`` and ``begin``, then for every step ``batch``,
-    ``penalty``, ``after_backward`` and ``after_step``, and ``end`` once. Everything but ``build`` has a default that
-    does nothing.
+    A phase calls, in this order: ``grow_on``, ``build``, ``continues``, ``begin`` and ``parameters``, then for every
+    step ``batch``, ``loss``, ``after_backward`` and ``after_step``, and ``end`` once. Everything but ``build`` has a
+    default that does nothing, ``loss`` that of plain training.
+
+    Attributes:
+        inference: the mode that the method's authors mean: the skill is named (``oracle``), the router chooses
+            (``routed``), or everything is on (``all``).
+        at_once: the method is given all skills of a stream in one phase.
     """
+
+    inference: ClassVar[Literal["oracle", "routed", "all"]] = "all"
+    at_once: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
@@ -51,12 +60,13 @@ class Method(ABC):
         """Names the module whose values the new one begins with and which it supersedes; None: neither."""
         return None
 
-    def begin(self, stack: "ModuleStack", name: str) -> None:
+    def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Prepares the phase, with the module attached.
 
         Args:
             stack: the stack with the new module on the active path.
             name: the new module's name.
+            batches: the phase's encoded examples, and its batch of every step.
         """
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
@@ -67,9 +77,9 @@ class Method(ABC):
         """Changes a training batch, for example by mixing in replayed examples."""
         return batch
 
-    def penalty(self, stack: "ModuleStack", batch: Batch) -> Tensor | None:
-        """Computes what is added to the loss of a batch, a scalar; None: nothing."""
-        return None
+    def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
+        """Computes what a step makes smaller, a scalar; by default the mean cross-entropy of the trained tokens."""
+        return trained_token_losses(stack, batch).mean()
 
     def after_backward(self) -> None:
         """Sees the gradients, unscaled and clipped, before the optimizer's step."""
@@ -77,8 +87,18 @@ class Method(ABC):
     def after_step(self) -> None:
         """Corrects the parameters after the optimizer's step."""
 
-    def end(self, stack: "ModuleStack", skill: Skill) -> None:
-        """Closes the phase, for example by gathering statistics for later ones."""
+    def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
+        """Closes the phase, for example by gathering statistics for later ones.
+
+        Args:
+            stack: the stack with the trained module, not frozen yet, on the active path.
+            batches: the phase's encoded examples, and its batch of every step.
+
+        Returns:
+            What is kept with the module for later phases, by names of the method's own; they get it from
+            ``stack.method_tensors(name)``.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what a resumed phase needs: tensors and JSON values only."""

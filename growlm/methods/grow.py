@@ -28,6 +28,8 @@ class Grow(Method):
         module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: two blocks and LoRA.
     """
 
+    inference = "routed"
+
     def __init__(self, module: dict[str, dict[str, Any]] | None = None) -> None:
         self.module: Mapping[str, dict[str, Any]] = DEFAULT_MODULE if module is None else module
         if not self.module:

@@ -24,6 +24,8 @@ class PerSkill(Method):
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
     """
 
+    inference = "oracle"
+
     def __init__(self, weights: Literal["all", "linears"] = "all") -> None:
         self.weights = weights
 

@@ -13,6 +13,7 @@ FORMAT_VERSION = 1
 STACK_FILE = "stack.json"
 MODULE_FILE = "module.json"
 TENSOR_FILE = "module.safetensors"
+METHOD_FILE = "method.safetensors"
 
 R = TypeVar("R")
 
@@ -56,6 +57,7 @@ class ModuleRecord:
         cost: steps, tokens and seconds of the phase.
         environment: versions and machine kind.
         supersedes: modules whose values this one went on from and in whose place it answers; they stay as they are.
+        method_tensors: digest of every tensor that the method keeps for later phases, by its own names.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ModuleRecord:
     cost: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     supersedes: tuple[str, ...] = ()
+    method_tensors: dict[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> tuple[str, ...]:

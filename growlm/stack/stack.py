@@ -21,7 +21,15 @@ from growlm.modules._site import Site, Switch, stock_name
 from growlm.registry import module_kinds
 from growlm.stack import store
 from growlm.stack.config import GrowlmConfig
-from growlm.stack.manifest import MODULE_FILE, TENSOR_FILE, BaseRecord, Manifest, ModuleRecord, read_manifest
+from growlm.stack.manifest import (
+    METHOD_FILE,
+    MODULE_FILE,
+    TENSOR_FILE,
+    BaseRecord,
+    Manifest,
+    ModuleRecord,
+    read_manifest,
+)
 from growlm.stack.path import BASE, Parents, Path, normalise, own_path
 from growlm.stack.routed import routed_rows
 from growlm.stack.router_file import StackRouter, read_router, router_files
@@ -58,6 +66,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self._sites = Sites(self.base, self.anatomy, self._switch)
         self.router: StackRouter | None = None
         self._growing: dict[str, Path] = {}
+        # a file stands for tensors that nobody has asked for yet
+        self._method_tensors: dict[str, Mapping[str, Tensor] | FilePath] = {}
         self._digests = tensor_digests(self.frozen_tensors())
         self.generation_config = base.generation_config
 
@@ -123,7 +133,9 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
-            stack._attach_saved(record, folder / manifest.folder_of(record.name) / TENSOR_FILE)
+            saved = folder / manifest.folder_of(record.name)
+            stack._attach_saved(record, saved / TENSOR_FILE)
+            stack._method_tensors[record.name] = saved / METHOD_FILE if record.method_tensors else {}
         stack.manifest = manifest
         stack._digests = tensor_digests(stack.frozen_tensors())
         if manifest.modules:
@@ -148,6 +160,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             self.manifest,
             self.config_upto,
             self.module_tensors,
+            self.method_tensors,
             lambda manifest: router_files(self.router, manifest),
         )
 
@@ -196,11 +209,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self._growing[name] = parents
         return self.set_path((*parents, name))
 
-    def freeze(self, record: ModuleRecord) -> None:
+    def freeze(self, record: ModuleRecord, method_tensors: Mapping[str, Tensor] | None = None) -> None:
         """Freezes a growing module into the stack.
 
         Args:
             record: what the manifest is to say of it; its digests must be those of the module's tensors.
+            method_tensors: what its method keeps for later phases.
 
         Raises:
             GrowlmError: if no such module is growing.
@@ -210,6 +224,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         del self._growing[record.name]
         for parameter in self.module_parameters(record.name).values():
             parameter.requires_grad_(False)
+        self._method_tensors[record.name] = method_tensors or {}
         self.manifest = replace(self.manifest, modules=(*self.manifest.modules, record))
         self._digests = tensor_digests(self.frozen_tensors())
         self.eval()
@@ -238,6 +253,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """Removes a module's parts; a site that holds none any more gives its place back to the original."""
         self._sites.detach(name)
         self._growing.pop(name, None)
+        self._method_tensors.pop(name, None)
         self.config.inserted_after = self._sites.inserted_after()
         self._switch.active = tuple(active for active in self._switch.active if active != name)
 
@@ -437,6 +453,20 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
     def module_tensors(self, name: str) -> dict[str, Tensor]:
         """Gives a module's tensors by the names they are saved under."""
         return {key: parameter.detach() for key, parameter in self.module_parameters(name).items()}
+
+    def method_tensors(self, name: str) -> dict[str, Tensor]:
+        """Gives what the method of a frozen module keeps for later phases, by the method's own names.
+
+        Raises:
+            GrowlmError: if the file it is read from is missing or is not what the manifest says.
+        """
+        tensors = self._method_tensors[name]
+        if isinstance(tensors, FilePath):
+            record = next(record for record in self.manifest.modules if record.name == name)
+            file, tensors = tensors, read_tensors(tensors)
+            check_digests(tensor_digests(tensors), record.method_tensors, str(file))
+            self._method_tensors[name] = tensors
+        return dict(tensors)
 
     def frozen_tensors(self) -> dict[str, Tensor]:
         """Gives every tensor that no phase may move: the base's, and those of all modules that are not growing."""

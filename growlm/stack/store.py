@@ -15,6 +15,7 @@ from growlm.errors import GrowlmError
 from growlm.files import atomic_path, require_disk_space, write_tensors, write_text
 from growlm.stack.config import GrowlmConfig
 from growlm.stack.manifest import (
+    METHOD_FILE,
     MODULE_FILE,
     STACK_FILE,
     TENSOR_FILE,
@@ -66,6 +67,7 @@ def commit(
     manifest: Manifest,
     config: GrowlmConfig,
     tensors: Mapping[str, Tensor],
+    method_tensors: Mapping[str, Tensor],
     files: Files | None = None,
 ) -> None:
     """Adds the manifest's newest module to a stack's folder.
@@ -75,13 +77,14 @@ def commit(
         manifest: the manifest with it.
         config: the stack's config with it.
         tensors: the module's tensors.
+        method_tensors: what the method keeps for later phases; none: no file is written for it.
         files: further files of the stack's top, by name.
 
     Raises:
         GrowlmError: if the disk is too full.
     """
     kept = sum(path.stat().st_size for path in _top(folder) if path.is_file())
-    require_disk_space(folder, 2 * sum(tensor.nbytes for tensor in tensors.values()) + 2 * kept)
+    require_disk_space(folder, 2 * (_size(tensors) + _size(method_tensors) + kept))
     module = manifest.modules[-1]
     target = folder / manifest.folder_of(module.name)
     unfinished = target.with_name(f".{target.name}.tmp")
@@ -89,6 +92,8 @@ def commit(
         shutil.rmtree(leftover, ignore_errors=True)
     copy_top(folder, unfinished / BEFORE)
     write_tensors(unfinished / TENSOR_FILE, tensors)
+    if method_tensors:
+        write_tensors(unfinished / METHOD_FILE, method_tensors)
     write_text(unfinished / MODULE_FILE, module_json(module))
     unfinished.rename(target)
     write_top(folder, manifest, config, files or {})
@@ -178,8 +183,9 @@ def drop(folder: Path, manifest: Manifest, index: int, rewrite: Callable[[Path, 
             copy_top(earlier, unfinished / BEFORE)
         else:
             rewrite(unfinished / BEFORE, replace(manifest, modules=modules[:number]), old / BEFORE)
-        for name in (TENSOR_FILE, MODULE_FILE):
-            _copy(old / name, unfinished / name)
+        for name in (TENSOR_FILE, METHOD_FILE, MODULE_FILE):
+            if (old / name).exists():
+                _copy(old / name, unfinished / name)
         unfinished.rename(target)
     unfinished = folder / f"{DROPPED}.tmp"
     rewrite(unfinished, replace(manifest, modules=modules), folder)
@@ -200,6 +206,7 @@ def save(
     manifest: Manifest,
     config_of: Callable[[Manifest], GrowlmConfig],
     tensors_of: Callable[[str], Mapping[str, Tensor]],
+    method_tensors_of: Callable[[str], Mapping[str, Tensor]],
     files_of: Callable[[Manifest], Files] = lambda manifest: {},
 ) -> None:
     """Writes a whole stack, module by module.
@@ -209,6 +216,7 @@ def save(
         manifest: the stack's manifest.
         config_of: gives the stack's config for the manifest up to each module.
         tensors_of: gives a module's tensors by its name.
+        method_tensors_of: gives what a module's method keeps for later phases, by the module's name.
         files_of: gives the further files of the stack's top, for the manifest up to each module.
 
     Raises:
@@ -224,7 +232,8 @@ def save(
         begin(folder, bare, config_of(bare))
     for index in range(len(there.modules), len(manifest.modules)):
         upto = replace(manifest, modules=manifest.modules[: index + 1])
-        commit(folder, upto, config_of(upto), tensors_of(manifest.modules[index].name), files_of(upto))
+        name = manifest.modules[index].name
+        commit(folder, upto, config_of(upto), tensors_of(name), method_tensors_of(name), files_of(upto))
 
 
 def write_top(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Files) -> None:
@@ -250,6 +259,10 @@ def copy_top(source: Path, target: Path) -> None:
             shutil.copytree(path, target / path.name, dirs_exist_ok=True)
         else:
             _copy(path, target / path.name)
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -86,8 +86,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         on = phase.method.grow_on(stack, _asked_path(stack, phase.on))
         # whatever may be wrong with the request is found before anything is written
         known = _known_skills(phase, stack)
-        phase.attach(stack, on)
-        phase.encode_examples()
+        phase.begin(stack, on)
         _check_scored(phase, stack, known)
         routing = _prepare_router(phase, stack, known)
         size = sum(parameter.numel() for parameter in phase.trained.values())
@@ -98,8 +97,8 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         fit(resume_path(work))
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
-        phase.method.end(stack, phase.skill)
-        stack.freeze(_record(phase, stack, on, settings))
+        kept = phase.method.end(stack, phase.batches)
+        stack.freeze(replace(_record(phase, stack, on, settings), method_tensors=tensor_digests(kept)), kept)
         if routing is not None:
             notice("teaching the router")
             update_router(stack, *routing)
@@ -110,7 +109,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
             "README.md": stack_card(manifest),
             "accuracy.json": accuracy_json(manifest),
         }
-        store.commit(phase.folder, manifest, stack.config, stack.module_tensors(phase.name), files)
+        store.commit(phase.folder, manifest, stack.config, stack.module_tensors(phase.name), kept, files)
         shutil.rmtree(work)
     return Grown(stack, record, num_frozen, frozen_digest)
 

@@ -20,7 +20,6 @@ from growlm.methods._method import Method
 from growlm.metrics.scoring import context_length, pad_id
 from growlm.registry import methods, skills
 from growlm.skills._skill import Skill
-from growlm.stack.loss import trained_token_losses
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
 from growlm.train.resume import StepLoader
@@ -120,7 +119,6 @@ class GrowPhase(LightningModule):
         self.tokens_seen = 0
         self._seconds_before = 0.0
         self._started: float | None = None
-        self._examples: list[Encoded] = []
         # in a list, so that the stack is no submodule: Lightning is to see, move and save the new module only
         self._stack: list[ModuleStack] = []
 
@@ -144,18 +142,23 @@ class GrowPhase(LightningModule):
         """The stack that the phase works on."""
         return self._stack[0]
 
-    def attach(self, stack: ModuleStack, on: StackPath) -> None:
-        """Attaches the new module to a stack.
+    def begin(self, stack: ModuleStack, on: StackPath) -> None:
+        """Attaches the new module to a stack and prepares its training.
 
         Args:
             stack: the stack as it is.
             on: the path to grow on.
+
+        Raises:
+            GrowlmError: naming the first example that cannot be used, if there is none, or if the method has nothing
+                to train.
         """
         self._stack = [stack]
         self.kinds = self.method.build(stack, self.skill)
         self.continues = self.method.continues(stack)
         stack.attach(self.name, self.kinds, on, self.seed, self.continues)
-        self.method.begin(stack, self.name)
+        self.batches = StepBatches(self._encoded_examples(), self.batch_size, self.seed, pad_id(stack))
+        self.method.begin(stack, self.name, self.batches)
         self.trained = nn.ParameterDict(
             {key.replace(".", "/"): value for key, value in stack.module_parameters(self.name).items()}
         )
@@ -165,29 +168,18 @@ class GrowPhase(LightningModule):
         if not any(parameter.requires_grad for parameter in self.trained.values()):
             raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
 
-    def encode_examples(self) -> None:
-        """Encodes the training examples for the stack's base.
-
-        Raises:
-            GrowlmError: naming the first example that cannot be used, or if there is none.
-        """
+    def _encoded_examples(self) -> list[Encoded]:
         tokenizer = self.stack.tokenizer
         max_length = min(self.max_length, context_length(self.stack))
-        self._examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
-        if not self._examples:
+        examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
+        if not examples:
             raise GrowlmError(f"skill {self.skill_name!r} has no training examples")
+        return examples
 
     def train_dataloader(self) -> StepLoader[Batch]:
         """Serves the training examples step by step."""
-        batches = StepBatches(
-            self._examples,
-            self.batch_size,
-            self.seed,
-            pad_id(self.stack),
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
-        return StepLoader(batches, int(self.trainer.max_steps))
+        share = self.batches.share(self.trainer.global_rank, self.trainer.world_size)
+        return StepLoader(share, int(self.trainer.max_steps))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Moves a batch to the device of the phase."""
@@ -202,13 +194,12 @@ class GrowPhase(LightningModule):
         self.stack.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Computes the loss of a batch: the mean over its trained tokens, and the method's penalty."""
+        """Computes the method's loss of a batch."""
         batch = self.method.batch(batch)
         self.tokens_seen += batch.input_ids.numel()
-        loss = trained_token_losses(self.stack, batch).mean()
-        penalty = self.method.penalty(self.stack, batch)
+        loss = self.method.loss(self.stack, batch)
         self.log("loss", loss)
-        return loss if penalty is None else loss + penalty
+        return loss
 
     def on_after_backward(self) -> None:
         """Refuses a declared tensor without a gradient: it would silently not train."""

@@ -342,9 +342,9 @@ class Penalised(Grow):
         self.calls.append("batch")
         return batch
 
-    def penalty(self, stack: ModuleStack, batch: Any) -> torch.Tensor:
-        self.calls.append("penalty")
-        return 0.0 * sum(value.sum() for value in stack.module_parameters("toy").values())  # type: ignore[return-value]
+    def loss(self, stack: ModuleStack, batch: Any) -> torch.Tensor:
+        self.calls.append("loss")
+        return super().loss(stack, batch)
 
     def after_backward(self) -> None:
         self.calls.append("after_backward")
@@ -352,15 +352,16 @@ class Penalised(Grow):
     def after_step(self) -> None:
         self.calls.append("after_step")
 
-    def end(self, *args: Any) -> None:
+    def end(self, *args: Any) -> dict[str, torch.Tensor]:
         self.calls.append("end")
+        return {}
 
 
 def test_a_method_is_asked_in_this_order(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Penalised, "calls", [], raising=False)
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point("toy", Toy if "skills" in group else Penalised)])
     run("toy", tmp_path)
-    step = ["batch", "penalty", "after_backward", "after_step"]
+    step = ["batch", "loss", "after_backward", "after_step"]
     assert Penalised.calls == ["build", "begin", *step * STEPS, "end"]
 
 

@@ -15,7 +15,7 @@ EXAMPLES = [
 
 
 def batches(batch_size: int = 8, seed: int = 0, rank: int = 0, world_size: int = 1) -> StepBatches:
-    return StepBatches(EXAMPLES, batch_size, seed, pad_id=5, rank=rank, world_size=world_size)
+    return StepBatches(EXAMPLES, batch_size, seed, pad_id=5).share(rank, world_size)
 
 
 def seen(of: StepBatches, steps: range) -> list[list[int]]:

@@ -47,7 +47,7 @@ def grow(tiny_bases: dict[str, Path]) -> Callable[..., Path]:
                 "README.md": stack_card(manifest),
                 "accuracy.json": accuracy_json(manifest),
             }
-            store.commit(folder, manifest, stack.config, stack.module_tensors(name), files)
+            store.commit(folder, manifest, stack.config, stack.module_tensors(name), stack.method_tensors(name), files)
         return folder
 
     return build
@@ -61,6 +61,7 @@ def add(stack: ModuleStack, name: str, parents: tuple[str, ...]) -> None:
     with torch.no_grad():
         for parameter in stack.module_parameters(name).values():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    kept = {"seen": torch.tensor([number])}
     tensors = tensor_digests(stack.module_tensors(name))
     record = ModuleRecord(
         name=name,
@@ -74,8 +75,9 @@ def add(stack: ModuleStack, name: str, parents: tuple[str, ...]) -> None:
         tensors=tensors,
         digest=combined_digest(tensors),
         cost={"steps": 1, "tokens": 1, "seconds": 0.5},
+        method_tensors=tensor_digests(kept),
     )
-    stack.freeze(record)
+    stack.freeze(record, kept)
     assert stack.router is not None
     stack.router.learn(stack, name, lambda split, limit: [[0, number + n] for n in range(4)])  # type: ignore[attr-defined]
 
@@ -106,6 +108,7 @@ def test_paths_compute_what_they_did(grow: Callable[..., Path], tmp_path: Path):
         assert after.path_of(name) == before.path_of(name)
         with before.active(*before.path_of(name)), after.active(*after.path_of(name)):
             assert torch.equal(after(TOKENS).logits, before(TOKENS).logits)
+        assert after.method_tensors(name) == {"seen": torch.tensor([ord(name)])}
     for name in ("d", "b", "a"):
         assert store.undo(folder) == name
     assert read_manifest(folder).modules == ()

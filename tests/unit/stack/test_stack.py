@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from growlm.errors import GrowlmError
+from growlm.files import tensor_digests, write_tensors
 from growlm.modules.block import Block
 from growlm.modules.lora import Lora
 from growlm.stack.stack import ModuleStack
@@ -126,6 +127,22 @@ def test_a_file_that_does_not_fit_its_manifest(new_stack: NewStack, tmp_path: Pa
     stack.save_pretrained(tmp_path / "stack")
     with pytest.raises(GrowlmError, match=r"tensor 'lora\.\S+' does not fit the kinds in module.json"):
         ModuleStack.from_pretrained(tmp_path / "stack")
+
+
+def test_what_a_method_keeps_is_checked_when_it_is_asked_for(new_stack: NewStack, tmp_path: Path) -> None:
+    stack = new_stack()
+    kept = {"fisher": torch.arange(3.0)}
+    record = replace(stack.undo(), name="second", kinds={"lora": Lora().options()}, parents=())
+    stack.attach("second", {"lora": Lora()})
+    tensors = tensor_digests(stack.module_tensors("second"))
+    stack.freeze(replace(record, tensors=tensors, method_tensors=tensor_digests(kept)), kept)
+    stack.save_pretrained(tmp_path)
+    loaded = ModuleStack.from_pretrained(tmp_path)
+    assert loaded.method_tensors("second")["fisher"].equal(kept["fisher"])
+    write_tensors(next(tmp_path.rglob("method.safetensors")), {"fisher": torch.ones(3)})
+    damaged = ModuleStack.from_pretrained(tmp_path)
+    with pytest.raises(GrowlmError, match=r"method\.safetensors: tensor 'fisher' was changed"):
+        damaged.method_tensors("second")
 
 
 def test_half_precision_computes_nearly_the_same(new_stack: NewStack, tmp_path: Path) -> None:

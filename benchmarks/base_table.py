@@ -2,8 +2,8 @@
 
 ``python benchmarks/base_table.py --data data/tinystories [--blimp folder] [--samples 100] [--write]``
 
-Bits per byte on the whole of ``valid.txt`` and on its first 120 documents, BLiMP where its folder is given, and what
-seeded samples look like: the share that the model ends by itself and the ratio of distinct 3-grams, a story at a time,
+The base suite (bits per byte on ``valid.txt``, BLiMP where its folder is given, story consistency), and what seeded
+samples look like: the share that the model ends by itself and the ratio of distinct 3-grams, a story at a time,
 beside that of validation stories. ``--write`` puts the table into the card of every base.
 """
 
@@ -20,11 +20,9 @@ from ngram import NGram
 from growlm.base.load import load_base, load_tokenizer, shipped_bases
 from growlm.data.source import TextSource
 from growlm.files import write_text
-from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.metrics.blimp import blimp
+from growlm.metrics.base_suite import FIRST, base_suite
 from growlm.train.watch import sample_stories
 
-FIRST = 120
 BEGIN, END = "<!-- all bases -->", "<!-- end of all bases -->"
 
 
@@ -41,7 +39,7 @@ def main() -> None:
     stories = list(TextSource(path=str(arguments.data / "valid.txt")).documents())
     bases = arguments.bases or sorted(shipped_bases(), key=_size)
     rows = [_five_gram(bases[0], arguments.data / "train.txt", stories)]
-    rows += [_base(name, stories, arguments.blimp, arguments.samples) for name in bases]
+    rows += [_base(name, arguments.data / "valid.txt", arguments.blimp, arguments.samples) for name in bases]
     reference = _distinct([story for story in stories if len(story.split()) > 2][: arguments.samples])
     text = _table(rows, reference, len(stories), arguments.samples)
     sys.stdout.write(text)
@@ -71,19 +69,22 @@ def _five_gram(base: str, train: Path, stories: Sequence[str]) -> dict[str, Any]
     return measured
 
 
-def _base(name: str, stories: Sequence[str], blimp_folder: Path | None, samples: int) -> dict[str, Any]:
+def _base(name: str, stories: Path, blimp_folder: Path | None, samples: int) -> dict[str, Any]:
     model, tokenizer = load_base(name), load_tokenizer(name)
     training = json.loads((shipped_bases()[name] / "training.json").read_text())
+    suite = base_suite(model, tokenizer, stories, blimp_folder, progress=_teller(name))
+    assert suite.stories is not None
     measured: dict[str, Any] = {
         "name": name,
         "parameters": model.num_parameters(),
         "tokens_seen": training["tokens_seen"],
-        "first": bits_per_byte(model, tokenizer, stories[:FIRST]),
-        "all": bits_per_byte(model, tokenizer, stories, progress=_teller(f"{name}: bits per byte")),
+        "first": suite.stories.bits_per_byte_first,
+        "all": suite.stories.bits_per_byte,
+        "consistency": suite.consistency.accuracy,
+        "suite": suite.to_json(),
     }
-    if blimp_folder is not None:
-        result = blimp(model, tokenizer, blimp_folder, progress=_teller(f"{name}: BLiMP"))
-        measured |= {"blimp": result.accuracy, "phenomena": result.phenomena, "files": result.files}
+    if suite.blimp is not None:
+        measured["blimp"] = suite.blimp.accuracy
     told = [
         story
         for seed in range(0, samples, 10)
@@ -106,16 +107,16 @@ def _distinct(texts: Sequence[str]) -> float:
     return sum(ratios) / len(ratios)
 
 
-def _teller(what: str) -> Callable[[float], None]:
-    def tell(share: float) -> None:
-        sys.stderr.write(f"\r{what} {share:4.0%}" + ("\n" if share >= 1 else ""))
+def _teller(name: str) -> Callable[[str, float], None]:
+    def tell(what: str, share: float) -> None:
+        sys.stderr.write(f"\r{name}: {what} {share:4.0%}" + ("\n" if share >= 1 else ""))
 
     return tell
 
 
 def _table(rows: Sequence[dict[str, Any]], reference: float, num_stories: int, samples: int) -> str:
     head = ["model", "parameters", "tokens seen", f"bits per byte, first {FIRST}", f"all {num_stories:,}"]
-    head += ["BLiMP", "ended", "3-grams"]
+    head += ["BLiMP", "consistency", "ended", "3-grams"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         cells = [
@@ -125,12 +126,14 @@ def _table(rows: Sequence[dict[str, Any]], reference: float, num_stories: int, s
             f"{row['first']:.4f}",
             f"{row['all']:.4f}",
             f"{row['blimp']:.1%}" if "blimp" in row else "",
+            f"{row['consistency']:.1%}" if "consistency" in row else "",
             f"{row['ended']:.0%}" if "ended" in row else "",
             f"{row['distinct_3']:.3f}" if "distinct_3" in row else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     note = (
-        f"Made by `benchmarks/base_table.py` on TinyStories validation. Ended: share of {samples} samples (temperature "
+        f"Made by `benchmarks/base_table.py` on TinyStories validation. Consistency: TinyWorld's story probes, chance "
+        f"50 %. Ended: share of {samples} samples (temperature "
         f"0.8, at most 500 tokens) with the end token; 3-grams: their mean share of distinct word 3-grams "
         f"(validation stories: {reference:.3f})."
     )

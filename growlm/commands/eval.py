@@ -1,15 +1,18 @@
 """``growlm eval``."""
 
 from pathlib import Path
+from typing import Any
 
 
 def eval(
     stack: str = "checkpoints/stack",
     skill: str | None = None,
+    suite: str | None = None,
     path: str | None = None,
     split: str = "test",
     limit: int | None = None,
     stories: str | None = None,
+    blimp: Path | None = None,
     base: str | None = None,
     json: bool = False,
 ) -> None:
@@ -19,10 +22,13 @@ def eval(
         stack: the stack's folder, or the name of a shipped base.
         skill: only this one: a module's name, a skill, or a .jsonl file; left out: the base's stories and every
             module's skill.
+        suite: instead of skills, a fixed battery: ``base`` measures general ability (bits per byte on --stories,
+            BLiMP, story consistency) on the bare base, or on --path.
         path: score on this path only: ``base``, a module's name, or names joined by ``+``.
         split: which split: train, validation or test.
-        limit: only the first so many examples of each skill.
+        limit: only the first so many examples of each skill or part.
         stories: a text file, stories apart by ``<|endoftext|>`` lines, in place of TinyWorld's stories.
+        blimp: the folder of BLiMP's 67 files, for --suite base.
         base: where the base is now, if not where the manifest says.
         json: print JSON instead of a table.
     """
@@ -32,10 +38,19 @@ def eval(
     from growlm.show.evaluation import evaluate, evaluation_table
     from growlm.show.talk import open_stack
 
-    results = evaluate(open_stack(Path(stack), base, None), skill, path, split, limit, stories)
+    content: Any
+    if suite is not None:
+        from growlm.show.suite import run_suite, suite_table
+
+        opened = open_stack(Path(stack), base, path or "base")
+        measured = run_suite(opened, suite, Path(stories) if stories else None, blimp, limit)
+        content, table = {"base": opened.manifest.base.source, **measured.to_json()}, suite_table(measured)
+    else:
+        results = evaluate(open_stack(Path(stack), base, None), skill, path, split, limit, stories)
+        content, table = [asdict(result) for result in results], evaluation_table(results)
     if json:
-        print(json_format.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
+        print(json_format.dumps(content, indent=2, ensure_ascii=False))
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(evaluation_table(results))
+        Console(highlight=False).print(table)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from growlm.errors import GrowlmError
-from growlm.metrics.likelihood import Window, window_nats
+from growlm.metrics.likelihood import text_nats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,7 +69,7 @@ def blimp(
     pairs = 0
     for number, path in enumerate(paths, 1):
         term, sentences = _read(path, limit)
-        nats = _score(model, tokenizer, sentences, batch_size)
+        nats = text_nats(model, tokenizer, sentences, batch_size)
         right = [good < bad for good, bad in zip(nats[::2], nats[1::2], strict=True)]
         files[path.stem] = sum(right) / len(right)
         terms[term].append(files[path.stem])
@@ -98,16 +98,3 @@ def _read(path: Path, limit: int | None) -> tuple[str, list[str]]:
     if not sentences:
         raise GrowlmError(f"{path} holds no pair: restore it or take it out of the folder")
     return term, sentences
-
-
-def _score(model: Any, tokenizer: "PreTrainedTokenizerBase", sentences: list[str], batch_size: int) -> list[float]:
-    start: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    encoded: Any = tokenizer(sentences, add_special_tokens=False)["input_ids"]
-    windows = [Window([start, *ids]) for ids in encoded]
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i].tokens))
-    nats = [0.0] * len(windows)
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        for i, value in zip(batch, window_nats(model, [windows[i] for i in batch]), strict=True):
-            nats[i] = value
-    return nats

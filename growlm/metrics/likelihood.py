@@ -1,11 +1,14 @@
-"""How likely a causal language model finds given tokens."""
+"""How likely a causal language model finds given tokens or texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,32 @@ def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
         # row by row: no fp32 copy of all logits
         rows = zip(logits_BTV, targets_BT, kept_BT, strict=True)
         return [_nats(logits_TV[kept_T], target_T[kept_T]) for logits_TV, target_T, kept_T in rows]
+
+
+def text_nats(
+    model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], batch_size: int = 64
+) -> list[float]:
+    """Computes -ln p(text | start token) of each text; no end token is counted.
+
+    Args:
+        model: any causal language model whose output has ``logits`` [B, T, V].
+        tokenizer: its tokenizer.
+        texts: the texts.
+        batch_size: texts per forward pass; texts of like length share one.
+
+    Returns:
+        Nats, in the order of the texts.
+    """
+    start: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    encoded: Any = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    windows = [Window([start, *ids]) for ids in encoded]
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i].tokens))
+    nats = [0.0] * len(windows)
+    for begin in range(0, len(order), batch_size):
+        batch = order[begin : begin + batch_size]
+        for i, value in zip(batch, window_nats(model, [windows[i] for i in batch]), strict=True):
+            nats[i] = value
+    return nats
 
 
 def _nats(logits_TV: Tensor, target_T: Tensor) -> float:

@@ -5,9 +5,9 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
 
@@ -109,6 +109,18 @@ class Skill(ABC):
             for message in example.messages:
                 if message.expected:
                     yield message.expected, message.choices
+
+    @classmethod
+    def missing_data(cls, options: Mapping[str, Any]) -> str | None:
+        """Names what a skill with these options would read and that is not there, without reading anything.
+
+        Args:
+            options: the constructor's arguments.
+
+        Returns:
+            The file or folder that is missing; None if nothing is, or nothing is read.
+        """
+        return None
 
     def digest(self, split: Split) -> str:
         """Computes the SHA-256 of a split's examples, as hex."""

@@ -1,0 +1,223 @@
+"""A stream: skills, the orders they are learned in, and how each phase trains; read from a recipe."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from growlm.bench._strict_yaml import read_strict_yaml
+from growlm.errors import GrowlmError, unknown_name
+from growlm.files import check_name
+from growlm.recipes import recipe_path
+from growlm.registry import skills as registered
+
+_KEYS = ("skills", "orders", "phase", "composites")
+_SKILL_KEYS = ("skill", "options")
+# a cell of a benchmark decides these, never the stream
+_OF_A_CELL = ("skill", "skill_options", "name", "stack", "base", "method", "method_options", "seed", "restart")
+
+
+@dataclass(frozen=True)
+class StreamSkill:
+    """A skill of a stream.
+
+    Args:
+        skill: the registered skill.
+        options: its constructor's arguments.
+    """
+
+    skill: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Skills in one or several orders.
+
+    Args:
+        name: the stream's name, its recipe's file name.
+        skills: by the name that module and matrix give them.
+        orders: names of skills in the order of learning, by the order's name.
+        phase: settings of every phase: ``GrowPhase`` arguments and ``steps``.
+        composites: skills that are tested only, each with the skills of the stream that it needs.
+    """
+
+    name: str
+    skills: dict[str, StreamSkill]
+    orders: dict[str, tuple[str, ...]]
+    phase: dict[str, Any]
+    composites: dict[str, tuple[str, ...]]
+
+
+def read_stream(name_or_file: str, data: Path | None = None, without: Sequence[str] = ()) -> Stream:
+    """Reads a stream's recipe and checks it against the skills there are and the data that is there.
+
+    Args:
+        name_or_file: a recipe of ``recipes/streams``, or a YAML file of your own.
+        data: folder of the tasks, for streams that read some; given to each skill with an option ``data``.
+        without: skills to leave out, with the composites that need them.
+
+    Returns:
+        The stream.
+
+    Raises:
+        GrowlmError: for an unknown recipe, key, skill or option, a duplicate, an order that names what is not
+            defined, a setting of the wrong type, or tasks that the data folder does not have.
+    """
+    file = Path(name_or_file)
+    if file.suffix not in (".yaml", ".yml"):
+        file = recipe_path("streams", name_or_file)
+    content = read_strict_yaml(file)
+    _known_keys(content, _KEYS, file, "a stream")
+    for key in ("skills", "orders", "phase"):
+        if not content.get(key):
+            raise GrowlmError(f"{file}: {key!r} is missing or empty; a stream has skills, orders and phase")
+    skills = _skills(_mapping(content, "skills", file), data, file)
+    orders = _orders(_mapping(content, "orders", file), skills, file)
+    composites = _composites(_mapping(content, "composites", file), skills, file)
+    phase = _phase(_mapping(content, "phase", file), file)
+    for left_out in without:
+        if left_out not in skills:
+            raise unknown_name(f"skill to leave out of stream {file.stem!r}", left_out, skills)
+    kept = {name: skill for name, skill in skills.items() if name not in without}
+    _refuse_missing(kept, data, file)
+    orders = {order: tuple(name for name in names if name in kept) for order, names in orders.items()}
+    if not all(orders.values()):
+        raise GrowlmError(f"{file}: an order would have no skill left; leave fewer out")
+    composites = {name: needs for name, needs in composites.items() if set(needs) <= set(kept)}
+    return Stream(file.stem, kept, orders, phase, composites)
+
+
+def _skills(entries: Mapping[str, Any], data: Path | None, file: Path) -> dict[str, StreamSkill]:
+    found: dict[str, StreamSkill] = {}
+    for name, entry in entries.items():
+        check_name(name, f"{file}: skill")
+        where = f"{file}: skill {name!r}"
+        if entry is None:
+            entry = {}
+        if not isinstance(entry, dict):
+            raise GrowlmError(f"{where} is {entry!r}; write {{skill: NAME, options: {{...}}}}")
+        _known_keys(entry, _SKILL_KEYS, file, f"skill {name!r}")
+        skill = entry.get("skill", name)
+        options = {} if entry.get("options") is None else entry["options"]
+        if not isinstance(skill, str) or not isinstance(options, dict):
+            raise GrowlmError(f"{where}: 'skill' has to be a name and 'options' keys with values")
+        known = registered.options(skill)
+        for key in options:
+            if key not in known:
+                raise unknown_name(f"option of skill {skill!r} in {file}", str(key), known)
+        if "data" in known and "data" not in options:
+            if data is None:
+                raise GrowlmError(
+                    f"stream {file.stem!r} reads its tasks from a folder and none is given: add --data DIR"
+                )
+            options = {"data": str(data), **options}
+        found[name] = StreamSkill(skill, dict(options))
+    return found
+
+
+def _orders(entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file: Path) -> dict[str, tuple[str, ...]]:
+    orders: dict[str, tuple[str, ...]] = {}
+    for order, entry in entries.items():
+        names = _names(entry, f"{file}: order {order!r}")
+        for name in names:
+            if name not in skills:
+                raise unknown_name(f"skill in order {order!r} of {file}", name, skills)
+        orders[order] = names
+    unused = [name for name in skills if not any(name in names for names in orders.values())]
+    if unused:
+        raise GrowlmError(f"{file}: no order names {', '.join(unused)}; add it to one or take it out of skills")
+    return orders
+
+
+def _composites(
+    entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file: Path
+) -> dict[str, tuple[str, ...]]:
+    composites: dict[str, tuple[str, ...]] = {}
+    for composite, entry in entries.items():
+        where = f"{file}: composite {composite!r}"
+        needs = _names(entry, where)
+        member = registered.get(composite)
+        if composite in skills:
+            raise GrowlmError(f"{where} is a skill of the stream, too; composites are tested only")
+        for name in needs:
+            if name not in skills:
+                raise unknown_name(f"skill that composite {composite!r} of {file} needs", name, skills)
+        parts = getattr(member, "parts", None)
+        if parts is not None and {skills[name].skill for name in needs} != set(parts):
+            raise GrowlmError(f"{where} needs {', '.join(needs)} here, but is made of {', '.join(parts)}; name those")
+        composites[composite] = needs
+    return composites
+
+
+def _phase(settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    from growlm.train.phase import GrowPhase
+
+    parameters = inspect.signature(GrowPhase.__init__).parameters
+    known = {name: p.annotation for name, p in parameters.items() if name not in ("self", *_OF_A_CELL)}
+    _known_keys(settings, ("steps", *known), file, "phase")
+    steps = settings.get("steps")
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise GrowlmError(f"{file}: phase: steps is {steps!r}; give a whole number of 1 or more")
+    for key, value in settings.items():
+        if not _fits(value, known.get(key, int)):
+            hint = "; write 1.0e-3, with the point" if isinstance(value, str) and key not in ("on", "router") else ""
+            raise GrowlmError(f"{file}: phase: {key} is {value!r}, expected {_type_name(known[key])}{hint}")
+    return dict(settings)
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    """Tells whether a value is of one of an annotation's types; a whole number will do for a broken one."""
+    kinds = getattr(annotation, "__args__", None) if not isinstance(annotation, type) else None
+    for kind in kinds or (annotation,):
+        kind = getattr(kind, "__origin__", kind)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return True
+        if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+            return True
+    return False
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("None", "null")
+
+
+def _refuse_missing(skills: Mapping[str, StreamSkill], data: Path | None, file: Path) -> None:
+    missing = {name: lack for name, skill in skills.items() if (lack := _lack(skill)) is not None}
+    if missing:
+        raise GrowlmError(
+            f"stream {file.stem!r}: {len(missing)} of {len(skills)} skills have no data in {data or 'their folders'}: "
+            f"{', '.join(missing)} (looked for {next(iter(missing.values()))}); put it there, or leave them out with "
+            f"--without {','.join(missing)}"
+        )
+
+
+def _lack(skill: StreamSkill) -> str | None:
+    missing: Callable[[Mapping[str, Any]], str | None] = registered.get(skill.skill).missing_data
+    return missing(skill.options)
+
+
+def _names(entry: object, where: str) -> tuple[str, ...]:
+    if not isinstance(entry, list) or not entry or not all(isinstance(name, str) for name in entry):
+        raise GrowlmError(f"{where} is {entry!r}; give a list of names of skills")
+    twice = sorted({name for name in entry if entry.count(name) > 1})
+    if twice:
+        raise GrowlmError(f"{where} names {', '.join(twice)} twice; a skill is learned once, take one out")
+    return tuple(entry)
+
+
+def _mapping(content: Mapping[str, Any], key: str, file: Path) -> dict[str, Any]:
+    entry = content.get(key)
+    if entry is None:
+        return {}
+    if not isinstance(entry, dict):
+        raise GrowlmError(f"{file}: {key!r} is {entry!r}; give keys with values")
+    # an order may be called 1, which YAML reads as a number
+    return {str(name): value for name, value in entry.items()}
+
+
+def _known_keys(content: Mapping[str, Any], known: Sequence[str], file: Path, what: str) -> None:
+    for key in content:
+        if key not in known:
+            raise unknown_name(f"key of {what} in {file}", str(key), known)

@@ -9,6 +9,7 @@ def pretrain(
     run: PretrainRun = PretrainRun(),  # noqa: B008  # frozen
     size: str = "mini",
     seed: int = 0,
+    expand: str | None = None,
     out: str = "checkpoints",
     work: str = "runs",
     overwrite: bool = False,
@@ -21,6 +22,8 @@ def pretrain(
         run: how it learns.
         size: ``nano``, ``mini`` or ``50m``.
         seed: seed of initialisation, order and dropout.
+        expand: a smaller base, by name or folder, to begin with: it is expanded to the size so that it computes the
+            same; left out: begin at random.
         out: the folder in which the base's folder is made.
         work: the folder for the state of unfinished runs.
         overwrite: replace a base of that name.
@@ -29,4 +32,4 @@ def pretrain(
 
     from growlm.train.pretrain import pretrain_base
 
-    pretrain_base(name, size, data, run, seed, Path(out), Path(work), overwrite)
+    pretrain_base(name, size, data, run, seed, Path(out), Path(work), overwrite, expand)

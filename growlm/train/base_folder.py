@@ -27,6 +27,7 @@ class BaseRecord:
         name: name of the base.
         size: its preset.
         seed: seed of the run.
+        expanded: the smaller base that it began with, if any.
         data: what it learned from.
         run: how it learned.
         digests: SHA-256 of each source.
@@ -44,6 +45,7 @@ class BaseRecord:
     name: str
     size: str
     seed: int
+    expanded: str | None
     data: PretrainData
     run: PretrainRun
     digests: list[str]
@@ -101,6 +103,7 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "size": record.size,
         "parameters": model.num_parameters(),
         "seed": record.seed,
+        "expanded": record.expanded,
         "sources": [
             {**asdict(source), "sha256": digest, "tokens": tokens, "bytes": num_bytes}
             for source, digest, tokens, num_bytes in zip(

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-from growlm.base.load import load_tokenizer
+from growlm.base.expand import expand_base
+from growlm.base.load import load_base, load_tokenizer
 from growlm.base.presets import build_base
 from growlm.base.special_tokens import spread_special_tokens
 from growlm.base.tokenizer import END_OF_TEXT, PAD, SPECIAL_TOKENS, special_id, train_tokenizer
@@ -21,7 +22,7 @@ from growlm.data.pack import PackedBatch, PackedRows
 from growlm.data.source import TextSource
 from growlm.data.text import encode_source
 from growlm.errors import GrowlmError
-from growlm.files import check_name, folder_lock, require_disk_space
+from growlm.files import check_name, combined_digest, folder_lock, require_disk_space, tensor_digests
 from growlm.train.base_folder import BaseRecord, write_base
 from growlm.train.loss import chunked_cross_entropy
 from growlm.train.machine import keep_freed_memory, machine_kind, require_compiler, set_threads, versions
@@ -91,6 +92,7 @@ def pretrain_base(
     out: Path,
     work: Path,
     overwrite: bool = False,
+    expand: str | None = None,
 ) -> Path:
     """Trains a base and writes its folder; a killed run is continued.
 
@@ -103,6 +105,7 @@ def pretrain_base(
         out: folder in which the base's folder is made.
         work: folder for the state of unfinished runs.
         overwrite: replace a base of that name.
+        expand: a smaller base to begin with, which is expanded to the size; None: begin at random.
 
     Returns:
         The base's folder.
@@ -124,11 +127,11 @@ def pretrain_base(
     # with several devices Lightning runs this command once for each: the first one locks and writes
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     with folder_lock(state) if first else nullcontext(), quiet_lightning():
-        model = build_base(size, seed, run.dropout)
+        model, start = _start(size, seed, run.dropout, expand)
         require_disk_space(state, 20 * model.num_parameters())
         tokenizer = _tokenizer(data)
         phase = PretrainPhase(model, _rows(data, tokenizer, seed), run)
-        record = _fit(phase, name, size, data, seed, tokenizer, state)
+        record = _fit(phase, name, size, data, seed, start, tokenizer, state)
         if first:
             unseen = [special_id(token) for token in SPECIAL_TOKENS if token != END_OF_TEXT]
             spread_special_tokens(model, unseen, seed)
@@ -137,12 +140,29 @@ def pretrain_base(
     return folder
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a run begins with: a smaller base and its digest, or nothing."""
+
+    base: str | None = None
+    digest: str = ""
+
+
+def _start(size: str, seed: int, dropout: float, expand: str | None) -> tuple[LlamaForCausalLM, _Start]:
+    if expand is None:
+        return build_base(size, seed, dropout), _Start()
+    smaller = load_base(expand)
+    digest = combined_digest(tensor_digests(dict(smaller.named_parameters())))
+    return expand_base(smaller, size, seed, dropout), _Start(expand, digest)
+
+
 def _fit(
     phase: PretrainPhase,
     name: str,
     size: str,
     data: PretrainData,
     seed: int,
+    start: "_Start",
     tokenizer: PreTrainedTokenizerBase,
     state: Path,
 ) -> BaseRecord:
@@ -151,7 +171,7 @@ def _fit(
     begun_with = versions()  # the code may have changed on disk when the run ends
     progress = PhaseProgress(f"pretrain {name}")
     watch = Watch(phase.model, tokenizer, stories[: run.watch_stories], run.watch_every, progress)
-    settings = _settings(size, data, run, seed, phase.rows, tokenizer)
+    settings = {**_settings(size, data, run, seed, phase.rows, tokenizer), "expanded": start.digest}
     trainer = Trainer(
         max_steps=run.steps,
         max_epochs=1,
@@ -176,6 +196,7 @@ def _fit(
         name=name,
         size=size,
         seed=seed,
+        expanded=start.base,
         data=data,
         run=run,
         digests=[text.digest for text in phase.rows.texts],

@@ -47,6 +47,22 @@ def build(data: PretrainData, folder: Path, run: PretrainRun = RUN, seed: int = 
     return pretrain_base("toy", "toy", data, run, seed, folder / "out", folder / "work", overwrite)
 
 
+def test_a_base_begins_as_a_smaller_one(data: PretrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = build(data, tmp_path)
+    larger = replace(TOY, num_layers=TOY.num_layers + 1)
+    monkeypatch.setitem(presets.PRESETS, "larger", larger)
+    run = replace(RUN, steps=1, warmup_steps=0, muon_lr=1e-9, adamw_lr=1e-9, weight_decay=0.0, watch_every=0)
+    data = replace(data, tokenizer=str(small))
+    folder = pretrain_base("larger", "larger", data, run, 0, tmp_path / "out", tmp_path / "work", expand=str(small))
+    results = [json.loads((one / "training.json").read_text()) for one in (small, folder)]
+    assert results[1]["expanded"] == str(small)
+    assert "It began as" in (folder / "README.md").read_text()
+    figures = [result["validation"]["bits_per_byte"] for result in results]
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.config.num_hidden_layers == larger.num_layers
+
+
 def test_the_folder_is_a_plain_transformers_model(data: PretrainData, tmp_path: Path, capsys) -> None:
     folder = build(data, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(folder)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from growlm.data.encode import Encoded
 
@@ -43,6 +43,16 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
         input_ids_BT[row, : len(tokens)] = tokens
         labels_BT[row, : len(tokens)] = torch.where(torch.tensor(example.trained), tokens, IGNORED)
     return Batch(input_ids_BT, labels_BT)
+
+
+def join(first: Batch, second: Batch, pad_id: int) -> Batch:
+    """Puts the rows of a second batch under those of a first; the shorter rows are padded."""
+    length = max(first.input_ids.shape[1], second.input_ids.shape[1])
+
+    def joined(parts: tuple[Tensor, Tensor], padding: int) -> Tensor:
+        return torch.cat([nn.functional.pad(rows, (0, length - rows.shape[1]), value=padding) for rows in parts])
+
+    return Batch(joined((first.input_ids, second.input_ids), pad_id), joined((first.labels, second.labels), IGNORED))
 
 
 class StepBatches:

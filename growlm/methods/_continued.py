@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
 
+WRAPPED = "sequential"
+"""What a wrapping method wraps unless its option ``method`` says otherwise."""
+
+
 class ContinuedMethod(Method):
-    """Begins with the values of the last module of the same kinds and supersedes it; the first begins at nothing."""
+    """Begins with the values of the last module of the same kinds and supersedes it; the first begins at nothing.
+
+    Attributes:
+        wrapper: name of the method that wraps this one, such as ``replay``; records have that name then, and this
+            method's as their option ``method``.
+    """
+
+    wrapper: str | None = None
 
     @abstractmethod
     def kinds(self) -> dict[str, ModuleKind]:
@@ -36,10 +47,16 @@ class ContinuedMethod(Method):
 
     def _last_version(self, stack: "ModuleStack") -> "ModuleRecord | None":
         options = {name: kind.options() for name, kind in self.kinds().items()}
-        method = type(self).__module__.rpartition(".")[2]
         versions = [
             record
             for record in stack.manifest.modules
-            if record.method["name"] == method and record.kinds == options and record.name in stack.manifest.current()
+            if self._made(record) and record.kinds == options and record.name in stack.manifest.current()
         ]
         return versions[-1] if versions else None
+
+    def _made(self, record: "ModuleRecord") -> bool:
+        own = type(self).__module__.rpartition(".")[2]
+        if self.wrapper is None:
+            return bool(record.method["name"] == own)
+        wrapped = record.method["options"].get("method", WRAPPED)
+        return bool(record.method["name"] == self.wrapper and wrapped == own)

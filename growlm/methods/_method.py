@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -25,12 +25,13 @@ class Method(ABC):
 
     Attributes:
         inference: the mode that the method's authors mean: the skill is named (``oracle``), the router chooses
-            (``routed``), or everything is on (``all``).
-        at_once: the method is given all skills of a stream in one phase.
+            (``routed``), or everything is on (``all``). A class says it for all its objects; a method that wraps
+            another has the other's.
+        at_once: the method is given all skills of a stream in one phase; likewise.
     """
 
-    inference: ClassVar[Literal["oracle", "routed", "all"]] = "all"
-    at_once: ClassVar[bool] = False
+    inference: Literal["oracle", "routed", "all"] = "all"
+    at_once: bool = False
 
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
@@ -96,7 +97,7 @@ class Method(ABC):
 
         Returns:
             What is kept with the module for later phases, by names of the method's own; they get it from
-            ``stack.method_tensors(name)``.
+            ``stack.method_tensors(name)``, where a method that wraps this one may have put more.
         """
         return {}
 

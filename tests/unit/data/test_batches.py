@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 import torch
 
-from growlm.data.batches import IGNORED, StepBatches, collate
+from growlm.data.batches import IGNORED, Batch, StepBatches, collate, join
 from growlm.data.encode import Encoded
 
 EXAMPLES = [
@@ -34,6 +34,16 @@ def test_collating_pads_on_the_right() -> None:
     moved = batch.to(torch.device("meta"))
     assert moved.input_ids.is_meta
     assert moved.labels.is_meta
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_joined_batches_are_padded_as_one_is(first: int) -> None:
+    examples = [EXAMPLES[2], EXAMPLES[6], EXAMPLES[3]]  # the longest on either side, or alone
+    head, tail = examples[: first + 1], examples[first + 1 :] or [EXAMPLES[0]]
+    joined, whole = join(collate(head, 5), collate(tail, 5), 5), collate([*head, *tail], 5)
+    assert isinstance(joined, Batch)
+    assert torch.equal(joined.input_ids, whole.input_ids)
+    assert torch.equal(joined.labels, whole.labels)
 
 
 def test_every_example_comes_once_in_an_epoch() -> None:

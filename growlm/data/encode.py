@@ -34,11 +34,13 @@ class Encoded:
         name: the example's name.
         input_ids: its tokens.
         trained: for each token, whether the model is trained to say it.
+        cut: how many tokens of the prompt were left out, where the example allows it.
     """
 
     name: str
     input_ids: tuple[int, ...]
     trained: tuple[bool, ...]
+    cut: int = 0
 
 
 def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
@@ -47,7 +49,8 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
     Args:
         example: the example.
         tokenizer: the base's tokenizer.
-        max_length: greatest number of tokens; a longer text is cut, a longer conversation or answer refused.
+        max_length: greatest number of tokens; a longer text is cut, and so is a longer prompt where the example says
+            how; a longer conversation or answer is refused.
 
     Returns:
         Its tokens and which of them are trained: at least one, the stop token among them.
@@ -56,20 +59,24 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
         GrowlmError: naming the example, if it is too long, has no trained token, or holds a special token.
     """
     _refuse_special_tokens(example, tokenizer)
+    cut = 0
     if example.messages:
         ids, trained = _encode_messages(example, tokenizer)
     elif example.text is not None:
         ids, trained = _encode_text(example.text, tokenizer)
         ids, trained = ids[:max_length], trained[:max_length]
     else:
-        ids, trained = _encode_completion(example, tokenizer)
+        whole, answer = encode_prompt(example, tokenizer), encode_answer(example.completion or "", tokenizer)
+        prompt = cut_prompt(whole, max_length - len(answer), example.cut)
+        cut = len(whole) - len(prompt)
+        ids, trained = [*prompt, *answer], [*[False] * len(prompt), *[True] * len(answer)]
     if not any(trained):
         raise GrowlmError(f"{example.name}: no token of it would be trained; give an answer that is not empty")
     if len(ids) > max_length:
         raise GrowlmError(
             f"{example.name}: {len(ids)} tokens are more than max_length {max_length}; shorten it or raise max_length"
         )
-    return Encoded(example.name, tuple(ids), tuple(trained))
+    return Encoded(example.name, tuple(ids), tuple(trained), cut)
 
 
 def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
@@ -86,6 +93,31 @@ def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
     if example.messages:
         return _render(example.messages, tokenizer, add_generation_prompt=True)["input_ids"]
     return [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
+
+
+def encode_answer(text: str, tokenizer: Any) -> list[int]:
+    """Encodes a completion with the token that ends it; nothing becomes nothing."""
+    answer = _tokens(text, tokenizer)
+    return [*answer, stop_ids(tokenizer)[-1]] if answer else []
+
+
+def cut_prompt(ids: Sequence[int], room: int, rule: str) -> list[int]:
+    """Leaves tokens out of a prompt that is too long; the start token stays.
+
+    Args:
+        ids: the prompt's tokens.
+        room: how many of them there is room for.
+        rule: ``"left"`` leaves out the first ones, ``"middle"`` the middle ones, so that as many remain before as after
+            it; empty: none.
+
+    Returns:
+        At most ``room`` tokens, if there is a rule and room for two.
+    """
+    excess = len(ids) - room
+    if not rule or excess <= 0 or room < 2:
+        return list(ids)
+    kept = 1 if rule == "left" else room - room // 2
+    return [*ids[:kept], *ids[kept + excess :]]
 
 
 def stop_ids(tokenizer: Any) -> list[int]:
@@ -115,14 +147,6 @@ def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
     start = _start(tokenizer)
     words = [*_tokens(text, tokenizer), tokenizer.eos_token_id]
     return [*start, *words], [*[False] * len(start), *[bool(text)] * len(words)]
-
-
-def _encode_completion(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    prompt = [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
-    answer = _tokens(example.completion or "", tokenizer)
-    if answer:
-        answer.append(stop_ids(tokenizer)[-1])
-    return [*prompt, *answer], [*[False] * len(prompt), *[True] * len(answer)]
 
 
 def _render(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:

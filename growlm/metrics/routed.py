@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from growlm.data.encode import Encoded, encode, encode_prompt
 from growlm.data.prompts import TEXT_PROMPT
 from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.metrics.scoring import Score, asked_questions, context_length, generate_answers, summed_loss
+from growlm.metrics.scoring import (
+    LIKELIHOOD,
+    Score,
+    answer_questions,
+    asked_questions,
+    context_length,
+    mean_mark,
+    summed_loss,
+)
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.path import Path, format_path
 from growlm.stack.routed import choose_paths
@@ -68,15 +76,16 @@ def routed_score(
     if len(chosen) == 1 and paths[0] in (known or {}):
         return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
     loss = _loss(stack, turns, paths)
+    scoring = LIKELIHOOD
     if skill.metric == "bits_per_byte":
         value, count = _bits_per_byte(stack, examples, paths), len(examples)
     elif skill.metric == "loss":
         value, count = loss, len(examples)
     else:
-        answers = _answers(stack, [question.prompt for question in questions])
-        right = sum(question.right(answer) for question, answer in zip(questions, answers, strict=True))
-        value, count = right / len(questions), len(questions)
-    return RoutedScore(skill.metric, value, loss, count, accuracy, shares)
+        answers = _answers(stack, skill, [question.prompt for question in questions])
+        value, count, scoring = mean_mark(questions, answers), len(questions), skill.scoring
+    cut = len({turn.example for turn in turns if turn.encoded.cut})
+    return RoutedScore(skill.metric, value, loss, count, scoring, cut, accuracy, shares)
 
 
 @dataclass(frozen=True)
@@ -139,13 +148,13 @@ def _bits_per_byte(stack: "ModuleStack", examples: Sequence[Example], paths: Seq
     return sum(bits * size for bits, size in parts) / sum(size for _, size in parts)
 
 
-def _answers(stack: "ModuleStack", prompts: Sequence[Example]) -> list[str]:
+def _answers(stack: "ModuleStack", skill: Skill, prompts: Sequence[Example]) -> list[str]:
     paths = choose_paths(stack, [encode_prompt(prompt, stack.tokenizer) for prompt in prompts])
     answers = [""] * len(prompts)
     for path in dict.fromkeys(paths):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
         with stack.active(*path):
-            found = generate_answers(stack, [prompts[row] for row in rows])
+            found = answer_questions(stack, skill, [prompts[row] for row in rows])
         for row, answer in zip(rows, found, strict=True):
             answers[row] = answer
     return answers

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from growlm.data.batches import collate
-from growlm.data.encode import Encoded, encode, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, cut_prompt, encode, encode_answer, encode_prompt, stop_ids
 from growlm.errors import GrowlmError
+from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.skills._metric import LOWER_IS_BETTER
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.loss import trained_token_losses
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _MAX_NEW_TOKENS = 96
+LIKELIHOOD = "likelihood"
 
 Advance = Callable[[int, int], None]
 
@@ -33,20 +36,25 @@ class Score:
         value: its value; see ``growlm.skills._skill.Skill``.
         loss: mean cross-entropy of the trained tokens, in nats.
         count: how many answers (or, for ``bits_per_byte`` and ``loss``, examples) were scored.
+        scoring: how the model was asked: ``generation``, ``candidates``, ``candidates_per_token``, or ``likelihood``
+            for the metrics that ask for no answer.
+        cut: how many of the examples were longer than the base can see, so that their prompts were cut.
     """
 
     metric: str
     value: float
     loss: float
     count: int
+    scoring: str = "generation"
+    cut: int = 0
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and what makes an answer right."""
+    """What is asked, and how good an answer is, from 0 to 1."""
 
     prompt: Example
-    right: Callable[[str], bool]
+    mark: Callable[[str], float]
 
 
 def score(
@@ -69,15 +77,16 @@ def score(
     """
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
-    loss = answer_loss(stack, examples)
+    encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
+    total, number = summed_loss(stack, encoded)
+    loss, cut = total / number, sum(example.cut > 0 for example in encoded)
     if skill.metric == "bits_per_byte":
         value = bits_per_byte(stack, stack.tokenizer, [example.text or "" for example in examples])
-        return Score(skill.metric, value, loss, len(examples))
+        return Score(skill.metric, value, loss, len(examples), LIKELIHOOD, cut)
     if skill.metric == "loss":
-        return Score(skill.metric, loss, loss, len(examples))
-    answers = generate_answers(stack, [question.prompt for question in questions], advance=advance)
-    right = sum(question.right(answer) for question, answer in zip(questions, answers, strict=True))
-    return Score(skill.metric, right / len(questions), loss, len(questions))
+        return Score(skill.metric, loss, loss, len(examples), LIKELIHOOD, cut)
+    answers = answer_questions(stack, skill, [question.prompt for question in questions], advance)
+    return Score(skill.metric, mean_mark(questions, answers), loss, len(questions), skill.scoring, cut)
 
 
 def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> list[Question]:
@@ -94,16 +103,36 @@ def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> 
     Raises:
         GrowlmError: if there is nothing to score.
     """
-    questions = [question for example in examples for question in _questions(example, skill.metric)]
-    if not examples or (skill.metric in ("contains", "exact_match") and not questions):
+    asked = () if skill.metric in LOWER_IS_BETTER else examples
+    questions = [question for example in asked for question in _questions(example, skill.metric)]
+    if not examples or (skill.metric not in LOWER_IS_BETTER and not questions):
         raise GrowlmError(f"there is nothing to score in the {split} split: give it examples with expected answers")
     return questions
 
 
-def answer_loss(stack: "ModuleStack", examples: Sequence[Example]) -> float:
-    """Computes the mean cross-entropy of the trained tokens of examples, in nats."""
-    total, count = summed_loss(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in examples])
-    return total / count
+def answer_questions(
+    stack: "ModuleStack", skill: Skill, prompts: Sequence[Example], advance: Advance | None = None
+) -> list[str]:
+    """Gets a model's answers in the way that a skill is scored by, with the path that is active.
+
+    Args:
+        stack: the stack.
+        skill: the skill.
+        prompts: what is asked.
+        advance: is told (done, total) batches as the work goes on.
+
+    Returns:
+        The answers, in the prompts' order.
+    """
+    if skill.scoring == "generation":
+        return generate_answers(stack, prompts, skill.max_answer_tokens, advance)
+    return choose_answers(stack, prompts, skill.scoring == "candidates_per_token", advance)
+
+
+def mean_mark(questions: Sequence[Question], answers: Sequence[str]) -> float:
+    """Marks answers and gives the mean."""
+    marks = [question.mark(answer) for question, answer in zip(questions, answers, strict=True)]
+    return sum(marks) / len(marks)
 
 
 @torch.no_grad()
@@ -128,6 +157,59 @@ def summed_loss(stack: "ModuleStack", examples: Sequence[Encoded]) -> tuple[floa
 
 
 @torch.no_grad()
+def choose_answers(
+    stack: "ModuleStack", prompts: Sequence[Example], per_token: bool, advance: Advance | None = None
+) -> list[str]:
+    """Chooses the likeliest of each prompt's choices, the token that ends it included, with the path that is active.
+
+    Args:
+        stack: the stack.
+        prompts: prompts with choices.
+        per_token: divide each choice's log-probability by its number of tokens.
+        advance: is told (done, total) batches as the work goes on.
+
+    Returns:
+        For each prompt, its likeliest choice; the first of several.
+
+    Raises:
+        GrowlmError: naming the first prompt without choices.
+    """
+    candidates = [candidate for prompt in prompts for candidate in _candidates(stack, prompt)]
+    order = sorted(range(len(candidates)), key=lambda row: len(candidates[row].input_ids))
+    scores = [0.0] * len(candidates)
+    num_batches = -(-len(order) // _BATCH)
+    for number in range(num_batches):
+        rows = order[number * _BATCH : (number + 1) * _BATCH]
+        losses_N = trained_token_losses(
+            stack, collate([candidates[row] for row in rows], pad_id(stack)).to(stack.device)
+        )
+        lengths = [sum(candidates[row].trained) for row in rows]
+        for row, losses, length in zip(rows, losses_N.double().cpu().split(lengths), lengths, strict=True):
+            scores[row] = -float(losses.sum()) / (length if per_token else 1)
+        if advance:
+            advance(number + 1, num_batches)
+    answers, begin = [], 0
+    for prompt in prompts:
+        mine = scores[begin : begin + len(prompt.choices)]
+        answers.append(prompt.choices[mine.index(max(mine))].strip())
+        begin += len(prompt.choices)
+    return answers
+
+
+def _candidates(stack: "ModuleStack", prompt: Example) -> list[Encoded]:
+    """Encodes a prompt with each of its choices, cut alike for all of them."""
+    if not prompt.choices:
+        raise GrowlmError(f"{prompt.name}: no choices to score by candidates; give some, or score by generation")
+    answers = [encode_answer(choice, stack.tokenizer) for choice in prompt.choices]
+    room = context_length(stack) - max(map(len, answers))
+    ids = cut_prompt(encode_prompt(prompt, stack.tokenizer), room, prompt.cut)
+    if len(ids) > room:
+        raise GrowlmError(f"{prompt.name}: {len(ids)} tokens and a choice are more than the base can see; shorten it")
+    masks = [(*[False] * len(ids), *[True] * len(answer)) for answer in answers]
+    return [Encoded(prompt.name, (*ids, *answer), mask) for answer, mask in zip(answers, masks, strict=True)]
+
+
+@torch.no_grad()
 def generate_answers(
     stack: "ModuleStack",
     prompts: Sequence[Example],
@@ -148,7 +230,7 @@ def generate_answers(
     tokenizer = stack.tokenizer
     stops = stop_ids(tokenizer)
     room = context_length(stack) - max_new_tokens
-    ids = [encode_prompt(prompt, tokenizer)[-room:] for prompt in prompts]
+    ids = [cut_prompt(encode_prompt(prompt, tokenizer), room, prompt.cut)[-room:] for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers = [""] * len(ids)
     num_batches = -(-len(order) // _BATCH)
@@ -189,14 +271,14 @@ def pad_id(stack: "ModuleStack") -> int:
 
 
 def _questions(example: Example, metric: str) -> Iterator[Question]:
-    if metric == "exact_match":
-        wanted = (example.completion or "").strip()
-        yield Question(replace(example, completion=None), lambda answer: answer == wanted)
+    if metric != "contains":
+        mark, wanted, source = mark_of(metric), example.completion or "", example.prompt or ""
+        yield Question(replace(example, completion=None), lambda answer: mark(answer, wanted, source))
         return
     for index, message in enumerate(example.messages):
         if message.expected:
             prompt = replace(example, messages=example.messages[:index])
-            yield Question(prompt, lambda answer, expected=message.expected: contains(answer, expected))  # type: ignore[misc]
+            yield Question(prompt, lambda answer, expected=message.expected: float(contains(answer, expected)))  # type: ignore[misc]
 
 
 def _holds(answer: str, phrase: str) -> bool:

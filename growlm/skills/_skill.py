@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from growlm.skills._metric import Metric, Scoring
+
 Split = Literal["train", "validation", "test"]
 
 
@@ -46,6 +48,8 @@ class Example:
         completion: what is to be said after ``prompt``; trained.
         choices: the completions among which a candidate-restricted score decides.
         text: plain text; trained whole.
+        cut: where tokens are left out of a prompt that is too long: ``"left"`` its beginning, ``"middle"`` its middle;
+            empty: nowhere, it is refused. The completion is never cut.
     """
 
     name: str
@@ -54,18 +58,21 @@ class Example:
     completion: str | None = None
     choices: tuple[str, ...] = ()
     text: str | None = None
+    cut: Literal["", "left", "middle"] = ""
 
 
 class Skill(ABC):
     """One unit of competence: where its examples come from and how answers are scored.
 
     Attributes:
-        metric: ``"contains"`` (share of scored replies that hold what was expected), ``"exact_match"`` (share of
-            completions reproduced), ``"loss"`` (nats per trained token, for free conversation that has no one right
-            reply; lower is better) or ``"bits_per_byte"`` (plain text; lower is better).
+        metric: how an answer is scored; see ``growlm.skills._metric``.
+        scoring: how a model is asked for its answer.
+        max_answer_tokens: how long a generated answer may become.
     """
 
-    metric: Literal["contains", "exact_match", "loss", "bits_per_byte"]
+    metric: Metric
+    scoring: Scoring = "generation"
+    max_answer_tokens: int = 96
 
     @abstractmethod
     def examples(self, split: Split) -> Iterator[Example]:
@@ -126,7 +133,10 @@ class Skill(ABC):
         """Computes the SHA-256 of a split's examples, as hex."""
         digest = hashlib.sha256()
         for example in self.examples(split):
-            digest.update(json.dumps(asdict(example), ensure_ascii=False).encode())
+            content = asdict(example)
+            if not example.cut:  # as before there were any that are cut
+                del content["cut"]
+            digest.update(json.dumps(content, ensure_ascii=False).encode())
             digest.update(b"\n")
         return digest.hexdigest()
 

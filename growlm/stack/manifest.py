@@ -54,7 +54,7 @@ class ModuleRecord:
         digest: one digest over all of them.
         scores: by skill, the scores measured when the module was finished: of the bare base, of the skill's own path
             (``oracle``) and of all modules together (``all``).
-        cost: steps, tokens and seconds of the phase.
+        cost: steps, tokens and seconds of the phase, and how many prompts were cut if any were.
         environment: versions and machine kind.
         supersedes: modules whose values this one went on from and in whose place it answers; they stay as they are.
         method_tensors: digest of every tensor that the method keeps for later phases, by its own names.

@@ -92,6 +92,8 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         work = _open_work(phase, stack, settings)
+        if phase.num_cut:
+            notice(f"{phase.num_cut:,} of {len(phase.batches.examples):,} examples are too long: their prompts are cut")
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
         before = _scores_before(phase, stack, known, work, notice)
         fit(resume_path(work))
@@ -191,7 +193,12 @@ def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[
         parameters=sum(parameter.numel() for parameter in phase.trained.values()),
         tensors=tensors,
         digest=combined_digest(tensors),
-        cost={"steps": settings["steps"], "tokens": phase.tokens_seen, "seconds": round(phase.seconds, 1)},
+        cost={
+            "steps": settings["steps"],
+            "tokens": phase.tokens_seen,
+            "seconds": round(phase.seconds, 1),
+            **({"cut prompts": phase.num_cut} if phase.num_cut else {}),
+        },
         environment=describe_environment(),
         supersedes=(phase.continues,) if phase.continues else (),
     )

@@ -127,6 +127,11 @@ class GrowPhase(LightningModule):
         """Seconds of training so far, those before an interruption included."""
         return self._seconds_before + (0.0 if self._started is None else time.monotonic() - self._started)
 
+    @property
+    def num_cut(self) -> int:
+        """How many of the examples were longer than ``max_length`` or the base's context, so that prompts were cut."""
+        return sum(example.cut > 0 for example in self.batches.examples)
+
     def _check_settings(self) -> None:
         if self.settings["name"] == BASE_SKILL:
             raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")

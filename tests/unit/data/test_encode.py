@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from growlm.base.load import load_tokenizer
-from growlm.data.encode import PLAIN_TEMPLATE, Encoded, encode, encode_prompt, stop_ids
+from growlm.data.encode import PLAIN_TEMPLATE, Encoded, cut_prompt, encode, encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message
 
@@ -159,3 +159,36 @@ def test_a_template_that_leaves_the_end_untrained_is_refused(tokenizer: Any) -> 
     )
     with pytest.raises(GrowlmError, match="x: the chat template leaves the end-of-turn token untrained"):
         encode(Example("x", messages=TALK), tokenizer, 100)
+
+
+@pytest.mark.parametrize(
+    ("rule", "room", "kept"),
+    [
+        ("", 4, [0, 1, 2, 3, 4, 5, 6]),
+        ("left", 7, [0, 1, 2, 3, 4, 5, 6]),
+        ("left", 4, [0, 4, 5, 6]),
+        ("left", 2, [0, 6]),
+        ("middle", 4, [0, 1, 5, 6]),
+        ("middle", 5, [0, 1, 2, 5, 6]),
+        ("middle", 2, [0, 6]),
+        ("middle", 1, [0, 1, 2, 3, 4, 5, 6]),
+        ("left", -3, [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_a_prompt_is_cut_by_a_rule(rule: str, room: int, kept: list[int]) -> None:
+    assert cut_prompt(range(7), room, rule) == kept
+
+
+@pytest.mark.parametrize("rule", ["left", "middle"])
+def test_the_answer_is_never_cut(tokenizer: Any, rule: Any) -> None:
+    long = Example("x", prompt="the cat sat on big red box " * 20, completion=" yes no", cut=rule)
+    whole = encode(long, tokenizer, 10_000)
+    short = encode(long, tokenizer, 20)
+    answer = whole.input_ids[-sum(whole.trained) :]
+    assert len(short.input_ids) == 20
+    assert short.input_ids[-len(answer) :] == answer
+    assert short.trained == (*[False] * (20 - len(answer)), *[True] * len(answer))
+    assert short.input_ids[0] == whole.input_ids[0]
+    assert (whole.cut, short.cut) == (0, len(whole.input_ids) - 20)
+    with pytest.raises(GrowlmError, match="tokens are more than max_length 3"):
+        encode(long, tokenizer, 3)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from growlm.data.encode import encode_prompt
+from growlm.data.encode import encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics import routed
 from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import Score, answer_loss, generate_answers, score
+from growlm.metrics.scoring import Score, generate_answers, score, summed_loss
 from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.stack.path import Path
 
@@ -82,10 +82,7 @@ def test_every_turn_goes_by_its_own_path(new_stack: Any):
 
 
 def _loss(stack: Any, messages: tuple[Message, ...]) -> tuple[float, int]:
-    from growlm.data.encode import encode
-
-    count = sum(encode(Example("x", messages=messages), stack.tokenizer, 256).trained)
-    return answer_loss(stack, [Example("x", messages=messages)]) * count, count
+    return summed_loss(stack, [encode(Example("x", messages=messages), stack.tokenizer, 256)])
 
 
 def _last_turn_loss(stack: Any) -> tuple[float, int]:
@@ -103,8 +100,8 @@ def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
         first = generate_answers(stack, prompts[:1])
     with stack.active():
         second = generate_answers(stack, prompts[1:])
-    assert routed._answers(stack, prompts) == [*first, *second]
-    assert routed._answers(stack, prompts[::-1]) == [*second, *first]
+    assert routed._answers(stack, Fixed("contains", TALKS), prompts) == [*first, *second]
+    assert routed._answers(stack, Fixed("contains", TALKS), prompts[::-1]) == [*second, *first]
     assert routed_score(stack, Fixed("contains", TALKS), None).routing_accuracy is None
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,15 @@ import torch
 from growlm.data.encode import encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.metrics.scoring import answer_loss, contains, context_length, generate_answers, pad_id, score
+from growlm.metrics.scoring import (
+    choose_answers,
+    contains,
+    context_length,
+    generate_answers,
+    pad_id,
+    score,
+    summed_loss,
+)
 from growlm.skills._skill import Example, Message, Skill, Split
 
 NewStack = Callable[..., Any]
@@ -42,6 +51,11 @@ WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "pa
 )
 def test_contains_whole_words_in_any_case(answer: str, expected: list[list[str]], right: bool) -> None:
     assert contains(answer, expected) is right
+
+
+def answer_loss(stack: Any, given: list[Example]) -> float:
+    total, count = summed_loss(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in given])
+    return total / count
 
 
 def examples(count: int) -> list[Example]:
@@ -140,7 +154,7 @@ def test_contains_scores_every_expected_reply(new_stack: NewStack, monkeypatch: 
     stack = new_stack()
     asked = []
 
-    def answer(stack: Any, prompts: list[Example], advance: Any = None) -> list[str]:
+    def answer(stack: Any, prompts: list[Example], *rest: Any) -> list[str]:
         asked.extend(prompts)
         return ["the cat sat", "dog", "nothing"]
 
@@ -206,3 +220,87 @@ def test_a_prompt_that_fills_the_context_keeps_its_end(new_stack: NewStack) -> N
     )
     expected = stack.tokenizer.decode(output[0, 246:].tolist(), skip_special_tokens=True).strip()
     assert generate_answers(stack, [long], max_new_tokens=10) == [expected]
+
+
+class Choosing(Fixed):
+    """A skill that is scored by its examples' choices."""
+
+    def __init__(self, given: list[Example], scoring: str) -> None:
+        super().__init__("label_match", given)
+        self.scoring = scoring  # type: ignore[assignment]
+
+
+CHOICES = (" cat", " big red box park", " dog sat", " no")
+
+
+@pytest.mark.parametrize("scoring", ["candidates", "candidates_per_token"])
+def test_candidates_are_chosen_by_their_likelihood(new_stack: NewStack, scoring: str):
+    stack = new_stack()
+    prompts = ["the cat sat on", "yes the", "Tom said hello", "1 2"]
+    likeliest = []
+    for prompt in prompts:
+        nats = {}
+        for choice in CHOICES:  # one at a time, unbatched
+            encoded = encode(Example("x", prompt=prompt, completion=choice), stack.tokenizer, 256)
+            total, count = summed_loss(stack, [encoded])
+            nats[choice] = total / (count if scoring == "candidates_per_token" else 1)
+        likeliest.append(min(nats, key=lambda choice: nats[choice]))
+    given = [
+        Example(f"x:{number}", prompt=prompt, completion=(right if number else " none").upper(), choices=CHOICES)
+        for number, (prompt, right) in enumerate(zip(prompts, likeliest, strict=True))
+    ]
+    result = score(stack, Choosing(given, scoring))
+    assert (result.value, result.count, result.scoring) == (3 / 4, 4, scoring)
+
+
+def test_per_token_is_another_choice(new_stack: NewStack):
+    stack = new_stack()
+    given = [Example(f"x:{number}", prompt=f"the {number} cat", choices=CHOICES) for number in range(8)]
+    answers = [choose_answers(stack, given, per_token) for per_token in (False, True)]
+    assert answers[0] != answers[1]
+    assert {*answers[0], *answers[1]} <= {choice.strip() for choice in CHOICES}
+
+
+def test_candidates_need_choices(new_stack: NewStack):
+    with pytest.raises(GrowlmError, match="x:0: no choices to score by candidates"):
+        score(new_stack(), Choosing(examples(1), "candidates"))
+
+
+def test_candidates_that_do_not_fit(new_stack: NewStack):
+    given = [Example("long", prompt="cat " * 5_000, completion=" cat", choices=(" cat",))]
+    with pytest.raises(GrowlmError, match="long: "):
+        choose_answers(new_stack(), given, False)
+
+
+@pytest.mark.parametrize("scoring", ["generation", "candidates"])
+def test_a_prompt_that_is_too_long_is_cut_and_counted(new_stack: NewStack, scoring: str):
+    stack = new_stack()
+    long = " ".join(random.Random(0).choices(WORDS, k=4_000))
+    given = [
+        Example("x:0", prompt=long, completion=" cat", choices=CHOICES, cut="middle"),
+        Example("x:1", prompt="the cat", completion=" cat", choices=CHOICES, cut="middle"),
+    ]
+    result = score(stack, Choosing(given, scoring))
+    assert (result.cut, result.count, result.scoring) == (1, 2, scoring)
+
+
+def test_generation_sees_what_the_rule_leaves(new_stack: NewStack):
+    stack = new_stack()
+    long = Example("x", prompt=" ".join(random.Random(0).choices(WORDS, k=4_000)))
+    ids = encode_prompt(long, stack.tokenizer)
+    room = context_length(stack) - 8
+    kept = {"left": [ids[0], *ids[-room + 1 :]], "middle": [*ids[: room - room // 2], *ids[-(room // 2) :]]}
+    for rule, expected in kept.items():
+        generated = stack.generate(
+            torch.tensor([expected]), max_new_tokens=8, do_sample=False, pad_token_id=pad_id(stack)
+        )[0, room:]
+        answer = stack.tokenizer.decode(generated, skip_special_tokens=True).strip()
+        found = generate_answers(stack, [replace(long, cut=rule)], max_new_tokens=8)[0]  # type: ignore[arg-type]
+        assert answer.startswith(found)
+        assert found
+    assert kept["left"] != kept["middle"]
+
+
+def test_how_it_was_asked_stands_in_the_score(new_stack: NewStack):
+    assert score(new_stack(), Fixed("exact_match", examples(2))).scoring == "generation"
+    assert score(new_stack(), Fixed("loss", examples(2))).scoring == "likelihood"

@@ -1,0 +1,61 @@
+"""The names of metrics and of ways to score, and what is to be known of them before anything is trained."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from growlm.errors import GrowlmError
+
+Metric = Literal[
+    "contains",
+    "exact_match",
+    "label_match",
+    "letter_match",
+    "rouge_l",
+    "sari",
+    "edit_similarity",
+    "loss",
+    "bits_per_byte",
+]
+"""How answers are scored; all from 0 to 1 but the last two:
+
+- ``contains``: share of the scored replies that hold what was expected, as whole words in any case.
+- ``exact_match``: share of the completions that are reproduced.
+- ``label_match``: the same in any case, white space around it apart.
+- ``letter_match``: share of the answers that begin with the right letter, whatever follows.
+- ``rouge_l``: mean ROUGE-L (Lin 2004): F1 of the longest common subsequence of words.
+- ``sari``: mean SARI (Xu et al. 2016), for simplified texts: what was rightly kept, added and deleted.
+- ``edit_similarity``: mean of 1 - (insertions and deletions) / (both lengths), by characters.
+- ``loss``: nats per trained token.
+- ``bits_per_byte``: of plain text.
+"""
+
+Scoring = Literal["generation", "candidates", "candidates_per_token"]
+"""How a model is asked for its answer:
+
+- ``generation``: greedy decoding, free of any restriction.
+- ``candidates``: the one among an example's choices that is likeliest, its stop token included.
+- ``candidates_per_token``: the same with each choice's log-probability divided by its number of tokens.
+"""
+
+LOWER_IS_BETTER: tuple[Metric, ...] = ("loss", "bits_per_byte")
+
+_PACKAGES = {"rouge_l": "nltk", "sari": "sacrebleu", "edit_similarity": "rapidfuzz"}
+
+
+def higher_is_better(metric: str) -> bool:
+    """Tells to which side a metric is better."""
+    return metric not in LOWER_IS_BETTER
+
+
+def require_metric(metric: str) -> None:
+    """Refuses a metric whose package is not installed.
+
+    Args:
+        metric: the metric's name.
+
+    Raises:
+        GrowlmError: naming the package.
+    """
+    package = _PACKAGES.get(metric)
+    if package is not None and find_spec(package) is None:
+        raise GrowlmError(f"metric {metric!r} needs the package {package}: pip install 'growlm[metrics]'")

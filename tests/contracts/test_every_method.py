@@ -236,6 +236,18 @@ def test_a_killed_phase_ends_in_the_same_bits(run: Run, first: First, method: st
 
 
 @every_method
+def test_a_killed_later_phase_ends_in_the_same_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        shutil.copytree(first(method).folder, folder)
+    options = {"skill_options": {"answer": " ran in"}}
+    expected = run(method, whole, "second", **options)
+    with pytest.raises(Killed):
+        run(method, killed, "second", Kill(5), **options)
+    assert without_seconds(run(method, killed, "second", **options)) == without_seconds(expected)
+
+
+@every_method
 def test_another_seed_gives_other_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
     assert run(method, tmp_path, seed=1).record.tensors != first(method).grown.record.tensors
 

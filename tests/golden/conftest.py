@@ -1,6 +1,6 @@
 """Phases without a trainer: the hooks of a method, called in order on a small random base."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,23 @@ from growlm.data.encode import Encoded
 from growlm.files import combined_digest, tensor_digests
 from growlm.methods._method import Method
 from growlm.registry import methods
-from growlm.skills.jsonl import Jsonl
+from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.manifest import ModuleRecord
 from growlm.stack.stack import ModuleStack
 
-NO_SKILL: Any = Jsonl.__new__(Jsonl)  # none of the methods here looks at the skill
 RunPhase = Callable[..., Method]
+
+
+class NoSkill(Skill):
+    """A skill that is never asked for examples: they are encoded already."""
+
+    metric = "exact_match"
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        raise AssertionError(split)
+
+
+NO_SKILL = NoSkill()
 
 
 def encoded(seed: int, count: int = 6, length: int = 7) -> list[Encoded]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,9 +24,9 @@ class NoSkill(Skill):
         raise AssertionError(split)
 
 
-def phase(stack: ModuleStack, method: str, name: str) -> None:
+def phase(stack: ModuleStack, method: str, name: str, options: dict[str, Any] | None = None) -> None:
     """Does what a phase does to the stack, without training."""
-    member = methods.build(method)
+    member = methods.build(method, options)
     kinds = member.build(stack, NoSkill())
     on = member.grow_on(stack, stack.manifest.current())
     continues = member.continues(stack)
@@ -33,7 +34,9 @@ def phase(stack: ModuleStack, method: str, name: str) -> None:
     disturb(stack, name, seed=len(name))
     freeze(stack, name, kinds)
     *earlier, last = stack.manifest.modules
-    last = replace(last, method={"name": method, "options": {}}, supersedes=(continues,) if continues else ())
+    last = replace(
+        last, method={"name": method, "options": options or {}}, supersedes=(continues,) if continues else ()
+    )
     stack.manifest = replace(stack.manifest, modules=(*earlier, last))
 
 
@@ -80,3 +83,19 @@ def test_skills_kept_apart_answer_for_themselves(stack: ModuleStack) -> None:
     phase(stack, "per_skill", "two")
     phase(stack, "lora_incremental", "three")
     assert [stack.path_of(name) for name in ("one", "two", "three")] == [("one",), ("two",), ("one", "two", "three")]
+
+
+def test_a_wrapped_method_finds_its_own_versions_only(stack: ModuleStack) -> None:
+    phase(stack, "sequential", "plain")
+    phase(stack, "replay", "wrapped")  # sequential unless it is told otherwise
+    phase(stack, "replay", "held", {"method": "ewc"})
+    phase(stack, "ewc", "alone")
+    assert stack.manifest.current() == ("plain", "wrapped", "held", "alone")
+    expected = {"sequential": "plain", "ewc": "alone", "lwf": None}
+    assert {name: methods.build(name).continues(stack) for name in expected} == expected
+    replayed = {"sequential": "wrapped", "ewc": "held", "lwf": None}
+    for name, last in replayed.items():
+        assert methods.build("replay", {"method": name}).continues(stack) == last
+    assert methods.build("replay").continues(stack) == "wrapped"
+    phase(stack, "replay", "again", {"method": "sequential", "share": 0.5})
+    assert stack.path_of("wrapped") == ("plain", "again")

@@ -1,0 +1,165 @@
+"""Replay: another method, with examples of earlier skills mixed into its batches.
+
+Rehearsal is as old as the problem (Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal"); for
+language models a small share of old data is the baseline to beat (TRACE, arXiv 2310.06762; SAPT and SEEKR replay 1 to
+10 %). Which examples are kept is decided when a phase ends: by reservoir sampling over all examples that there were
+(algorithm R, Vitter 1985), or equally many of every phase. The newest buffer of the stack goes into the next one,
+whichever methods grew the modules between.
+
+Old rows are put under a batch, they replace none: the wrapped method sees the same new examples in the same order, and
+``share`` of all rows are old over a whole phase, rounded down. They are drawn uniformly, with replacement. The loss is
+the wrapped method's of the mixed batch, so that an old token counts as much as a new one.
+
+The examples lie as token ids in the module's folder: whoever gets the stack can read them.
+
+Cost per step: that of the wrapped method with 1 / (1 - share) times the rows. Kept: the examples, 5 bytes per token.
+Proved by tests/golden/test_replay.py and tests/contracts/test_every_method.py.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from growlm.data.batches import Batch, StepBatches, collate, join
+from growlm.errors import GrowlmError
+from growlm.methods._continued import WRAPPED, ContinuedMethod
+from growlm.methods._method import Method
+from growlm.methods._replay_buffer import ReplayBuffer, Selection
+from growlm.metrics.scoring import context_length
+from growlm.modules._kind import ModuleKind
+from growlm.registry import methods
+from growlm.skills._skill import Skill
+from growlm.stack.path import Path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+_OWN = "replay/"
+
+
+class Replay(Method):
+    """Trains by another method while rehearsing examples of earlier skills.
+
+    Args:
+        method: the method that is wrapped.
+        method_options: its options.
+        share: share of old examples among the trained rows; with 0 it is the wrapped method.
+        selection: which examples are kept: any with the same probability (``reservoir``), or equally many of every
+            skill (``balanced``).
+        capacity: how many examples are kept in all; None: of every phase the same share as is replayed.
+    """
+
+    def __init__(
+        self,
+        method: str = WRAPPED,
+        method_options: dict[str, Any] | None = None,
+        share: float = 0.1,
+        selection: Selection = "reservoir",
+        capacity: int | None = None,
+    ) -> None:
+        if not 0 <= share < 1:
+            raise GrowlmError(f"replay share {share} is not a share below 1, such as 0.1")
+        if capacity is not None and capacity < 1:
+            raise GrowlmError(f"replay capacity {capacity} is too small: give 1 or more, or null for the share")
+        if method == "replay":
+            raise GrowlmError("replay cannot wrap itself: give the method that is to be trained with, such as grow")
+        self.inner: Method = methods.build(method, method_options)
+        if isinstance(self.inner, ContinuedMethod):
+            self.inner.wrapper = "replay"
+        self.inference = self.inner.inference
+        self.at_once = self.inner.at_once
+        self.share = share
+        self.selection = selection
+        self.capacity = capacity
+        self._buffer = ReplayBuffer()
+        self._pad_id = 0
+        self._new_rows = 0
+        self._old_rows = 0
+
+    # -- what the wrapped method decides -------------------------------------------------------------------------------
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Builds what the wrapped method builds."""
+        return self.inner.build(stack, skill)
+
+    def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
+        """Stands where the wrapped method stands."""
+        return self.inner.grow_on(stack, on)
+
+    def continues(self, stack: "ModuleStack") -> str | None:
+        """Continues what the wrapped method continues."""
+        return self.inner.continues(stack)
+
+    def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
+        """Trains what the wrapped method trains."""
+        return self.inner.parameters(stack, name)
+
+    def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
+        """Computes the wrapped method's loss of the mixed batch."""
+        return self.inner.loss(stack, batch)
+
+    def after_backward(self) -> None:
+        """Shows the wrapped method the gradients."""
+        self.inner.after_backward()
+
+    def after_step(self) -> None:
+        """Lets the wrapped method correct the parameters."""
+        self.inner.after_step()
+
+    # -- what is replayed ----------------------------------------------------------------------------------------------
+
+    def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
+        """Reads the newest buffer of the stack, if there is one."""
+        self._pad_id = batches.pad_id
+        keepers = [
+            record.name
+            for record in stack.manifest.modules
+            if any(key.startswith(_OWN) for key in record.method_tensors)
+        ]
+        if keepers:
+            self._buffer = self._read(stack, keepers[-1])
+        self.inner.begin(stack, name, batches)
+
+    def _read(self, stack: "ModuleStack", name: str) -> ReplayBuffer:
+        kept = stack.method_tensors(name)
+        tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
+        where = f"module {name!r}"
+        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where)
+
+    def batch(self, batch: Batch) -> Batch:
+        """Puts old rows under the batch, as many as are due, and lets the wrapped method change the whole."""
+        if self._buffer.examples and self.share > 0:
+            self._new_rows += len(batch.input_ids)
+            due = int(self.share / (1 - self.share) * self._new_rows + 1e-9) - self._old_rows
+            self._old_rows += due
+            if due:
+                drawn = torch.randint(len(self._buffer.examples), (due,)).tolist()
+                old = collate([self._buffer.examples[index] for index in drawn], self._pad_id)
+                batch = join(batch, old.to(batch.input_ids.device), self._pad_id)
+        return self.inner.batch(batch)
+
+    def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
+        """Keeps what the wrapped method keeps, and examples of this phase beside those of the earlier ones."""
+        kept = self.inner.end(stack, batches)
+        for key in kept:
+            if key.startswith(_OWN):
+                raise GrowlmError(f"replay cannot wrap a method that keeps a tensor {key!r}: that name is its own")
+        if self.share == 0 and self.capacity is None:
+            return kept
+        generator = random.Random(f"replay/{batches.seed}/{len(self._buffer.seen)}")
+        buffer = self._buffer.after(batches.examples, self.selection, self.share, self.capacity, generator)
+        return kept | {_OWN + key: value for key, value in buffer.to_tensors().items()}
+
+    # -- resuming ------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives how many rows of either sort there were, and the wrapped method's state."""
+        return {"new_rows": self._new_rows, "old_rows": self._old_rows, "inner": self.inner.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""
+        self._new_rows, self._old_rows = state["new_rows"], state["old_rows"]
+        self.inner.load_state_dict(state["inner"])

@@ -1,0 +1,351 @@
+"""Replay: which examples are kept, that they come back as they were, and that batches hold the stated share."""
+
+import copy
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from growlm.data.batches import IGNORED, StepBatches, collate
+from growlm.data.encode import Encoded
+from growlm.errors import GrowlmError
+from growlm.files import read_tensors, write_tensors
+from growlm.methods._method import Method
+from growlm.methods._replay_buffer import ReplayBuffer, Selection, equal_shares, reservoir
+from growlm.methods.ewc import Ewc
+from growlm.methods.replay import Replay
+from growlm.registry import methods
+from growlm.stack.stack import ModuleStack
+from tests.golden.conftest import NO_SKILL, RunPhase, encoded
+
+# -- which examples are kept -------------------------------------------------------------------------------------------
+
+
+class Scripted(random.Random):
+    """Draws what it is told to."""
+
+    def __init__(self, *draws: int) -> None:
+        super().__init__(0)
+        self.draws = list(draws)
+        self.limits: list[int] = []
+
+    def randrange(self, stop: int) -> int:  # type: ignore[override]
+        self.limits.append(stop)
+        return self.draws.pop(0)
+
+
+def test_algorithm_r_by_hand() -> None:
+    # two places: a and b fill them, c (third) draws 1 and takes b's place, d (fourth) draws 3 and goes, e draws 0
+    generator = Scripted(1, 3, 0)
+    assert reservoir([], 0, "abcde", 2, generator) == ["e", "c"]
+    assert generator.limits == [3, 4, 5]
+    # going on counts on: the sixth item of all has one chance in six for each place
+    generator = Scripted(1)
+    assert reservoir(["e", "c"], 5, "f", 2, generator) == ["e", "f"]
+    assert generator.limits == [6]
+
+
+def test_each_example_is_kept_with_the_same_probability() -> None:
+    trials, capacity, sizes = 4000, 5, (10, 3, 12)
+    counts: Counter[tuple[int, int]] = Counter()
+    pairs: Counter[bool] = Counter()
+    for trial in range(trials):
+        generator = random.Random(trial)
+        kept: list[tuple[int, int]] = []
+        for phase, size in enumerate(sizes):
+            kept = reservoir(kept, sum(sizes[:phase]), [(phase, index) for index in range(size)], capacity, generator)
+        assert len(set(kept)) == capacity
+        counts.update(kept)
+        pairs[(0, 0) in kept and (2, 11) in kept] += 1
+    probability = capacity / sum(sizes)
+    spread = math.sqrt(trials * probability * (1 - probability))
+    assert len(counts) == sum(sizes)
+    assert all(abs(count - trials * probability) < 4 * spread for count in counts.values())
+    both = capacity * (capacity - 1) / (sum(sizes) * (sum(sizes) - 1))  # as in a sample without replacement
+    assert abs(pairs[True] - trials * both) < 4 * math.sqrt(trials * both)
+
+
+@pytest.mark.parametrize(
+    ("available", "capacity", "shares"),
+    [
+        ([9, 9, 9], 9, [3, 3, 3]),
+        ([9, 9, 9], 11, [3, 4, 4]),
+        ([9, 1, 9], 9, [4, 1, 4]),
+        ([2, 1, 3], 9, [2, 1, 3]),
+        ([9, 9], 0, [0, 0]),
+        ([], 5, []),
+    ],
+)
+def test_equal_shares(available: list[int], capacity: int, shares: list[int]) -> None:
+    assert equal_shares(available, capacity) == shares
+
+
+def after_phases(
+    sizes: tuple[int, ...], selection: Selection, capacity: int | None, share: float = 0.1
+) -> ReplayBuffer:
+    buffer = ReplayBuffer()
+    for phase, size in enumerate(sizes):
+        generator = random.Random(phase)
+        buffer = buffer.after(encoded(phase, count=size), selection, share, capacity, generator)
+    assert buffer.seen == sizes
+    for owner, example in zip(buffer.owners, buffer.examples, strict=True):
+        assert example in encoded(owner, count=sizes[owner])
+    return buffer
+
+
+def test_balanced_keeps_equally_many_of_every_phase() -> None:
+    assert Counter(after_phases((200, 20, 60), "balanced", 30).owners) == {0: 10, 1: 10, 2: 10}
+    assert Counter(after_phases((200, 4, 60), "balanced", 30).owners) == {0: 13, 1: 4, 2: 13}
+    by_size = Counter(after_phases((2000, 200, 600), "reservoir", 280).owners)
+    assert sum(by_size.values()) == 280
+    assert by_size[0] > by_size[2] > by_size[1]
+
+
+@pytest.mark.parametrize("selection", ["reservoir", "balanced"])
+def test_without_a_capacity_the_share_of_every_phase_is_kept(selection: Selection) -> None:
+    assert Counter(after_phases((30, 30, 30), selection, None).owners) == {0: 3, 1: 3, 2: 3}
+    assert Counter(after_phases((30, 30), selection, None, share=0.001).owners) == {0: 1, 1: 1}
+
+
+def test_a_smaller_capacity_than_before_is_kept_to() -> None:
+    buffer = after_phases((30, 30), "reservoir", 20).after(encoded(2, 30), "reservoir", 0.1, 5, random.Random(0))
+    assert len(buffer.examples) == 5
+
+
+# -- how they are stored -----------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    buffer = after_phases((30, 20), "reservoir", 12)
+    write_tensors(tmp_path / "file.safetensors", buffer.to_tensors())
+    read = ReplayBuffer.from_tensors(read_tensors(tmp_path / "file.safetensors"), 320, 256, "here")
+    assert read.owners == buffer.owners
+    assert read.seen == buffer.seen
+    assert [(e.input_ids, e.trained) for e in read.examples] == [(e.input_ids, e.trained) for e in buffer.examples]
+    assert len({len(example.input_ids) for example in read.examples}) > 1
+
+
+def test_tensors_by_hand() -> None:
+    buffer = ReplayBuffer((Encoded("a", (7, 8), (False, True)), Encoded("b", (9,), (True,))), (1, 0), (5, 6))
+    written = {name: tensor.tolist() for name, tensor in buffer.to_tensors().items()}
+    assert written == {
+        "tokens": [7, 8, 9],
+        "trained": [0, 1, 1],
+        "offsets": [0, 2, 3],
+        "owners": [1, 0],
+        "seen": [5, 6],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": None}, "lack a list of integers 'tokens'"),
+        ({"seen": torch.zeros(2)}, "lack a list of integers 'seen'"),
+        ({"owners": torch.zeros(2, 1).long()}, "lack a list of integers 'owners'"),
+        ({"owners": torch.tensor([0])}, "are lists of different lengths"),
+        ({"trained": torch.tensor([0, 1])}, "are lists of different lengths"),
+        ({"offsets": torch.tensor([], dtype=torch.int64)}, "are lists of different lengths"),
+        ({"offsets": torch.tensor([0, 4, 3])}, "are not of 1 to 256 tokens each"),
+        ({"offsets": torch.tensor([0, 2, 2**40])}, "are not of 1 to 256 tokens each"),
+        ({"offsets": torch.tensor([1, 2, 3])}, "are not of 1 to 256 tokens each"),
+        ({"tokens": torch.tensor([7, 8, 320])}, "hold a token that is none of the base's 320"),
+        ({"tokens": torch.tensor([7, 8, -1])}, "hold a token that is none of the base's 320"),
+        ({"trained": torch.tensor([0, 1, 2])}, "belong to no phase"),
+        ({"owners": torch.tensor([0, 2])}, "belong to no phase"),
+        ({"seen": torch.tensor([5, -6])}, "belong to no phase"),
+    ],
+)
+def test_damaged_tensors_are_refused(changes: dict[str, torch.Tensor | None], message: str) -> None:
+    buffer = ReplayBuffer((Encoded("a", (7, 8), (False, True)), Encoded("b", (9,), (True,))), (1, 0), (5, 6))
+    tensors = {name: value for name, value in (buffer.to_tensors() | changes).items() if value is not None}
+    with pytest.raises(GrowlmError, match=f"^module 'x': the examples kept for replay {message}: undo that module"):
+        ReplayBuffer.from_tensors(tensors, 320, 256, "module 'x'")
+
+
+# -- what is mixed into batches ----------------------------------------------------------------------------------------
+
+
+def second_phase(stack: ModuleStack, run_phase: RunPhase, begin: Any, **options: Any) -> tuple[Method, StepBatches]:
+    run_phase(stack, "replay", "one", {"capacity": 4, **options}, encoded(1, length=11))
+    started: tuple[Method, StepBatches] = begin(stack, "replay", {"capacity": 4, **options}, "two", encoded(2))
+    return started
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.75])
+def test_the_share_of_old_rows_is_the_stated_one(
+    stack: ModuleStack, run_phase: RunPhase, begin: Any, share: float
+) -> None:
+    member, batches = second_phase(stack, run_phase, begin, share=share)
+    old_texts = {example.input_ids for example in encoded(1, length=11)}
+    drawn: set[tuple[int, ...]] = set()
+    old = 0
+    for step in range(200):
+        torch.manual_seed(step)
+        plain = batches(step)
+        mixed = member.batch(plain)
+        rows, length = plain.input_ids.shape
+        added = mixed.input_ids[rows:]
+        assert torch.equal(mixed.input_ids[:rows, :length], plain.input_ids)
+        assert torch.equal(mixed.labels[:rows, :length], plain.labels)
+        assert (mixed.input_ids[:rows, length:] == 5).all()
+        assert (mixed.labels[:rows, length:] == IGNORED).all()
+        for row, labels in zip(added, mixed.labels[rows:], strict=True):
+            text = tuple(row[row != 5].tolist())
+            assert text in old_texts
+            assert labels[2 : len(text)].tolist() == list(text[2:])
+            assert (labels[:2] == IGNORED).all()
+            assert (labels[len(text) :] == IGNORED).all()
+            drawn.add(text)
+        old += len(added)
+        new = rows * (step + 1)
+        assert old == math.floor(share / (1 - share) * new + 1e-9)
+    assert abs(old / (old + new) - share) < 0.002
+    assert len(drawn) == min(4, old)
+
+
+def test_a_resumed_phase_mixes_the_same_batches(stack: ModuleStack, run_phase: RunPhase, begin: Any) -> None:
+    member, batches = second_phase(stack, run_phase, begin, share=0.2)
+    seen = []
+    for step in range(8):
+        torch.manual_seed(step)
+        seen.append(member.batch(batches(step)))
+        if step == 3:
+            state = member.state_dict()
+    stack.detach("two")
+    resumed, batches = begin(stack, "replay", {"capacity": 4, "share": 0.2}, "two", encoded(2))
+    resumed.load_state_dict(state)
+    for step in range(4, 8):
+        torch.manual_seed(step)
+        batch = resumed.batch(batches(step))
+        assert torch.equal(batch.input_ids, seen[step].input_ids)
+        assert torch.equal(batch.labels, seen[step].labels)
+    assert len({len(batch.input_ids) for batch in seen}) > 1
+
+
+# -- around other methods ----------------------------------------------------------------------------------------------
+
+WRAPPED = [
+    ("sequential", {}),
+    ("lora_sequential", {"rank": 2}),
+    ("lora_incremental", {"rank": 2}),
+    ("olora", {"rank": 2}),
+    ("per_skill", {}),
+    ("lwf", {}),
+    ("ewc", {}),
+    ("grow", {"module": {"lora": {"rank": 2}}}),
+]
+around = pytest.mark.parametrize(("method", "options"), WRAPPED, ids=[name for name, _ in WRAPPED])
+
+
+@around
+def test_without_a_share_it_is_the_wrapped_method_bit_for_bit(
+    stack: ModuleStack, run_phase: RunPhase, method: str, options: dict[str, Any]
+) -> None:
+    alone, off, on = stack, copy.deepcopy(stack), copy.deepcopy(stack)
+    wrapped = {"method": method, "method_options": options}
+    for name in ("one", "three"):
+        run_phase(alone, method, name, options)
+        run_phase(off, "replay", name, {**wrapped, "share": 0.0})
+        run_phase(on, "replay", name, {**wrapped, "share": 0.5})
+    for name in ("one", "three"):
+        expected = alone.module_tensors(name)
+        assert all(torch.equal(off.module_tensors(name)[key], value) for key, value in expected.items())
+        assert off.manifest.parents()[name] == alone.manifest.parents()[name]
+        kept = alone.method_tensors(name)
+        assert off.method_tensors(name).keys() == kept.keys()
+        assert all(torch.equal(off.method_tensors(name)[key], value) for key, value in kept.items())
+        same = [torch.equal(on.module_tensors(name)[key], value) for key, value in expected.items()]
+        assert all(same) == (name == "one")  # in the first phase there is nothing to replay
+
+
+@around
+def test_it_decides_what_the_wrapped_method_decides(
+    stack: ModuleStack, run_phase: RunPhase, method: str, options: dict[str, Any]
+) -> None:
+    wrapped = {"method": method, "method_options": options, "share": 0.5}
+    for name in ("one", "three", "seven"):
+        run_phase(stack, "replay", name, wrapped)
+    alone = copy.deepcopy(stack)
+    while alone.manifest.modules:
+        alone.undo()
+    for name in ("one", "three", "seven"):
+        run_phase(alone, method, name, options)
+    assert stack.manifest.parents() == alone.manifest.parents()
+    assert [record.supersedes for record in stack.manifest.modules] == [
+        record.supersedes for record in alone.manifest.modules
+    ]
+    assert [record.kinds for record in stack.manifest.modules] == [record.kinds for record in alone.manifest.modules]
+    member, inner = methods.build("replay", wrapped), methods.build(method, options)
+    assert member.inference == inner.inference
+    assert member.at_once == inner.at_once
+    # the buffers add up whether the phase's module superseded the last one or not
+    kept = stack.method_tensors("seven")
+    assert kept["replay/seen"].tolist() == [6, 6, 6]
+    assert Counter(kept["replay/owners"].tolist()) == {0: 3, 1: 3, 2: 3}
+
+
+def test_ewc_finds_its_own_tensors_beside_the_examples(stack: ModuleStack, run_phase: RunPhase) -> None:
+    options = {"method": "ewc", "method_options": {"strength": 1.0}, "share": 0.5}
+    run_phase(stack, "replay", "one", options)
+    strong = copy.deepcopy(stack)
+    member = run_phase(stack, "replay", "three", options)
+    assert isinstance(member, Replay)
+    assert isinstance(member.inner, Ewc)
+    off = {**options, "method_options": {"strength": 0.0}}
+    run_phase(strong, "replay", "three", off)
+    key = max(stack.module_tensors("three"))
+    assert not torch.equal(stack.module_tensors("three")[key], strong.module_tensors("three")[key])
+    names = set(stack.method_tensors("three"))
+    assert {name.partition("/")[0] for name in names} == {"fisher", "replay"}
+
+
+def test_every_hook_reaches_the_wrapped_method(stack: ModuleStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Replay("lora_sequential")
+    called: list[str] = []
+    hooks = ("build", "grow_on", "continues", "begin", "parameters", "batch", "loss", "after_backward", "after_step")
+    for hook in (*hooks, "state_dict", "load_state_dict"):
+        monkeypatch.setattr(member.inner, hook, lambda *args, hook=hook: called.append(hook) or hook)
+    batch = collate(encoded(1), 5)
+    given: dict[str, tuple[Any, ...]] = {
+        "build": (stack, NO_SKILL),
+        "grow_on": (stack, ()),
+        "continues": (stack,),
+        "begin": (stack, "one", StepBatches(encoded(1), 2, 0, 5)),
+        "parameters": (stack, "one"),
+        "batch": (batch,),
+        "loss": (stack, batch),
+    }
+    for hook in hooks:
+        answer = getattr(member, hook)(*given.get(hook, ()))
+        assert answer == (None if hook in ("begin", "after_backward", "after_step") else hook)
+    member.load_state_dict({**member.state_dict(), "inner": {}})
+    assert called == [*hooks, "state_dict", "load_state_dict"]
+
+
+def test_a_name_of_its_own_is_refused(stack: ModuleStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Replay()
+    monkeypatch.setattr(member.inner, "end", lambda *args: {"replay/tokens": torch.zeros(1)})
+    with pytest.raises(GrowlmError, match=r"replay cannot wrap a method that keeps a tensor 'replay/tokens'"):
+        member.end(stack, StepBatches(encoded(1), 2, 0, 5))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 1.0}, "replay share 1.0 is not a share below 1"),
+        ({"share": -0.1}, "replay share -0.1 is not a share below 1"),
+        ({"capacity": 0}, "replay capacity 0 is too small"),
+        ({"method": "replay"}, "replay cannot wrap itself"),
+        ({"method": "sequentail"}, "unknown method 'sequentail'.*sequential"),
+        ({"method": "ewc", "method_options": {"strenght": 1}}, "strength"),
+        ({"selection": "newest"}, "selection"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(GrowlmError, match=message):
+        methods.build("replay", options)

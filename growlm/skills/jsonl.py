@@ -1,7 +1,6 @@
 """Your own data: a file with one conversation, prompt with completion, or text per line."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from growlm.errors import GrowlmError, unknown_name
 from growlm.skills._json_lines import read_objects
 from growlm.skills._row_shapes import RowReader
 from growlm.skills._skill import Example, Skill, Split
+from growlm.skills._splits_apart import apart, content
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _METRICS: dict[str, tuple[str, ...]] = {
@@ -72,7 +72,7 @@ class Jsonl(Skill):
                     raise GrowlmError(f"{name} is given twice, by a file and by splits: give one of them")
                 parts[name] = [example for example, _ in self._read(Path(file))]
         _hold_out(parts, held_out_share, Path(train))
-        self._parts, self.left_out = _apart(parts, Path(train))
+        self._parts, self.left_out = apart(parts, Path(train))
         known = _METRICS[self._shape or "text"]
         if metric is not None and metric not in known:
             raise unknown_name(f"metric for rows with {self._shape!r}", metric, known)
@@ -116,13 +116,9 @@ def _split_value(row: Mapping[str, Any], field: str, name: str) -> str:
     return str(row[field])
 
 
-def _content(example: Example) -> bytes:
-    return repr(replace(example, name="")).encode()
-
-
 def _position(example: Example) -> float:
     """Gives a number from 0 to 1 that is a function of the content alone."""
-    return int.from_bytes(blake2b(_content(example), digest_size=8).digest()) / 2**64
+    return int.from_bytes(blake2b(content(example), digest_size=8).digest()) / 2**64
 
 
 def _hold_out(parts: dict[str, list[Example]], share: float, path: Path) -> None:
@@ -142,17 +138,3 @@ def _hold_out(parts: dict[str, list[Example]], share: float, path: Path) -> None
         parts[name] = [example for position, example in placed if low < position <= high]
         low = high
     parts["train"] = [example for position, example in placed if position > low]
-
-
-def _apart(parts: Mapping[str, list[Example]], path: Path) -> tuple[dict[str, list[Example]], tuple[str, ...]]:
-    """Leaves each example in one split only; also gives the names of those that were taken out of another."""
-    seen: set[bytes] = set()
-    kept: dict[str, list[Example]] = {}
-    left_out: list[str] = []
-    for name in ("test", "validation", "train"):
-        left_out += [example.name for example in parts[name] if _content(example) in seen]
-        kept[name] = [example for example in parts[name] if _content(example) not in seen]
-        seen.update(map(_content, parts[name]))
-        if not kept[name]:
-            raise GrowlmError(f"{path}: nothing is left for {name}, all of it is in other splits; give other rows")
-    return kept, tuple(left_out)

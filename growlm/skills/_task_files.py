@@ -1,0 +1,123 @@
+"""Tasks of published benchmarks: finding them in a user's folder, reading them strictly, drawing samples."""
+
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from growlm.errors import GrowlmError
+from growlm.files import read_json
+from growlm.skills._metric import require_metric
+from growlm.skills._skill import Example, Skill, Split
+from growlm.skills._splits_apart import apart
+
+Cut = Literal["left", "middle"]
+
+
+class TaskFiles(Skill):
+    """A task that was read from files.
+
+    Attributes:
+        left_out: names of the examples taken out of a split because they stand in another, too.
+    """
+
+    left_out: tuple[str, ...]
+
+    def keep(self, parts: Mapping[Split, list[Example]], where: Path, limits: Mapping[Split, int | None]) -> None:
+        """Takes what was read: every example in one split only, and samples where there are limits.
+
+        Args:
+            parts: the examples by split; validation may be empty.
+            where: the task's folder or file, for messages.
+            limits: the greatest number of examples by split; a sample is drawn, always the same one.
+
+        Raises:
+            GrowlmError: if there is nothing to train or to test, or a limit is below 1.
+        """
+        require_metric(self.metric)
+        for split, limit in limits.items():
+            if limit is not None and limit < 1:
+                raise GrowlmError(f"num_{split} is {limit}: give at least 1")
+        for split in parts:
+            if not parts[split] and split != "validation":
+                raise GrowlmError(f"{where}: the {split} split is empty; give its examples or leave the task out")
+        kept, self.left_out = apart(parts, where, may_be_empty=("validation",))
+        self._where = where
+        self._parts = {split: _sample(kept[split], limits.get(split), f"{where.stem}/{split}") for split in parts}
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yields the split's examples in the files' order.
+
+        Raises:
+            GrowlmError: for a validation split without examples of its own.
+        """
+        if not self._parts[split]:
+            raise GrowlmError(f"{self._where} has no {split} examples that are not in the test; use another split")
+        return iter(self._parts[split])
+
+
+def same_name(one: str, other: str) -> bool:
+    """Tells whether two names of a task are the same but for case and punctuation, as SST-2 and sst2 are."""
+    return _plain(one) == _plain(other)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Lists the folders in a folder by name; none if it is no folder."""
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def rows(path: Path, content: Any, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the rows of a JSON list.
+
+    Args:
+        path: the file, for messages.
+        content: what was read from it.
+        keys: what every row has to hold.
+
+    Yields:
+        File and row number, for messages, and the row.
+
+    Raises:
+        GrowlmError: naming the first row that is no object or lacks a key.
+    """
+    if not isinstance(content, list):
+        raise GrowlmError(f"{path}: {type(content).__name__} instead of a list of rows; restore it from a copy")
+    for number, row in enumerate(content, 1):
+        where = f"{path}, row {number}"
+        if not isinstance(row, dict):
+            raise GrowlmError(f"{where}: no object; write {{...}}")
+        for key in keys:
+            if key not in row:
+                raise GrowlmError(f"{where}: {key!r} is missing (found: {', '.join(map(repr, row)) or 'none'}); add it")
+        yield where, row
+
+
+def read_rows(path: Path, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the rows of a JSON file that holds a list; see ``rows``."""
+    return rows(path, read_json(path), keys)
+
+
+def words(value: object, where: str) -> str:
+    """Lets a text through that says something and can be written as UTF-8.
+
+    Raises:
+        GrowlmError: for anything else.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise GrowlmError(f"{where} is {value!r}; a text was expected, mend it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise GrowlmError(f"{where} holds half of a surrogate pair; mend it") from None
+    return value
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _sample(examples: list[Example], limit: int | None, seed: str) -> list[Example]:
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[index] for index in sorted(random.Random(seed).sample(range(len(examples)), limit))]

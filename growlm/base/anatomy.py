@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -18,13 +18,19 @@ class Family:
 
     Args:
         layers: dotted path of the list of decoder layers in the causal language model.
-        output_projections: dotted paths, inside a layer, of the projections that write to the residual stream.
+        output_projections: dotted paths, inside a layer, of the projections that write to the residual stream: that of
+            the attention, then that of the feed-forward part.
         num_layers_key: the config's own name for the number of layers.
+        queries: dotted path, inside a layer, of the linear that computes the queries.
+        fused: how the queries stand beside keys and values in that linear's output: not at all (``"no"``), as the
+            first of three parts of it (``"parts"``), or so within each head (``"heads"``).
     """
 
     layers: str
     output_projections: tuple[str, ...]
     num_layers_key: str = "num_hidden_layers"
+    queries: str = "self_attn.q_proj"
+    fused: Literal["no", "parts", "heads"] = "no"
 
 
 _LLAMA_LIKE = Family("model.layers", ("self_attn.o_proj", "mlp.down_proj"))
@@ -35,9 +41,16 @@ FAMILIES: dict[str, Family] = {
     "qwen2": _LLAMA_LIKE,
     "qwen3": _LLAMA_LIKE,
     "smollm3": _LLAMA_LIKE,
-    "gpt2": Family("transformer.h", ("attn.c_proj", "mlp.c_proj"), "n_layer"),
-    "gpt_neo": Family("transformer.h", ("attn.attention.out_proj", "mlp.c_proj"), "num_layers"),
-    "gpt_neox": Family("gpt_neox.layers", ("attention.dense", "mlp.dense_4h_to_h")),
+    "gpt2": Family("transformer.h", ("attn.c_proj", "mlp.c_proj"), "n_layer", "attn.c_attn", "parts"),
+    "gpt_neo": Family(
+        "transformer.h", ("attn.attention.out_proj", "mlp.c_proj"), "num_layers", "attn.attention.q_proj"
+    ),
+    "gpt_neox": Family(
+        "gpt_neox.layers",
+        ("attention.dense", "mlp.dense_4h_to_h"),
+        queries="attention.query_key_value",
+        fused="heads",
+    ),
 }
 
 
@@ -113,6 +126,20 @@ class Anatomy:
     def linear_shape(self, site: str) -> tuple[int, int]:
         """Gives (output dim, input dim) of a linear by its stock path."""
         return self._linear_shapes[site.removeprefix(f"{self.family.layers}.").partition(".")[2]]
+
+    def query_site(self, layer: int) -> str:
+        """Gives the stock path of the linear that computes a layer's queries."""
+        return f"{self.layer_site(layer)}.{self.family.queries}"
+
+    def output_sites(self, layer: int) -> tuple[str, ...]:
+        """Gives the stock paths of a layer's output projections: attention, then feed-forward part."""
+        return tuple(f"{self.layer_site(layer)}.{path}" for path in self.family.output_projections)
+
+    def heads(self) -> tuple[int, int]:
+        """Gives (number of attention heads, dims of each)."""
+        num_heads = int(self.config.num_attention_heads)
+        _, width = self.linear_shape(self.output_sites(0)[0])
+        return num_heads, width // num_heads
 
     def weighted_layers(self) -> list[str]:
         """Lists the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once."""

@@ -32,9 +32,11 @@ class Part(nn.Module):
 
     Attributes:
         cache_slot: the part's own slot in the key-value cache, if it needs one.
+        mergeable: whether a stock model can compute what the part does.
     """
 
     cache_slot: int | None = None
+    mergeable: bool = True
 
     def delta_weight(self) -> Tensor:
         """Computes what the part adds to the weight of its linear, [O, I].

@@ -6,7 +6,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from growlm.base.anatomy import reordered_config
-from growlm.modules._site import Part, Site, part_owner, stock_name
+from growlm.errors import GrowlmError
+from growlm.modules._site import Part, Site, part_kind, part_owner, stock_name
 from growlm.stack.path import Path
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
         GrowlmError: if a kind on the path cannot be folded into a stock model.
     """
     sites = stack.sites()
+    for site in sites.values():
+        _check_mergeable(site, path)
     state = stack.base.state_dict()
     weights = {stock_name(name): tensor for name, tensor in state.items() if ".parts." not in name}
     for site_path, site in sites.items():
@@ -55,6 +58,15 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     model.generation_config = stack.base.generation_config
     nn.Module.to(model, dtype=stack.dtype, device=stack.device)
     return model.eval().requires_grad_(False)
+
+
+def _check_mergeable(site: Site, path: Path) -> None:
+    for key, part in site.parts.items():
+        if part_owner(key) in path and not cast(Part, part).mergeable:
+            raise GrowlmError(
+                f"module {part_owner(key)!r} has a {part_kind(key)}, which no stock model can compute: merge a path "
+                "without it, or keep the stack"
+            )
 
 
 def _on_path(site: Site | None, path: Path) -> list[Part]:

@@ -55,20 +55,34 @@ def test_cached_decoding_equals_uncached(new_stack: NewStack, kinds: Kinds, fami
 
 
 @every_family
-def test_merged_stock_model_computes_the_same(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
+def test_merged_stock_model_computes_the_same_or_is_refused(
+    new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path
+) -> None:
     stack = new_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
+    with stack.active():
+        base_logits = stack(tokens()).logits
+    torch.testing.assert_close(stack.merged(())(tokens()).logits, base_logits, rtol=0, atol=0)
     expected = stack(tokens()).logits
+    if not all(part.mergeable for site in stack.sites().values() for part in site.parts.values()):
+        with pytest.raises(GrowlmError, match=r"module 'first' has a \w+, which no stock model can compute: merge a "):
+            stack.merged()
+        return
     merged = stack.merged()
     assert type(merged) is type(stack.base)
     torch.testing.assert_close(merged(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
     merged.save_pretrained(tmp_path)
     reloaded = type(merged).from_pretrained(tmp_path, dtype=torch.float32)
     torch.testing.assert_close(reloaded(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
-    with stack.active():
-        base_logits = stack(tokens()).logits
-    torch.testing.assert_close(stack.merged(())(tokens()).logits, base_logits, rtol=0, atol=0)
+
+
+@every_family
+def test_kinds_of_one_module_merge_together(new_stack: NewStack, family: str) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", {kind: module_kinds.build(kind) for kind in ("block", "dense", "lora")})
+    expected = stack(tokens()).logits
+    torch.testing.assert_close(stack.merged()(tokens()).logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @every_family

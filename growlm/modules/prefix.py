@@ -1,0 +1,162 @@
+"""Learned keys and values that every layer's attention reads beside its own, through a gate that begins closed.
+
+After prefix tuning: Li & Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation" (arXiv 2101.00190),
+P learned keys and values for every head of every layer. There they stand in one softmax with those of the tokens, which
+would change the outputs at once, whatever their values. So they are read as in LLaMA-Adapter (Zhang et al. 2023, arXiv
+2303.16199, section 3.2, zero-initialised attention), with a softmax of their own and a gate g for every head:
+
+    attention(x) = W_o [ softmax(Q K^T / sqrt(C)) V  +  g softmax(Q P_K^T / sqrt(C)) P_V ],  g = 0 at first.
+
+What differs: LLaMA-Adapter projects P vectors of the model's width with the layer's own W_K and W_V, here the keys and
+values are learned themselves, as in prefix tuning, but without its reparametrisation by an MLP; the gate is g, not
+tanh(g). The queries are read before rotation and normalisation, so that a prefix has no position: what is read depends
+neither on padding nor on a cache. Prefixes of several modules are read apart and summed, and W_o is the base's own, so
+that a finished path computes the same whatever is grown later. Proved by tests/golden/test_prefix.py.
+
+Shapes: B batch, T tokens, H heads, C dims of a head, P vectors of the prefix, D hidden.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+_SIZE_OF_VALUES = 0.1
+
+
+def prefix_read(queries_BTHC: Tensor, keys_HPC: Tensor, values_HPC: Tensor) -> Tensor:
+    """Reads a prefix with the queries of every token.
+
+    Args:
+        queries_BTHC: queries, [B, T, H, C].
+        keys_HPC: keys of the prefix, [H, P, C].
+        values_HPC: values of the prefix, [H, P, C].
+
+    Returns:
+        softmax(Q P_K^T / sqrt(C)) P_V, [B, T, H, C].
+    """
+    scores_BTHP = torch.einsum("bthc,hpc->bthp", queries_BTHC, keys_HPC) * queries_BTHC.shape[-1] ** -0.5
+    weights_BTHP = scores_BTHP.softmax(-1, dtype=torch.float32).to(values_HPC.dtype)
+    return torch.einsum("bthp,hpc->bthc", weights_BTHP, values_HPC)
+
+
+class QueryPart(Part):
+    """Notes the queries that a layer computes, for the layer's prefix.
+
+    Args:
+        heads: (H, C).
+        fused: how the queries stand in the site's output; see ``growlm.base.anatomy.Family``.
+    """
+
+    mergeable = False
+
+    def __init__(self, heads: tuple[int, int], fused: Literal["no", "parts", "heads"]) -> None:
+        super().__init__()
+        self._heads = heads
+        self._fused = fused
+        self._queries: Tensor | None = None
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Notes the queries and changes nothing.
+
+        Args:
+            inputs: the linear's input, not used.
+            output: its output so far: queries, perhaps with keys and values, [B, T, H C] or [B, T, 3 H C].
+
+        Returns:
+            The output as it was.
+        """
+        heads, width = self._heads
+        if self._fused == "heads":
+            self._queries = output.unflatten(-1, (heads, 3, width))[..., 0, :]
+        else:
+            self._queries = output[..., : heads * width].unflatten(-1, (heads, width))
+        return output
+
+    def take(self) -> Tensor:
+        """Gives the queries that were noted last, [B, T, H, C], once."""
+        queries_BTHC, self._queries = self._queries, None
+        assert queries_BTHC is not None
+        return queries_BTHC
+
+
+class PrefixPart(Part):
+    """The prefix of one layer's attention.
+
+    Args:
+        length: P.
+        heads: (H, C).
+        queries: the part that notes the layer's queries.
+        output_projection: the base's own linear at the part's site, W_o.
+        generator: source of the keys' and values' initial values; the gate begins at zero.
+    """
+
+    mergeable = False
+
+    def __init__(
+        self,
+        length: int,
+        heads: tuple[int, int],
+        queries: QueryPart,
+        output_projection: nn.Module,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        shape = (heads[0], length, heads[1])
+        self.keys = nn.Parameter(torch.randn(shape, generator=generator))
+        self.values = nn.Parameter(_SIZE_OF_VALUES * torch.randn(shape, generator=generator))
+        self.gate = nn.Parameter(torch.zeros(heads[0]))
+        # in a tuple, so that neither is listed, trained or saved as the part's own
+        self._others = (queries, output_projection)
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds what the heads read from the prefix.
+
+        Args:
+            inputs: what the heads read from the tokens, not used, [B, T, H C].
+            output: the attention's output so far, [B, T, D].
+
+        Returns:
+            The new output, [B, T, D].
+        """
+        queries, output_projection = self._others
+        read_BTHC = prefix_read(queries.take(), self.keys, self.values) * self.gate.unsqueeze(-1)
+        weight = cast(Tensor, output_projection.weight)
+        weight_DI = weight.T if isinstance(output_projection, Conv1D) else weight
+        return output + nn.functional.linear(read_BTHC.flatten(-2), weight_DI)
+
+
+@dataclass(frozen=True)
+class Prefix(ModuleKind):
+    """Learned keys and values that the layers' attention reads beside those of the tokens.
+
+    Args:
+        length: how many of them each head of each layer has.
+        layers: indices of the decoder layers; None: all.
+    """
+
+    length: int = 16
+    layers: list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise GrowlmError(f"prefix length {self.length} is too small: give 1 or more")
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds two parts for every chosen layer; see ``ModuleKind.build``."""
+        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
+        heads = anatomy.heads()
+        parts: dict[str, Part] = {}
+        for layer in layers:
+            queries = QueryPart(heads, anatomy.family.fused)
+            output = anatomy.output_sites(layer)[0]
+            parts[anatomy.query_site(layer)] = queries
+            parts[output] = PrefixPart(self.length, heads, queries, anatomy.resolve(output), generator)
+        return parts

@@ -1,0 +1,149 @@
+"""Prefixes against attention worked by hand, and against one softmax over prefix and tokens where the two agree."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from growlm.base.anatomy import FAMILIES
+from growlm.errors import GrowlmError
+from growlm.modules.prefix import Prefix, PrefixPart, prefix_read
+from growlm.registry import module_kinds
+from growlm.stack.stack import ModuleStack
+
+IDS = torch.randint(6, 300, (2, 9), generator=torch.Generator().manual_seed(1))
+
+
+def test_one_head_by_hand() -> None:
+    # scores 2 * 1 / sqrt(1) and 2 * 0: weights e^2 / (e^2 + 1) and 1 / (e^2 + 1)
+    read = prefix_read(torch.tensor([[[[2.0]]]]), torch.tensor([[[1.0], [0.0]]]), torch.tensor([[[3.0], [-1.0]]]))
+    assert read.item() == pytest.approx((3 * math.e**2 - 1) / (math.e**2 + 1))
+
+
+def test_every_head_reads_its_own_vectors() -> None:
+    queries, keys, values = torch.randn(2, 5, 3, 4), torch.randn(3, 6, 4), torch.randn(3, 6, 4)
+    read = prefix_read(queries, keys, values)
+    expected = nn.functional.scaled_dot_product_attention(queries.transpose(1, 2), keys, values).transpose(1, 2)
+    torch.testing.assert_close(read, expected)
+
+
+def attached(folder: Path, options: Prefix) -> ModuleStack:
+    """Attaches a prefix whose gates are open."""
+    stack = ModuleStack.from_base(str(folder)).eval()
+    stack.attach("first", {"prefix": options})
+    with torch.no_grad():
+        for name, parameter in stack.module_parameters("first").items():
+            if name.endswith(".gate"):
+                parameter.copy_(torch.linspace(-1, 2, len(parameter)))
+    return stack.requires_grad_(False)
+
+
+@contextmanager
+def seen(module: nn.Module) -> Iterator[list[Any]]:
+    """Notes the inputs and outputs of a module."""
+    noted: list[Any] = []
+    handle = module.register_forward_hook(lambda _, inputs, output: noted.append((inputs[0], output)))
+    yield noted
+    handle.remove()
+
+
+def stock_queries(family: str, qkv_BTO: Tensor) -> Tensor:
+    """Takes the queries out of a linear's output as the stock models do; all have 4 heads of 8 dims."""
+    if family == "gpt2":
+        qkv_BTO = qkv_BTO.split(32, dim=2)[0]
+    if family == "gpt_neox":
+        return qkv_BTO.view(*qkv_BTO.shape[:2], -1, 24).chunk(3, dim=-1)[0]
+    return qkv_BTO.view(*qkv_BTO.shape[:2], -1, 8)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_layer_adds_what_its_heads_read_through_the_gates(tiny_bases: dict[str, Path], family: str) -> None:
+    stack = attached(tiny_bases[family], Prefix(length=3))
+    queries, output = stack.anatomy.query_site(2), stack.anatomy.output_sites(2)[0]
+    site = stack.sites()[output]
+    with seen(site.original) as stock, seen(site) as whole, seen(stack.sites()[queries]) as linear:
+        stack(IDS)
+    part = next(iter(site.parts.values()))
+    added_BTD = torch.zeros_like(whole[0][1])
+    queries_BTHC = stock_queries(family, linear[0][1])
+    assert queries_BTHC.shape == (2, 9, 4, 8)
+    for head in range(4):
+        scores = queries_BTHC[:, :, head] @ part.keys[head].T / math.sqrt(8)
+        read = part.gate[head] * scores.softmax(-1) @ part.values[head]
+        alone = torch.zeros(2, 9, 32)
+        alone[:, :, 8 * head : 8 * head + 8] = read
+        added_BTD += site.original(alone) - site.original(torch.zeros_like(alone))  # less the bias
+    assert added_BTD.abs().max() > 1e-2
+    torch.testing.assert_close(whole[0][1], stock[0][1] + added_BTD, rtol=1e-4, atol=1e-6)
+
+
+def test_where_the_tokens_have_no_say_it_is_prefix_tuning(tiny_bases: dict[str, Path]) -> None:
+    """With W_V zero and a gate of 1, the read is that of one softmax, as the share of the tokens goes to nothing."""
+    stack = attached(tiny_bases["gpt2"], Prefix(length=3, layers=[0]))
+    site = stack.sites()[stack.anatomy.output_sites(0)[0]]
+    part = next(iter(site.parts.values()))
+    assert isinstance(part, PrefixPart)
+    with torch.no_grad():
+        part.gate.fill_(1.0)
+    layer = stack.anatomy.resolve("transformer.h.0")
+    hidden = layer.ln_1(stack.base.transformer.wte(IDS) + stack.base.transformer.wpe(torch.arange(9)))
+    query, key, value = (rows.view(2, 9, 4, 8).transpose(1, 2) for rows in layer.attn.c_attn(hidden).split(32, dim=2))
+    offset = 40.0 * torch.ones(3)  # far above any score of a token
+    mask = torch.cat([offset.expand(9, 3), torch.zeros(9, 9)], 1)
+    keys = torch.cat([part.keys.expand(2, -1, -1, -1), key], 2)
+    values = torch.cat([part.values.expand(2, -1, -1, -1), torch.zeros_like(value)], 2)
+    one_softmax = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    torch.testing.assert_close(prefix_read(query.transpose(1, 2), part.keys, part.values), one_softmax.transpose(1, 2))
+
+
+def test_a_prefix_has_no_position(tiny_bases: dict[str, Path]) -> None:
+    stack = attached(tiny_bases["llama"], Prefix())
+    mask = torch.tensor([[0] * 4 + [1] * 9])
+    padded = torch.cat([torch.full((1, 4), 5), IDS[:1]], 1)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    logits = stack(padded, attention_mask=mask, position_ids=positions).logits[:, 4:]
+    torch.testing.assert_close(logits, stack(IDS[:1]).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_prefixes_of_two_modules_are_summed(tiny_bases: dict[str, Path]) -> None:
+    stack = attached(tiny_bases["llama"], Prefix(length=2, layers=[3]))
+    site = stack.sites()[stack.anatomy.output_sites(3)[0]]
+    with stack.active("first"), seen(site) as first:
+        stack(IDS)
+    stack.attach("second", {"prefix": Prefix(length=5, layers=[3])}, ())
+    with torch.no_grad():
+        stack.module_parameters("second")["prefix.model.layers.3.self_attn.o_proj.gate"].fill_(0.5)
+        outputs = []
+        for path in ((), ("second",), ("first", "second")):
+            with stack.active(*path, closed=False), seen(site) as noted:
+                stack(IDS)
+            outputs.append(noted[0][1])
+    none, second, both = outputs
+    torch.testing.assert_close(both - none, (first[0][1] - none) + (second - none), rtol=1e-4, atol=1e-6)
+    assert (second - none).abs().max() > 1e-3
+
+
+def test_chosen_layers_only(tiny_bases: dict[str, Path]) -> None:
+    stack = attached(tiny_bases["llama"], Prefix(length=2, layers=[1]))
+    assert set(stack.sites()) == {f"model.layers.1.self_attn.{name}" for name in ("q_proj", "o_proj")}
+    assert {name: tuple(tensor.shape) for name, tensor in stack.module_tensors("first").items()} == {
+        "prefix.model.layers.1.self_attn.o_proj.keys": (4, 2, 8),
+        "prefix.model.layers.1.self_attn.o_proj.values": (4, 2, 8),
+        "prefix.model.layers.1.self_attn.o_proj.gate": (4,),
+    }
+
+
+def test_what_is_refused(tiny_bases: dict[str, Path]) -> None:
+    with pytest.raises(GrowlmError, match="prefix length 0 is too small: give 1 or more"):
+        module_kinds.build("prefix", {"length": 0})
+    with pytest.raises(GrowlmError, match=r"layers \[4\] do not fit this base"):
+        attached(tiny_bases["llama"], Prefix(layers=[4]))
+    with pytest.raises(
+        GrowlmError, match="module 'first' has a prefix, which no stock model can compute: merge a path"
+    ):
+        attached(tiny_bases["llama"], Prefix()).merged()

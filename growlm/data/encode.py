@@ -125,8 +125,10 @@ def stop_ids(tokenizer: Any) -> list[int]:
     from growlm.base.tokenizer import END
 
     end_of_turn = tokenizer.convert_tokens_to_ids(END)
-    known = [end_of_turn, tokenizer.eos_token_id] if END in tokenizer.get_vocab() else [tokenizer.eos_token_id]
-    return sorted({token for token in known if token is not None})
+    # a token that there is not becomes the unknown one; to ask for the whole vocabulary takes milliseconds
+    known = end_of_turn is not None and tokenizer.convert_ids_to_tokens(end_of_turn) == END
+    stops = [end_of_turn, tokenizer.eos_token_id] if known else [tokenizer.eos_token_id]
+    return sorted({token for token in stops if token is not None})
 
 
 def _encode_messages(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:

@@ -15,8 +15,8 @@ from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
 from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import Score, context_length, score
-from growlm.registry import routers, skills
+from growlm.metrics.scoring import Score, context_length
+from growlm.registry import routers
 from growlm.routing._router import Router
 from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
 from growlm.skills._skill import Skill
@@ -149,7 +149,7 @@ def _open_work(phase: GrowPhase, stack: ModuleStack, settings: dict[str, Any]) -
         "settings": settings,
         "stack": [record.digest for record in stack.manifest.modules],
         "base": stack.manifest.base.digest,
-        "data": phase.skill.digest("train"),
+        "data": phase.memory.digest(phase.skill, "train"),
     }
     if not (phase.folder / STACK_FILE).exists():
         store.begin(phase.folder, stack.manifest, stack.config)
@@ -184,8 +184,8 @@ def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[
         skill={
             "name": phase.skill_name,
             "options": phase.settings["skill_options"],
-            "train_digest": phase.skill.digest("train"),
-            "test_digest": phase.skill.digest("test"),
+            "train_digest": phase.memory.digest(phase.skill, "train"),
+            "test_digest": phase.memory.digest(phase.skill, "test"),
         },
         method={"name": phase.settings["method"], "options": phase.settings["method_options"]},
         seed=phase.seed,
@@ -208,10 +208,11 @@ def _known_skills(phase: GrowPhase, stack: ModuleStack) -> dict[str, Skill]:
     """Builds every skill that is scored: the base's, those of the modules there are, and the new one."""
     stories = phase.settings["stories"]
     earlier = {
-        record.name: skills.build(record.skill["name"], record.skill["options"]) for record in stack.manifest.modules
+        record.name: phase.memory.skill(record.skill["name"], record.skill["options"])
+        for record in stack.manifest.modules
     }
     return {
-        BASE_SKILL: skills.build(BASE_SKILL, {"file": stories} if stories else {}),
+        BASE_SKILL: phase.memory.skill(BASE_SKILL, {"file": stories} if stories else {}),
         **earlier,
         phase.name: phase.skill,
     }
@@ -252,7 +253,7 @@ def _scores_before(
     for name in (BASE_SKILL, phase.name):
         notice(f"scoring {name} on the bare base")
         with stack.active():
-            scores[name] = asdict(score(stack, known[name], limit=phase.settings["num_scored"]))
+            scores[name] = asdict(phase.memory.score(stack, known[name], phase.settings["num_scored"]))
     write_json(file, scores)
     return scores
 
@@ -272,7 +273,7 @@ def _scored(
         for mode, active in (("oracle", path), ("all", stack.manifest.current())):
             if active not in measured:
                 with stack.active(*active):
-                    measured[active] = score(stack, skill, limit=limit)
+                    measured[active] = phase.memory.score(stack, skill, limit)
             entry[mode] = asdict(measured[active])
         if phase.settings["router"] != NO_ROUTER:
             entry["routed"] = asdict(routed_score(stack, skill, path, limit=limit, known=measured))

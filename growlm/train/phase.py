@@ -13,15 +13,16 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from growlm.data.batches import Batch, StepBatches
-from growlm.data.encode import Encoded, encode
+from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import check_name
 from growlm.methods._method import Method
 from growlm.metrics.scoring import context_length, pad_id
-from growlm.registry import methods, skills
+from growlm.registry import methods
 from growlm.skills._skill import Skill
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
+from growlm.train.memory import PhaseMemory
 from growlm.train.resume import StepLoader
 from growlm.train.schedule import schedule_factor
 
@@ -114,7 +115,7 @@ class GrowPhase(LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup = warmup
-        self.skill: Skill = skills.build(skill, skill_options)
+        self.remember(PhaseMemory())
         self.method: Method = methods.build(method, method_options)
         self.tokens_seen = 0
         self._seconds_before = 0.0
@@ -131,6 +132,18 @@ class GrowPhase(LightningModule):
     def num_cut(self) -> int:
         """How many of the examples were longer than ``max_length`` or the base's context, so that prompts were cut."""
         return sum(example.cut > 0 for example in self.batches.examples)
+
+    def remember(self, memory: PhaseMemory) -> None:
+        """Shares with other phases what they have in common with this one.
+
+        Args:
+            memory: the memory that they share.
+
+        Raises:
+            GrowlmError: if the skill cannot be built.
+        """
+        self.memory = memory
+        self.skill: Skill = memory.skill(self.skill_name, self.settings["skill_options"])
 
     def _check_settings(self) -> None:
         if self.settings["name"] == BASE_SKILL:
@@ -174,9 +187,8 @@ class GrowPhase(LightningModule):
             raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
 
     def _encoded_examples(self) -> list[Encoded]:
-        tokenizer = self.stack.tokenizer
         max_length = min(self.max_length, context_length(self.stack))
-        examples = [encode(example, tokenizer, max_length) for example in self.skill.examples("train")]
+        examples = self.memory.encoded(self.stack, self.skill, max_length)
         if not examples:
             raise GrowlmError(f"skill {self.skill_name!r} has no training examples")
         return examples

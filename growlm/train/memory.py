@@ -1,0 +1,80 @@
+"""What several phases of one process need alike, computed once: skills, encoded examples, digests, scores.
+
+A score is remembered under the digests of the base and of the path's modules. What a path computes is a function of
+these, whatever has been grown since, so a remembered score is the one that would be measured again, to the last bit.
+"""
+
+import json
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
+
+from growlm.data.encode import Encoded, encode
+from growlm.metrics.scoring import Score, score
+from growlm.registry import skills
+from growlm.skills._skill import Skill, Split
+from growlm.stack.stack import ModuleStack
+
+T = TypeVar("T")
+
+
+class PhaseMemory:
+    """Remembers for as long as it is kept; every phase has one of its own unless it shares another's."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Any] = {}
+
+    def skill(self, name: str, options: Mapping[str, Any]) -> Skill:
+        """Builds a skill; the same name and options give the same object.
+
+        Args:
+            name: the skill's name.
+            options: its options.
+        """
+        key = ("skill", name, json.dumps(options, sort_keys=True, default=str))
+        return self.once(key, lambda: skills.build(name, options))
+
+    def digest(self, skill: Skill, split: Split) -> str:
+        """Computes the digest of a skill's split."""
+        return self.once(("digest", skill, split), lambda: skill.digest(split))
+
+    def encoded(self, stack: ModuleStack, skill: Skill, max_length: int) -> list[Encoded]:
+        """Encodes a skill's training examples for a stack's base.
+
+        Args:
+            stack: the stack.
+            skill: the skill.
+            max_length: greatest number of tokens of an example.
+
+        Returns:
+            The examples.
+
+        Raises:
+            GrowlmError: naming the first example that cannot be used.
+        """
+        key = ("encoded", stack.manifest.base.digest, skill, max_length)
+        tokenizer = stack.tokenizer
+        return self.once(key, lambda: [encode(example, tokenizer, max_length) for example in skill.examples("train")])
+
+    def score(self, stack: ModuleStack, skill: Skill, limit: int | None) -> Score:
+        """Scores a skill's test split with the path that is active, all of whose modules are frozen.
+
+        Args:
+            stack: the stack.
+            skill: the skill.
+            limit: only the first so many examples; None: all.
+        """
+        records = {record.name: record for record in stack.manifest.modules}
+        path = tuple((records[name].digest, json.dumps(records[name].kinds, sort_keys=True)) for name in stack.path)
+        where = (stack.manifest.base.digest, path, str(stack.device), str(stack.dtype))
+        return self.once(("score", where, skill, limit), lambda: score(stack, skill, limit=limit))
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Gives what was computed under a key, or computes it.
+
+        Args:
+            key: what the result is a function of.
+            compute: computes it.
+        """
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]

@@ -187,7 +187,7 @@ def _refuse_missing(skills: Mapping[str, StreamSkill], data: Path | None, file: 
     missing = {name: lack for name, skill in skills.items() if (lack := _lack(skill)) is not None}
     if missing:
         raise GrowlmError(
-            f"stream {file.stem!r}: {len(missing)} of {len(skills)} skills have no data in {data or 'their folders'}: "
+            f"stream {file.stem!r}: no data in {data or 'their folders'} for {len(missing)} of {len(skills)} skills, "
             f"{', '.join(missing)} (looked for {next(iter(missing.values()))}); put it there, or leave them out with "
             f"--without {','.join(missing)}"
         )

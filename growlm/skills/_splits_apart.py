@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 from growlm.errors import GrowlmError
@@ -39,3 +40,36 @@ def apart(
 def content(example: Example) -> bytes:
     """Gives what makes an example the same as another: everything but its name."""
     return repr(replace(example, name="")).encode()
+
+
+def hold_out(parts: dict[Any, list[Example]], share: float, path: object) -> None:
+    """Fills the splits that are not given with shares of the training rows, at least one row each.
+
+    Args:
+        parts: the examples by split; what is missing of validation and test is added, and taken from training.
+        share: how much of training goes to each that is missing.
+        path: what the examples come from, for messages.
+
+    Raises:
+        GrowlmError: if there are too few.
+    """
+    missing = [name for name in ("validation", "test") if name not in parts]
+    placed = [(_position(example), example) for example in parts["train"]]
+    positions = sorted({position for position, _ in placed})
+    if missing and len(positions) <= len(missing):
+        raise GrowlmError(
+            f"{path}: too few different rows to hold some out for {' and '.join(missing)}; give more rows or files"
+        )
+    low = -1.0
+    for number, name in enumerate(missing):
+        nearest = next(position for position in positions if position > low)
+        leaving_some = positions[number - len(missing) - 1]
+        high = min(max(share * (number + 1), nearest), leaving_some)
+        parts[name] = [example for position, example in placed if low < position <= high]
+        low = high
+    parts["train"] = [example for position, example in placed if position > low]
+
+
+def _position(example: Example) -> float:
+    """Gives a number from 0 to 1 that is a function of the content alone."""
+    return int.from_bytes(blake2b(content(example), digest_size=8).digest()) / 2**64

@@ -23,6 +23,7 @@ _BENCHMARK = "CL_Benchmark"
 _INSTRUCTIONS = Path("configs") / "instruction_config.json"
 _PLAIN_INSTRUCTION = "Choose one of the options.\n"
 _WITHOUT_OPTIONS = "COPA"  # its texts name their options themselves
+_QUESTION = "Answer:"
 _NO_LABEL = "-"  # of the inference data sets: the annotators did not agree
 
 
@@ -125,7 +126,7 @@ class ClTask(TaskFiles):
     def _example(self, path: Path, number: int, prompt: str, label: str, labels: Sequence[str]) -> Example:
         return Example(
             f"{path.parent.name}/{path.stem}:{number}",
-            prompt=prompt.rstrip(),
+            prompt=_asked(prompt),
             completion=f" {label}",
             choices=tuple(f" {choice}" for choice in labels),
             cut=self._cut,
@@ -143,7 +144,7 @@ class _Prompt:
             self._head = f"{_instruction(folder, group, instructions)}Option: {', '.join(labels)} \n"
 
     def of(self, text: str) -> str:
-        return f"{self._head}{text}\nAnswer:"
+        return f"{self._head}{text}"
 
 
 def _find(data: Path, task: str) -> tuple[Path, str]:
@@ -194,6 +195,12 @@ def _instruction(folder: Path, group: str, file: str | None) -> str:
 
 def _joined(instruction: str, text: str) -> str:
     return f"{instruction}{text}" if instruction[-1:].isspace() else f"{instruction}\n{text}"
+
+
+def _asked(prompt: str) -> str:
+    """Ends a prompt as the authors do; some copies of the data end so already, some in one split only."""
+    prompt = prompt if prompt.rstrip().endswith(_QUESTION) else f"{prompt}\n{_QUESTION}"
+    return prompt.rstrip()
 
 
 def _wrong_label(where: str, label: object, labels: Sequence[str]) -> GrowlmError:

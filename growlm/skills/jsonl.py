@@ -1,7 +1,6 @@
 """Your own data: a file with one conversation, prompt with completion, or text per line."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +8,7 @@ from growlm.errors import GrowlmError, unknown_name
 from growlm.skills._json_lines import read_objects
 from growlm.skills._row_shapes import RowReader
 from growlm.skills._skill import Example, Skill, Split
-from growlm.skills._splits_apart import apart, content
+from growlm.skills._splits_apart import apart, hold_out
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _METRICS: dict[str, tuple[str, ...]] = {
@@ -71,7 +70,7 @@ class Jsonl(Skill):
                 if name in parts:
                     raise GrowlmError(f"{name} is given twice, by a file and by splits: give one of them")
                 parts[name] = [example for example, _ in self._read(Path(file))]
-        _hold_out(parts, held_out_share, Path(train))
+        hold_out(parts, held_out_share, Path(train))
         self._parts, self.left_out = apart(parts, Path(train))
         known = _METRICS[self._shape or "text"]
         if metric is not None and metric not in known:
@@ -114,27 +113,3 @@ def _split_value(row: Mapping[str, Any], field: str, name: str) -> str:
     if not isinstance(row.get(field), str):
         raise GrowlmError(f"{name}: {field!r} is missing or no string; it has to tell the split")
     return str(row[field])
-
-
-def _position(example: Example) -> float:
-    """Gives a number from 0 to 1 that is a function of the content alone."""
-    return int.from_bytes(blake2b(content(example), digest_size=8).digest()) / 2**64
-
-
-def _hold_out(parts: dict[str, list[Example]], share: float, path: Path) -> None:
-    """Fills the splits that are not given with shares of the training rows, at least one row each."""
-    missing = [name for name in ("validation", "test") if name not in parts]
-    placed = [(_position(example), example) for example in parts["train"]]
-    positions = sorted({position for position, _ in placed})
-    if missing and len(positions) <= len(missing):
-        raise GrowlmError(
-            f"{path}: too few different rows to hold some out for {' and '.join(missing)}; give more rows or files"
-        )
-    low = -1.0
-    for number, name in enumerate(missing):
-        nearest = next(position for position in positions if position > low)
-        leaving_some = positions[number - len(missing) - 1]
-        high = min(max(share * (number + 1), nearest), leaving_some)
-        parts[name] = [example for position, example in placed if low < position <= high]
-        low = high
-    parts["train"] = [example for position, example in placed if position > low]

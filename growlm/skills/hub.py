@@ -1,0 +1,200 @@
+"""Any Hugging Face data set, by its name on the hub or from a local copy, with its fields mapped in a recipe."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.skills._metric import Metric, Scoring
+from growlm.skills._row_shapes import RowReader
+from growlm.skills._skill import Example, Split
+from growlm.skills._splits_apart import hold_out
+from growlm.skills._task_files import Cut, TaskFiles
+
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_TEMPLATES = ("prompt", "completion", "text")
+_OF_A_TURN = ("role", "content")
+_PLACE = re.compile(r"\{([\w.-]+)\}")
+_SAVED = ("dataset_info.json", "dataset_dict.json")
+
+
+class Hub(TaskFiles):
+    """Any Hugging Face data set, by name, with its fields mapped in a recipe (needs ``pip install 'growlm[data]'``).
+
+    A row becomes one of four shapes, as in ``jsonl``: ``messages``, ``turns``, ``prompt`` with ``completion``, or
+    ``text``. Nothing of the data set is executed. Examples that stand in several splits stay in one only.
+
+    Args:
+        dataset: its name on the hub; or a folder written by ``save_to_disk``, or one with JSON, CSV or Parquet files.
+        config: which of its configurations.
+        revision: which of its versions, a tag or commit of the hub.
+        splits: for ``train``, ``validation`` and ``test``, the data set's names of them; left out: the same names
+            where it has them. What it has not is held out from training.
+        fields: for each of the shapes' names (and ``choices``, ``role``, ``content``), the key of the rows; ``a.b`` is
+            key ``b`` in ``a``, ``a.0`` the first of a list.
+        template: for ``prompt``, ``completion`` or ``text``, a text with ``{key}`` where the row's value comes in,
+            instead of a key in ``fields``.
+        labels: for a key whose values are numbers from 0, what they mean; left out: what the data set says. A
+            completion with one such key gets the labels as its choices.
+        metric: left out: ``label_match`` where there are choices, ``exact_match`` for other completions, ``loss`` for
+            conversations, ``bits_per_byte`` for text.
+        scoring: how the model is asked for its answer.
+        cut: where tokens are left out of a prompt that is too long; left out: nowhere.
+        held_out_share: share of training held out for each split that the data set has not.
+        num_train: train on a sample of so many.
+        num_test: test on a sample of so many.
+        max_answer_tokens: how long a generated answer may become.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        config: str | None = None,
+        revision: str | None = None,
+        splits: dict[str, str] | None = None,
+        fields: dict[str, str] | None = None,
+        template: dict[str, str] | None = None,
+        labels: dict[str, list[str]] | None = None,
+        metric: Metric | None = None,
+        scoring: Scoring = "generation",
+        cut: Cut | None = None,
+        held_out_share: float = 0.1,
+        num_train: int | None = None,
+        num_test: int | None = None,
+        max_answer_tokens: int = 96,
+    ) -> None:
+        if not 0 < held_out_share < 0.5:
+            raise GrowlmError(f"held_out_share is {held_out_share}: give a number between 0 and 0.5")
+        if max_answer_tokens < 1:
+            raise GrowlmError(f"max_answer_tokens is {max_answer_tokens}: give at least 1")
+        self.scoring, self.max_answer_tokens = scoring, max_answer_tokens
+        loaded = _load(dataset, config, revision)
+        rows = _Rows(dataset, fields or {}, template or {}, labels or {}, cut)
+        parts = {split: rows.read(loaded[name]) for split, name in _split_names(loaded, splits, dataset).items()}
+        hold_out(parts, held_out_share, dataset)
+        self.metric = metric or _usual_metric(parts["train"][0])
+        self.keep(parts, Path(dataset), {"train": num_train, "test": num_test})
+
+
+class _Rows:
+    """Turns the rows of a data set into examples."""
+
+    def __init__(
+        self,
+        dataset: str,
+        fields: Mapping[str, str],
+        template: Mapping[str, str],
+        labels: Mapping[str, list[str]],
+        cut: Cut | None,
+    ) -> None:
+        for name in template:
+            if name not in _TEMPLATES:
+                raise unknown_name("name in template", name, _TEMPLATES)
+            if name in fields:
+                raise GrowlmError(f"{name} is given twice, in fields and in template: give one of them")
+        self._dataset = dataset
+        RowReader(fields)  # refuses a name that is none
+        self._fields = {name: key for name, key in fields.items() if name not in _OF_A_TURN}
+        self._reader = RowReader({name: key for name, key in fields.items() if name in _OF_A_TURN})
+        completion = {"completion": f"{{{fields['completion']}}}"} if "completion" in fields else {}
+        self._template = {**completion, **template}
+        self._labels = labels
+        self._cut = cut
+
+    def read(self, table: Any) -> list[Example]:
+        """Reads a split."""
+        labels = {**_own_labels(table), **self._labels}
+        return [self._example(row, number, labels) for number, row in enumerate(table, 1)]
+
+    def _example(self, row: Mapping[str, Any], number: int, labels: Mapping[str, list[str]]) -> Example:
+        where = f"{self._dataset}, row {number}"
+        named = {**row, **{key: _label(row, key, names, where) for key, names in labels.items() if key in row}}
+        mapped: dict[str, Any] = {name: _value(named, key, where) for name, key in self._fields.items()}
+        mapped |= {name: _filled(template, named, where) for name, template in self._template.items()}
+        choosing = _PLACE.findall(self._template.get("completion", ""))
+        if len(choosing) == 1 and choosing[0] in labels and "choices" not in mapped:
+            template = self._template["completion"]
+            mapped["choices"] = [_filled(template, {choosing[0]: label}, where) for label in labels[choosing[0]]]
+        example = self._reader.example(mapped or named, f"{Path(self._dataset).name}:{number}", where)
+        if self._cut is None or example.prompt is None:
+            return example
+        return replace(example, cut=self._cut)
+
+
+def _load(dataset: str, config: str | None, revision: str | None) -> Any:
+    try:
+        import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
+    except ImportError:
+        raise GrowlmError(f"{dataset} needs the package datasets: pip install 'growlm[data]'") from None
+    folder = Path(dataset).expanduser()
+    try:
+        if any((folder / name).is_file() for name in _SAVED):
+            loaded = datasets.load_from_disk(str(folder))
+        else:
+            loaded = datasets.load_dataset(str(folder) if folder.is_dir() else dataset, config, revision=revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise GrowlmError(f"{dataset} cannot be loaded: {one_line(str(error))[:300]}") from error
+    return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+
+
+def _split_names(loaded: Mapping[str, Any], splits: Mapping[str, str] | None, dataset: str) -> dict[Split, str]:
+    for name in splits or {}:
+        if name not in _SPLITS:
+            raise unknown_name("split", name, _SPLITS)
+    same: dict[str, str] = {name: name for name in _SPLITS if name in loaded}
+    wanted = dict(splits) if splits else same
+    found: dict[Split, str] = {split: wanted[split] for split in _SPLITS if split in wanted}
+    for name in found.values():
+        if name not in loaded:
+            raise unknown_name(f"split of {dataset}", name, loaded)
+        if len(loaded[name]) == 0:
+            raise GrowlmError(f"{dataset}: its split {name!r} is empty; name another in splits")
+    if "train" not in found:
+        raise GrowlmError(f"{dataset}: nothing to train on; name one of its splits ({', '.join(loaded)}) in splits")
+    if len(set(found.values())) < len(found):
+        raise GrowlmError(f"{dataset}: splits names {', '.join(found.values())}; each of them has to be another one")
+    return found
+
+
+def _own_labels(table: Any) -> dict[str, list[str]]:
+    """Finds what a data set itself says that its numbers mean."""
+    return {key: list(feature.names) for key, feature in table.features.items() if hasattr(feature, "names")}
+
+
+def _label(row: Mapping[str, Any], key: str, names: list[str], where: str) -> str:
+    value = row[key]
+    if isinstance(value, str) and value in names:
+        return value
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < len(names):
+        raise GrowlmError(f"{where}: {key!r} is {value!r}, which is none of its {len(names)} labels; mend labels")
+    return names[value]
+
+
+def _value(row: Any, key: str, where: str) -> Any:
+    """Looks up ``a``, ``a.b`` or ``a.0``."""
+    if isinstance(row, Mapping) and key in row:
+        return row[key]
+    value = row
+    for part in key.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            keys: Iterable[str] = row if isinstance(row, Mapping) else ()
+            raise unknown_name(f"key in {where}", key, map(str, keys))
+    return value
+
+
+def _filled(template: str, row: Mapping[str, Any], where: str) -> str:
+    return _PLACE.sub(lambda found: str(_value(row, found[1], where)), template)
+
+
+def _usual_metric(example: Example) -> Metric:
+    if example.text is not None:
+        return "bits_per_byte"
+    if example.messages:
+        return "loss"
+    return "label_match" if example.choices else "exact_match"

@@ -451,8 +451,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         }
 
     def module_tensors(self, name: str) -> dict[str, Tensor]:
-        """Gives a module's tensors by the names they are saved under."""
-        return {key: parameter.detach() for key, parameter in self.module_parameters(name).items()}
+        """Gives a module's tensors by the names they are saved under: its parameters, and what it holds fixed."""
+        return {
+            f"{prefix}.{rest}": tensor
+            for prefix, part in self._sites.parts_of(name)
+            for rest, tensor in part.state_dict().items()
+        }
 
     def method_tensors(self, name: str) -> dict[str, Tensor]:
         """Gives what the method of a frozen module keeps for later phases, by the method's own names.
@@ -496,12 +500,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def _copy_values(self, source: str, target: str) -> None:
-        values, parameters = self.module_parameters(source), self.module_parameters(target)
-        if {key: value.shape for key, value in values.items()} != {key: p.shape for key, p in parameters.items()}:
+        values, tensors = self.module_tensors(source), self.module_tensors(target)
+        if {key: value.shape for key, value in values.items()} != {key: own.shape for key, own in tensors.items()}:
             self.detach(target)
             raise GrowlmError(f"module {source!r} has other kinds or options: give the same ones to go on from it")
-        for key, parameter in parameters.items():
-            parameter.copy_(values[key])
+        for key, tensor in tensors.items():
+            tensor.copy_(values[key])
 
     def _attach_saved(self, record: ModuleRecord, file: FilePath) -> None:
         kinds = {kind: module_kinds.build(kind, options) for kind, options in record.kinds.items()}
@@ -509,13 +513,13 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         check_digests(tensor_digests(tensors), record.tensors, str(file))
         with torch.device("meta"):  # sizes come from a file: compare them before any memory is taken
             self._attach_parts(record.name, kinds, None)
-        expected = {key: parameter.shape for key, parameter in self.module_parameters(record.name).items()}
+        expected = {key: tensor.shape for key, tensor in self.module_tensors(record.name).items()}
         found = {key: tensor.shape for key, tensor in tensors.items()}
         if expected != found:
             key = min(key for key in {*expected, *found} if expected.get(key) != found.get(key))
             raise GrowlmError(f"{file}: tensor {key!r} does not fit the kinds in {MODULE_FILE}: restore both")
         for prefix, part in self._sites.parts_of(record.name):
-            values = {rest: tensors[f"{prefix}.{rest}"] for rest, _ in part.named_parameters()}
+            values = {rest: tensors[f"{prefix}.{rest}"] for rest in part.state_dict()}
             part.load_state_dict(values, assign=True)
             part.to(device=self.device, dtype=self.dtype).requires_grad_(False)
 

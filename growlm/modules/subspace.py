@@ -1,0 +1,128 @@
+"""A change in the free singular directions of a weight: ΔW = Q_u M Q_vᵀ, with only M trained.
+
+After OSFT (Nayak et al. 2025, arXiv 2504.07097) in the factor form of its maintained code, with free coordinates: the
+code trains low-rank factors that a projection has to bring back after every step, because Adam turns even a projected
+gradient into the preserved directions. Here Q_u [O, F] and Q_v [I, F'] are fixed orthonormal bases of the free
+directions, so that U_hᵀ ΔW = 0 and ΔW V_h = 0 whatever the optimizer does, its momentum and weight decay included.
+
+Of a weight of O x I with O > I only the I directions to which it writes are decomposed; the O - I others are its null
+space, which ``null_space`` frees too. It is off by default: the maintained code starts in the same directions, and the
+bases of the null space would be larger than the weight. Biases are never changed.
+
+Q_u and Q_v are buffers: stored with the module, never trained. Proved by tests/golden/test_subspace.py and
+tests/contracts/test_every_module.py.
+
+Shapes: B batch, T tokens, O output dim, I input dim, F free directions of either side.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._directions import free_directions, num_free, num_preserved
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+
+class SubspacePart(Part):
+    """The change of one linear in its free directions.
+
+    Args:
+        out_features: O.
+        in_features: I.
+        free_outputs: columns of Q_u.
+        free_inputs: columns of Q_v.
+    """
+
+    Q_u: Tensor
+    Q_v: Tensor
+
+    def __init__(self, out_features: int, in_features: int, free_outputs: int, free_inputs: int) -> None:
+        super().__init__()
+        self.register_buffer("Q_u", torch.zeros(out_features, free_outputs))
+        self.register_buffer("Q_v", torch.zeros(in_features, free_inputs))
+        self.M = nn.Parameter(torch.zeros(free_outputs, free_inputs))
+
+    def set_directions(self, Q_u_OF: Tensor, Q_v_IF: Tensor) -> None:
+        """Sets the free directions, orthonormal columns of the shapes that the part was built with."""
+        self.Q_u.copy_(Q_u_OF)
+        self.Q_v.copy_(Q_v_IF)
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the change.
+
+        Args:
+            inputs: the linear's input, [B, T, I].
+            output: its output so far, [B, T, O].
+
+        Returns:
+            The new output, [B, T, O].
+        """
+        free_BTF = nn.functional.linear(inputs @ self.Q_v, self.M)
+        return output + nn.functional.linear(free_BTF, self.Q_u)
+
+    def delta_weight(self) -> Tensor:
+        """Computes Q_u M Q_vᵀ, [O, I]."""
+        return self.Q_u @ self.M @ self.Q_v.T
+
+
+@dataclass(frozen=True)
+class Subspace(ModuleKind):
+    """Changes of the base's linears in their free singular directions.
+
+    Args:
+        preserve_ratio: share of every linear's singular directions that is preserved, largest singular values first.
+        preserved: instead, how many directions are preserved, by the linear's path in the base; others are no targets.
+        target_modules: names of the linears, such as q_proj; None: all linears of the layers.
+        null_space: free the null space of the longer side of rectangular weights too.
+        directions: whose directions they are: of the ``base``'s own weights, or set by the ``method`` when a phase
+            begins.
+    """
+
+    preserve_ratio: float = 0.75
+    preserved: dict[str, int] | None = None
+    target_modules: list[str] | None = None
+    null_space: bool = False
+    directions: Literal["base", "method"] = "base"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.preserve_ratio <= 1:
+            raise GrowlmError(f"subspace preserve_ratio {self.preserve_ratio} is not between 0 and 1")
+        if self.preserved is not None and self.target_modules is not None:
+            raise GrowlmError("subspace preserved names its linears itself: leave target_modules out")
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds a change for every linear that has free directions; see ``ModuleKind.build``."""
+        parts: dict[str, Part] = {}
+        for site, preserved in self._counts(anatomy).items():
+            shape = anatomy.linear_shape(site)
+            free = num_free(shape, preserved, self.null_space)
+            if free == (0, 0):
+                continue
+            part = SubspacePart(*shape, *free)
+            if self.directions == "base" and generator is not None:
+                part.set_directions(*free_directions(linear_weight(anatomy.resolve(site)), preserved, self.null_space))
+            parts[site] = part
+        if not parts:
+            raise GrowlmError("subspace preserves every direction of every linear: nothing is left to train")
+        return parts
+
+    def _counts(self, anatomy: Anatomy) -> dict[str, int]:
+        sites = anatomy.linear_sites(self.target_modules, range(anatomy.num_layers))
+        if self.preserved is None:
+            return {site: num_preserved(anatomy.linear_shape(site), self.preserve_ratio) for site in sites}
+        unknown = sorted(set(self.preserved) - set(sites))
+        if unknown:
+            raise GrowlmError(f"subspace preserved names {unknown[0]!r}, which is no linear of this base's layers")
+        return {site: self.preserved[site] for site in sites if site in self.preserved}
+
+
+def linear_weight(linear: nn.Module) -> Tensor:
+    """Gives the weight of a linear, [O, I], however the layer lays it out."""
+    weight = cast(nn.Parameter, linear.weight).detach()
+    return weight.T if isinstance(linear, Conv1D) else weight

@@ -1,16 +1,15 @@
 """The accuracy matrix R[t, i]: the score on skill i after phase t, and the figures that follow from it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from growlm.errors import GrowlmError
-
-FORMAT_VERSION = 1
+from growlm.errors import GrowlmError, unknown_name
+from growlm.stack.scores import Matrix, ScoreTables
 
 Cell = tuple[int, int]
 """After which phase, on which skill."""
@@ -117,45 +116,53 @@ class AccuracyMatrix(Metric):
         lacking = {figure: [cell for cell in cells if unknown[cell]] for figure, cells in needed.items()}
         return {figure: cells for figure, cells in lacking.items() if cells}
 
-    def to_json(self) -> dict[str, Any]:
-        """Gives the recorded scores for a JSON file; ``from_json`` reads them back without loss."""
-        recorded = (~self.scores.isnan()).nonzero().tolist()
-        return {
-            "format_version": FORMAT_VERSION,
-            "num_skills": self.num_skills,
-            "scores": [{"after": t, "skill": i, "score": self.scores[t, i].item()} for t, i in recorded],
-        }
+    def to_json(self, skills: Sequence[str] = (), mode: str = "all") -> dict[str, Any]:
+        """Gives the recorded scores for a JSON file (``growlm.stack.scores``); ``from_json`` reads them back.
+
+        Args:
+            skills: the skills' names; left out, they are called by their numbers.
+            mode: the inference mode that was scored: ``oracle``, ``routed`` or ``all``.
+        """
+        names = tuple(skills) or tuple(map(str, range(self.num_skills)))
+        rows = [[None if math.isnan(score) else score for score in row] for row in self.scores.tolist()]
+        return ScoreTables(names, {mode: rows}, dict.fromkeys(names)).to_json()
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuilds a matrix from what ``to_json`` gave.
+    def from_json(cls, content: Any, mode: str | None = None) -> Self:
+        """Rebuilds a matrix from what ``to_json`` gave, or from a stack's ``accuracy.json``.
 
         Args:
             content: the JSON object.
+            mode: which inference mode; it may be left out where only one was scored.
 
         Returns:
             The matrix.
 
         Raises:
-            GrowlmError: for another format version, fields that are missing or of the wrong type, a cell that does
-                not exist or stands there twice.
+            GrowlmError: for another format version, fields that are missing or of the wrong type, or a mode that is
+                not there.
         """
-        version = content.get("format_version") if isinstance(content, Mapping) else None
-        if version != FORMAT_VERSION:
-            raise GrowlmError(
-                f"scores of format version {version!r}, this growlm reads version {FORMAT_VERSION}: upgrade growlm"
-            )
-        matrix = cls(_number(content, "num_skills", int))
-        entries = content.get("scores")
-        if not isinstance(entries, list):
-            raise GrowlmError("scores without a list 'scores' of {'after', 'skill', 'score'}")
-        seen: set[Cell] = set()
-        for entry in entries:
-            cell = _number(entry, "after", int), _number(entry, "skill", int)
-            if cell in seen:
-                raise GrowlmError(f"two scores of skill {cell[1]} after phase {cell[0]}: keep one")
-            seen.add(cell)
-            matrix.update(*cell, _number(entry, "score", int, float))
+        tables = ScoreTables.from_json(content)
+        if mode is None and len(tables.modes) == 1:
+            (mode,) = tables.modes
+        if mode is None:
+            raise GrowlmError(f"scores of the modes {', '.join(tables.modes) or 'none'}: say which is meant")
+        if mode not in tables.modes:
+            raise unknown_name("mode in these scores", mode, tables.modes)
+        return cls.from_rows(tables.modes[mode])
+
+    @classmethod
+    def from_rows(cls, rows: Matrix) -> Self:
+        """Builds a matrix from its rows.
+
+        Args:
+            rows: n + 1 rows of n cells, None where nothing was measured.
+        """
+        matrix = cls(len(rows) - 1)
+        for after, row in enumerate(rows):
+            for skill, score in enumerate(row):
+                if score is not None:
+                    matrix.update(after, skill, score)
         return matrix
 
 
@@ -180,11 +187,3 @@ def _united(stacked: Tensor) -> Tensor:
     if differing:
         raise GrowlmError(f"two matrices differ in the cells (after, skill) {differing}: score each cell once")
     return lowest.masked_fill(~known.any(0), torch.nan)
-
-
-def _number(entry: Any, key: str, *types: type) -> Any:
-    value = entry.get(key) if isinstance(entry, Mapping) else None
-    if not isinstance(value, types) or isinstance(value, bool):
-        expected = "a whole number" if types == (int,) else "a number"
-        raise GrowlmError(f"scores with {key!r} = {value!r} in {entry!r}: expected {expected}")
-    return value

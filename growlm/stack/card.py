@@ -5,19 +5,14 @@ from collections.abc import Iterator
 
 from growlm.stack.manifest import Manifest, ModuleRecord
 from growlm.stack.path import format_path
-
-MODES = ("oracle", "routed", "all")
-"""Inference modes: the skill is named, the router chooses, everything is on. They are never mixed in one column."""
+from growlm.stack.scores import MODES, Matrix, ScoreTables
 
 ROUTING_ACCURACY = "routing accuracy ↑"
 _TITLES = {"base": "bare base", "oracle": "own path", "routed": "routed", "all": "all modules on"}
 
 
 def accuracy_json(manifest: Manifest) -> str:
-    """Renders the accuracy matrices of a stack.
-
-    Row t holds the scores after phase t, row 0 those of the bare base; column i is the skill of phase i+1; a cell that
-    was not measured is null. There is one matrix for each inference mode; the modes are never mixed.
+    """Renders the accuracy matrices of a stack; see ``growlm.stack.scores``.
 
     Args:
         manifest: the stack's manifest.
@@ -25,19 +20,28 @@ def accuracy_json(manifest: Manifest) -> str:
     Returns:
         The text of ``accuracy.json``.
     """
-    skills = [record.name for record in manifest.modules]
-    matrices: dict[str, list[list[float | None]]] = {}
+    return json.dumps(score_tables(manifest).to_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
+    """Gathers what was measured when each module of a stack was finished.
+
+    Args:
+        manifest: the stack's manifest.
+        figure: which figure of each score: ``value``, ``loss``, or ``routing_accuracy``.
+
+    Returns:
+        A matrix for each inference mode.
+    """
+    modules = manifest.modules
+    skills = tuple(record.name for record in modules)
+    matrices: dict[str, Matrix] = {}
     for mode in MODES:
-        base_row = [record.scores.get(record.name, {}).get("base", {}).get("value") for record in manifest.modules]
-        rows = [
-            [record.scores.get(skill, {}).get(mode, {}).get("value") for skill in skills] for record in manifest.modules
-        ]
+        base_row = [record.scores.get(record.name, {}).get("base", {}).get(figure) for record in modules]
+        rows = [[record.scores.get(skill, {}).get(mode, {}).get(figure) for skill in skills] for record in modules]
         matrices[mode] = [base_row, *rows]
-    metrics = {
-        record.name: record.scores.get(record.name, {}).get("oracle", {}).get("metric") for record in manifest.modules
-    }
-    content = {"format_version": 1, "skills": skills, "metrics": metrics, "modes": matrices}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    metrics = {record.name: record.scores.get(record.name, {}).get("oracle", {}).get("metric") for record in modules}
+    return ScoreTables(skills, matrices, metrics)
 
 
 def stack_card(manifest: Manifest) -> str:

@@ -17,6 +17,10 @@ def random_matrix(num_skills: int, *, lower: bool = False) -> AccuracyMatrix:
     return matrix
 
 
+def cells(matrix: AccuracyMatrix) -> list[tuple[int, int, float]]:
+    return [(t, i, matrix.scores[t, i].item()) for t, i in (~matrix.scores.isnan()).nonzero().tolist()]
+
+
 @pytest.mark.parametrize("num_skills", [2, 3, 7])
 def test_properties_of_any_matrix(num_skills: int):
     matrix = random_matrix(num_skills)
@@ -31,8 +35,8 @@ def test_properties_of_any_matrix(num_skills: int):
 def test_a_shift_of_all_scores_moves_levels_and_no_differences():
     matrix = random_matrix(4)
     shifted = AccuracyMatrix(4)
-    for cell in matrix.to_json()["scores"]:
-        shifted.update(cell["after"], cell["skill"], cell["score"] + 0.5)
+    for after, skill, score in cells(matrix):
+        shifted.update(after, skill, score + 0.5)
     before, after = matrix.compute(), shifted.compute()
     for name in ("ap", "learning_accuracy"):
         assert after[name] == pytest.approx(before[name] + 0.5)
@@ -94,11 +98,11 @@ def test_reset_state_dict_and_pickle():
 
 def test_parts_from_several_processes_merge():
     whole, rows, columns = random_matrix(3), AccuracyMatrix(3), AccuracyMatrix(3)
-    for cell in whole.to_json()["scores"]:
-        if cell["after"] < 3:
-            rows.update(**cell)
-        if cell["after"] > 1:  # row 2 is in both
-            columns.update(**cell)
+    for after, skill, score in cells(whole):
+        if after < 3:
+            rows.update(after, skill, score)
+        if after > 1:  # row 2 is in both
+            columns.update(after, skill, score)
     rows.merge_state(columns)
     assert torch.equal(rows.scores, whole.scores)
 
@@ -132,21 +136,18 @@ def test_no_skills_fail():
         AccuracyMatrix(0)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format_version": 2}, "format version 2"),
-        ({"format_version": None}, "format version None"),
-        ({"num_skills": "2"}, "expected a whole number"),
-        ({"num_skills": True}, "expected a whole number"),
-        ({"scores": None}, "without a list"),
-        ({"scores": [3]}, "expected a whole number"),
-        ({"scores": [{"after": 0, "skill": 0, "score": "high"}]}, "expected a number"),
-        ({"scores": [{"after": 0, "skill": 0, "score": 1}] * 2}, "two scores of skill 0 after phase 0"),
-        ({"scores": [{"after": 9, "skill": 0, "score": 1}]}, "no row 9"),
-    ],
-)
-def test_wrong_json_fails(change: dict[str, object], message: str):
-    content = {"format_version": 1, "num_skills": 2, "scores": []} | change
-    with pytest.raises(GrowlmError, match=message):
+def test_the_mode_is_asked_for_where_there_are_several():
+    tables = {"oracle": [[0.0], [1.0]], "all": [[0.0], [0.5]]}
+    content = {"format_version": 2, "skills": ["chat"], "metrics": {"chat": "contains"}, "modes": tables}
+    assert AccuracyMatrix.from_json(content, "oracle").compute()["ap"] == 1
+    assert AccuracyMatrix.from_json(content, "all").compute()["ap"] == 0.5
+    with pytest.raises(GrowlmError, match="scores of the modes oracle, all: say which"):
         AccuracyMatrix.from_json(content)
+    with pytest.raises(GrowlmError, match="unknown mode in these scores 'routed'"):
+        AccuracyMatrix.from_json(content, "routed")
+
+
+def test_names_and_mode_are_kept():
+    content = random_matrix(2).to_json(["chat", "memory"], "routed")
+    assert content["skills"] == ["chat", "memory"]
+    assert list(content["modes"]) == ["routed"]

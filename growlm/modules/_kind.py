@@ -19,8 +19,8 @@ class ModuleKind(ABC):
 
         Args:
             anatomy: the base's attach points.
-            num_blocks: how many decoder layers earlier modules have inserted (new ones take the cache slots after
-                those).
+            num_blocks: how many slots in the key-value cache earlier modules have, one for each decoder layer that they
+                have inserted, mostly (new ones take those after them).
             generator: source of the initial values; None when they are about to be read from a file.
 
         Returns:

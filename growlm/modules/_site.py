@@ -1,6 +1,7 @@
 """The one wrapper per attach point: a site runs the original and then the active parts attached to it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,11 +18,24 @@ class Switch:
         active: names of the active modules, in order of growth.
         rows: for each active module, which rows of the batch have it on their path, Bool[B]; a module that is
             missing here acts on all rows.
+        mask: in a pass, 1 for tokens and 0 for padding on the left, [B, S]; None: there is none.
+        notes: what parts leave for others that run later in the same pass, by a name of their kind's own.
     """
 
     def __init__(self) -> None:
         self.active: tuple[str, ...] = ()
         self.rows: dict[str, Tensor] = {}
+        self.mask: Tensor | None = None
+        self.notes: dict[str, Any] = {}
+
+    @contextmanager
+    def masked(self, mask: Tensor | None) -> Iterator[None]:
+        """Tells the parts which tokens of a pass are padding, for a ``with`` block."""
+        before, self.mask = self.mask, mask
+        try:
+            yield
+        finally:
+            self.mask = before
 
 
 class Part(nn.Module):
@@ -33,10 +47,14 @@ class Part(nn.Module):
     Attributes:
         cache_slot: the part's own slot in the key-value cache, if it needs one.
         mergeable: whether a stock model can compute what the part does.
+        owner: the module that the part belongs to; set when it is attached.
+        switch: the stack's switch; likewise.
     """
 
     cache_slot: int | None = None
     mergeable: bool = True
+    owner: str
+    switch: Switch
 
     def delta_weight(self) -> Tensor:
         """Computes what the part adds to the weight of its linear, [O, I].

@@ -13,7 +13,8 @@ class GrowlmConfig(PreTrainedConfig):
 
     Args:
         base_config: the base's own config, as ``to_dict`` gives it.
-        inserted_after: for each inserted decoder layer, in order of growth, the index of the base's layer before it.
+        inserted_after: for each inserted decoder layer (or other part with a slot of its own in the key-value cache),
+            in order of growth, the index of the base's layer before it.
         **kwargs: what every transformers config takes.
     """
 

@@ -40,6 +40,7 @@ class Sites:
             if path not in sites:
                 sites[path] = Site(self._anatomy.resolve(path), self._switch)
                 self._replace(path, sites[path])
+            part.owner, part.switch = name, self._switch
             sites[path].parts[part_key(name, kind)] = part
 
     def detach(self, name: str) -> None:
@@ -49,6 +50,7 @@ class Sites:
                 del site.parts[key]
             if not site.parts:
                 self._replace(path, site.original)
+        self._switch.notes.clear()  # a pass of another stack
 
     def parts_of(self, name: str) -> list[tuple[str, Part]]:
         """Lists a module's parts, each with what its tensors' names begin with: ``<kind>.<stock path of the site>``."""
@@ -60,7 +62,7 @@ class Sites:
         ]
 
     def inserted_after(self, modules: Container[str] | None = None) -> list[int]:
-        """Lists, in order of their cache slots, the layers of the base after which parts run a layer of their own.
+        """Lists, in order of their cache slots, the layers of the base after which parts have a slot of their own.
 
         Args:
             modules: only the parts of these; None: all.

@@ -17,7 +17,7 @@ from growlm.base.load import load_base, load_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, check_name, combined_digest, read_tensors, tensor_digests
 from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Site, Switch, stock_name
+from growlm.modules._site import Part, Site, Switch, stock_name
 from growlm.registry import module_kinds
 from growlm.stack import store
 from growlm.stack.config import GrowlmConfig
@@ -365,9 +365,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         use_cache = (not self.training) if use_cache is None else use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config.get_text_config())
-        return cast(
-            CausalLMOutputWithPast,
-            self.base(
+        with self._switch.masked(attention_mask):
+            output = self.base(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
@@ -376,8 +375,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
                 use_cache=use_cache,
                 logits_to_keep=logits_to_keep,
                 **kwargs,
-            ),
-        )
+            )
+        return cast(CausalLMOutputWithPast, output)
 
     def generate(self, inputs: Tensor | None = None, *args: Any, routed: bool = False, **kwargs: Any) -> Any:
         """Generates as every transformers model does, each row on a path of its own if asked for.
@@ -408,7 +407,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         Returns:
             Hidden states, [B, T, D].
         """
-        output = self.base.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        with self._switch.masked(attention_mask):
+            output = self.base.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return cast(Tensor, output.last_hidden_state)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -492,8 +492,11 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
-        num_blocks = len(self.config.inserted_after)
-        built = {kind: options.build(self.anatomy, num_blocks, generator) for kind, options in kinds.items()}
+        num_slots = len(self.config.inserted_after)
+        built: dict[str, dict[str, Part]] = {}
+        for kind, options in kinds.items():
+            built[kind] = options.build(self.anatomy, num_slots, generator)
+            num_slots += sum(part.cache_slot is not None for part in built[kind].values())
         for kind, parts in built.items():
             self._sites.attach(name, kind, parts)
         self.config.inserted_after = self._sites.inserted_after()

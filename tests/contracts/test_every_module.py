@@ -28,8 +28,14 @@ def test_attaching_changes_no_bit(new_stack: NewStack, kinds: Kinds, family: str
     before = stack(tokens()).logits
     stack.attach("first", kinds)
     assert torch.equal(stack(tokens()).logits, before)
-    disturb(stack, "first")
-    assert not torch.equal(stack(tokens()).logits, before)
+    new = {name: value.clone() for name, value in stack.module_tensors("first").items()}
+    changed = []
+    for seed in range(4):  # one alone may close a module to these tokens
+        disturb(stack, "first", seed)
+        changed.append(not torch.equal(stack(tokens()).logits, before))
+        for name, value in stack.module_tensors("first").items():
+            value.copy_(new[name])
+    assert any(changed)
 
 
 @every_family

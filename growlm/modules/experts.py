@@ -1,0 +1,252 @@
+"""Progressive experts: low-rank experts in the deep layers, weighed by one router between shallow and deep layers.
+
+After Jung and Kim 2024, "PMoE: Progressive Mixture of Experts with Asymmetric Transformer for Continual Learning"
+(arXiv 2407.21571). From its abstract: experts of the LoRA kind are added one by one as skills arrive, in the deep
+layers only, and one router beside them sends each input to the fitting ones. The full text was not to be had, so this
+is after the paper's abstract, and the rest is growlm's own: where the boundary is, which linears an expert changes,
+what the router reads, how the weights are computed and how a column begins. A module is one expert, in every deep
+layer, and one column of the router; older experts and columns are older modules, frozen. With x the hidden state after
+the last shallow layer,
+
+    l_k = w_k · x / rms(x) + b_k,        y = W z + s sum_k weight_k B_k A_k z,
+
+where z is what a deep linear reads and weight_k is that of ``_mixture.py``: a softmax over the columns of the active
+modules and one for the bare base, by which all deep layers go. A column begins at zero, where its weight is exactly
+zero for every input: a new module changes no bit of what older ones compute. For that reason B begins at random, unlike
+LoRA's: with both at zero neither would have a gradient.
+
+The logits are those of each token, or the mean over the tokens up to it, which is as good as one weight per sequence
+and needs nothing that a cached pass has not got: the sums wait in a cache slot of the module's own. Experts without any
+weight in a pass are not run, and with ``top_k`` each runs for those tokens only where it is among the first.
+Proved by tests/golden/test_pmoe.py and tests/contracts/test_every_module.py.
+
+Shapes: B batch, T tokens, D hidden, R rank, I input dim, O output dim, N tokens of the batch that are looked at.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicLayer
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._kind import ModuleKind
+from growlm.modules._mixture import Mixture
+from growlm.modules._site import Part, Switch
+
+_EPSILON = 1e-6
+
+
+def num_shallow_layers(num_layers: int, boundary: float) -> int:
+    """Computes how many layers are below the boundary.
+
+    Args:
+        num_layers: how many layers there are, 2 or more.
+        boundary: the boundary's place, as a share of the depth.
+
+    Returns:
+        The share rounded to layers, at least one and not all.
+    """
+    return min(max(round(boundary * num_layers), 1), num_layers - 1)
+
+
+def mixture_at(switch: Switch, boundary: int) -> Mixture:
+    """Gives the mixture of the experts above a boundary.
+
+    Args:
+        switch: the stack's switch.
+        boundary: how many layers are below it.
+    """
+    mixture: Mixture = switch.notes.setdefault(f"experts/{boundary}", Mixture(switch))
+    return mixture
+
+
+class ColumnPart(Part):
+    """One column of the router, read from the hidden states after the last shallow layer.
+
+    Args:
+        width: D.
+        boundary: how many layers are shallow.
+        top_k: run the experts for tokens only where their weight is among so many largest; None: wherever it is not
+            zero.
+        cache_slot: where the sums over a sequence wait, if the mean over it counts; None: each token for itself.
+    """
+
+    mergeable = False
+
+    def __init__(self, width: int, boundary: int, top_k: int | None, cache_slot: int | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.boundary = boundary
+        self.top_k = top_k
+        self.cache_slot = cache_slot
+
+    def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Notes the column's logits for the experts; changes nothing.
+
+        Args:
+            inputs: the site's input, not used.
+            output: hidden states after the last shallow layer, [B, T, D].
+            *args: what the site's layer got besides (mask, positions, cache).
+            **kwargs: likewise.
+
+        Returns:
+            The hidden states as they are.
+        """
+        hidden_BTD = output.float()
+        scaled_BTD = hidden_BTD * (hidden_BTD.square().mean(-1, keepdim=True) + _EPSILON).rsqrt()
+        # a product and a sum: one row's logits are the same bits in whichever batch
+        logits_BT = (scaled_BTD * self.weight.float()).sum(-1) + self.bias.float()
+        if self.cache_slot is not None:
+            cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
+            logits_BT = self._running_mean(logits_BT, cache, self.cache_slot)
+        mixture_at(self.switch, self.boundary).note(self.owner, logits_BT, self.top_k)
+        return output
+
+    def logits(self) -> Tensor:
+        """Gives the column's logits in the last pass with its module active, [B, T]."""
+        return mixture_at(self.switch, self.boundary).logits(self.owner)
+
+    def _running_mean(self, logits_BT: Tensor, cache: Cache | None, slot: int) -> Tensor:
+        """Computes the mean over the tokens up to each, those of earlier passes that the cache tells of included."""
+        mask, length = self.switch.mask, logits_BT.shape[1]
+        ones_BT = torch.ones_like(logits_BT)
+        if mask is not None and mask.dim() == 2:
+            ones_BT = mask[:, -length:].to(ones_BT)
+        sums_B1T1, counts_B1T1 = ((values * ones_BT).cumsum(1)[:, None, :, None] for values in (logits_BT, ones_BT))
+        if cache is not None:
+            past = _past(cache, slot)
+            if past is not None:
+                sums_B1T1, counts_B1T1 = sums_B1T1 + past[0], counts_B1T1 + past[1]
+            cache.update(sums_B1T1, counts_B1T1, slot)
+        return (sums_B1T1 / counts_B1T1.clamp_min(1))[:, 0, :, 0]
+
+
+class ExpertPart(Part):
+    """The expert of one module at one deep linear.
+
+    Args:
+        in_features: I.
+        out_features: O.
+        rank: R.
+        scale: what B A z is multiplied by.
+        boundary: how many layers are shallow.
+        generator: source of the initial values.
+    """
+
+    mergeable = False
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rank: int,
+        scale: float,
+        boundary: int,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        self.A = nn.Parameter(_uniform(rank, in_features, generator))
+        self.B = nn.Parameter(_uniform(out_features, rank, generator))
+        self.scale = scale
+        self.boundary = boundary
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the expert's change by its weight.
+
+        Args:
+            inputs: the linear's input, [B, T, I].
+            output: its output so far, [B, T, O].
+
+        Returns:
+            The new output, [B, T, O].
+        """
+        share = mixture_at(self.switch, self.boundary).share(self.owner)
+        if share.tokens is None:
+            return output + (share.weight[..., None] * self._change(inputs)).to(output.dtype)
+        if not len(share.tokens):
+            return output
+        weight_N1 = share.weight.flatten()[share.tokens, None]
+        change_NO = weight_N1 * self._change(inputs.flatten(0, 1)[share.tokens])
+        changed = output.flatten(0, 1).index_add(0, share.tokens, change_NO.to(output.dtype))
+        return changed.view_as(output)
+
+    def delta_weight(self) -> Tensor:
+        """Computes s B A, [O, I]: the change where the expert's weight is 1."""
+        return self.scale * (self.B @ self.A)
+
+    def _change(self, inputs: Tensor) -> Tensor:
+        low = nn.functional.linear(inputs, self.A)
+        return self.scale * nn.functional.linear(low, self.B)
+
+
+@dataclass(frozen=True)
+class Experts(ModuleKind):
+    """An expert in the deep layers' feed-forward linears and a column of the router before them.
+
+    Args:
+        rank: R, the rank of the expert's change of every linear.
+        alpha: scale of the change, divided by the rank; None: twice the rank.
+        boundary: share of the layers that are shallow. Experts of different boundaries have mixtures of their own.
+        per: whether a ``token``'s weight comes from that token, or from all of the ``sequence`` up to it.
+        attention: change the attention's linears too.
+        top_k: once trained, run the expert for tokens only where its weight is among so many largest; None: wherever it
+            is not zero.
+    """
+
+    rank: int = 8
+    alpha: float | None = None
+    boundary: float = 0.75
+    per: Literal["token", "sequence"] = "token"
+    attention: bool = False
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise GrowlmError(f"experts rank {self.rank} is too small: give 1 or more")
+        if not 0 < self.boundary < 1:
+            raise GrowlmError(f"experts boundary {self.boundary} is no share of the depth: give one between 0 and 1")
+        if self.per not in ("token", "sequence"):
+            raise GrowlmError(f"experts cannot be weighed per {self.per!r}: give 'token' or 'sequence'")
+        if self.top_k is not None and self.top_k < 1:
+            raise GrowlmError(f"experts top_k {self.top_k} is too small: give 1 or more, or null for all")
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds a column and an expert for every deep linear; see ``ModuleKind.build``."""
+        if anatomy.num_layers < 2:
+            raise GrowlmError("experts need a base with shallow and deep layers, and this one has a single layer")
+        boundary = num_shallow_layers(anatomy.num_layers, self.boundary)
+        slot = anatomy.num_layers + num_blocks if self.per == "sequence" else None
+        width = int(anatomy.config.hidden_size)
+        parts: dict[str, Part] = {anatomy.layer_site(boundary - 1): ColumnPart(width, boundary, self.top_k, slot)}
+        scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
+        feed_forward = anatomy.family.output_projections[1].rpartition(".")[0]
+        for layer in range(boundary, anatomy.num_layers):
+            for name in anatomy.linears:
+                if self.attention or name.startswith(f"{feed_forward}."):
+                    site = f"{anatomy.layer_site(layer)}.{name}"
+                    out_features, in_features = anatomy.linear_shape(site)
+                    parts[site] = ExpertPart(in_features, out_features, self.rank, scale, boundary, generator)
+        return parts
+
+
+def _past(cache: Cache, slot: int) -> tuple[Tensor, Tensor] | None:
+    """Gives the sums and counts up to the last token that a cache has seen, each [B, 1, 1, 1]."""
+    layer = cache.layers[slot] if slot < len(cache.layers) else None
+    if layer is None or not layer.is_initialized:
+        return None
+    if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
+        raise GrowlmError(
+            f"experts per sequence cannot wait in a {type(layer).__name__}: use transformers' DynamicCache"
+        )
+    return (layer.keys[:, :, -1:], layer.values[:, :, -1:]) if layer.keys.shape[2] else None
+
+
+def _uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
+    """Draws as torch.nn.Linear does, [rows, columns]."""
+    bound = 1 / math.sqrt(columns)
+    return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound

@@ -33,6 +33,11 @@ class Method(ABC):
     inference: Literal["oracle", "routed", "all"] = "all"
     at_once: bool = False
 
+    @property
+    def old_rows(self) -> int:
+        """How many rows of earlier skills' examples the phase has trained on so far; 0 unless the method replays."""
+        return 0
+
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Decides what the phase attaches.

@@ -79,6 +79,11 @@ class Replay(Method):
         self._new_rows = 0
         self._old_rows = 0
 
+    @property
+    def old_rows(self) -> int:
+        """How many old rows the phase has trained on so far."""
+        return self._old_rows
+
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:

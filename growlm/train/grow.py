@@ -14,8 +14,7 @@ from growlm.base.load import DEFAULT_BASE
 from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
-from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import Score, context_length
+from growlm.metrics.scoring import context_length
 from growlm.registry import routers
 from growlm.routing._router import Router
 from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
@@ -193,15 +192,23 @@ def _record(phase: GrowPhase, stack: ModuleStack, on: StackPath, settings: dict[
         parameters=sum(parameter.numel() for parameter in phase.trained.values()),
         tensors=tensors,
         digest=combined_digest(tensors),
-        cost={
-            "steps": settings["steps"],
-            "tokens": phase.tokens_seen,
-            "seconds": round(phase.seconds, 1),
-            **({"cut prompts": phase.num_cut} if phase.num_cut else {}),
-        },
+        cost=_cost(phase, settings),
         environment=describe_environment(),
         supersedes=(phase.continues,) if phase.continues else (),
     )
+
+
+def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
+    """Tells what the phase took; rows and tokens are those of all batches, replayed ones included."""
+    return {
+        "steps": settings["steps"],
+        "tokens": phase.tokens_seen,
+        "seconds": round(phase.seconds, 1),
+        "rows": phase.rows_seen,
+        "old rows": phase.method.old_rows,
+        "trained": sum(parameter.numel() for parameter in phase.trained.values() if parameter.requires_grad),
+        **({"cut prompts": phase.num_cut} if phase.num_cut else {}),
+    }
 
 
 def _known_skills(phase: GrowPhase, stack: ModuleStack) -> dict[str, Skill]:
@@ -268,16 +275,8 @@ def _scored(
     for name, skill in known.items():
         path = () if name == BASE_SKILL else stack.path_of(name)
         notice(f"scoring {name} on its own path, on the whole stack and routed")
-        entry: dict[str, Any] = {"base": base_scores[name]}
-        measured: dict[StackPath, Score] = {}
-        for mode, active in (("oracle", path), ("all", stack.manifest.current())):
-            if active not in measured:
-                with stack.active(*active):
-                    measured[active] = phase.memory.score(stack, skill, limit)
-            entry[mode] = asdict(measured[active])
-        if phase.settings["router"] != NO_ROUTER:
-            entry["routed"] = asdict(routed_score(stack, skill, path, limit=limit, known=measured))
-        scores[name] = entry
+        routed = phase.settings["router"] != NO_ROUTER
+        scores[name] = {"base": base_scores[name], **phase.memory.mode_scores(stack, skill, path, limit, routed)}
     *earlier, last = stack.manifest.modules
     record = replace(last, scores=scores)
     stack.manifest = replace(stack.manifest, modules=(*earlier, record))

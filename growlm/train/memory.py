@@ -6,12 +6,15 @@ these, whatever has been grown since, so a remembered score is the one that woul
 
 import json
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from growlm.data.encode import Encoded, encode
+from growlm.metrics.routed import routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
 from growlm.skills._skill import Skill, Split
+from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
 
 T = TypeVar("T")
@@ -67,6 +70,30 @@ class PhaseMemory:
         path = tuple((records[name].digest, json.dumps(records[name].kinds, sort_keys=True)) for name in stack.path)
         where = (stack.manifest.base.digest, path, str(stack.device), str(stack.dtype))
         return self.once(("score", where, skill, limit), lambda: score(stack, skill, limit=limit))
+
+    def mode_scores(
+        self, stack: ModuleStack, skill: Skill, own: StackPath, limit: int | None, routed: bool
+    ) -> dict[str, dict[str, Any]]:
+        """Scores a skill's test split in every inference mode, each path once.
+
+        Args:
+            stack: the stack, with all its modules frozen.
+            skill: the skill.
+            own: the path that is right for it.
+            limit: only the first so many examples; None: all.
+            routed: let the stack's router choose, too.
+
+        Returns:
+            By mode, the fields of its score.
+        """
+        measured: dict[StackPath, Score] = {}
+        for path in (own, stack.manifest.current()):
+            with stack.active(*path):
+                measured[path] = self.score(stack, skill, limit)
+        scores = {"oracle": asdict(measured[own]), "all": asdict(measured[stack.manifest.current()])}
+        if routed:
+            scores["routed"] = asdict(routed_score(stack, skill, own, limit=limit, known=measured))
+        return scores
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Gives what was computed under a key, or computes it.

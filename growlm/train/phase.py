@@ -118,6 +118,7 @@ class GrowPhase(LightningModule):
         self.remember(PhaseMemory())
         self.method: Method = methods.build(method, method_options)
         self.tokens_seen = 0
+        self.rows_seen = 0
         self._seconds_before = 0.0
         self._started: float | None = None
         # in a list, so that the stack is no submodule: Lightning is to see, move and save the new module only
@@ -214,6 +215,7 @@ class GrowPhase(LightningModule):
         """Computes the method's loss of a batch."""
         batch = self.method.batch(batch)
         self.tokens_seen += batch.input_ids.numel()
+        self.rows_seen += len(batch.input_ids)
         loss = self.method.loss(self.stack, batch)
         self.log("loss", loss)
         return loss
@@ -252,15 +254,17 @@ class GrowPhase(LightningModule):
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the method's state and the count of tokens."""
+        """Adds the method's state and what was counted."""
         checkpoint["growlm"] = {
             "method": self.method.state_dict(),
             "tokens_seen": self.tokens_seen,
+            "rows_seen": self.rows_seen,
             "seconds": self.seconds,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the method's state and the count of tokens back."""
+        """Takes the method's state and what was counted back."""
         self.method.load_state_dict(checkpoint["growlm"]["method"])
         self.tokens_seen = checkpoint["growlm"]["tokens_seen"]
+        self.rows_seen = checkpoint["growlm"]["rows_seen"]
         self._seconds_before = checkpoint["growlm"]["seconds"]

@@ -64,12 +64,13 @@ class GrowTrainer(Trainer):
                 **kwargs,
             )
 
-    def fit(self, model: LightningModule, *args: Any, **kwargs: Any) -> None:
+    def fit(self, model: LightningModule, *args: Any, progress: PhaseProgress | None = None, **kwargs: Any) -> None:
         """Grows a phase; anything else is fitted as Lightning does.
 
         Args:
             model: the phase.
             *args: as for Lightning's trainer; not used for a phase.
+            progress: what shows how the phase goes on; None: a bar, or lines, on stderr.
             **kwargs: likewise.
 
         Raises:
@@ -80,7 +81,7 @@ class GrowTrainer(Trainer):
             super().fit(model, *args, **kwargs)
             return
         keep_freed_memory()
-        progress = PhaseProgress(f"grow {model.name}")
+        progress = progress or PhaseProgress(f"grow {model.name}")
         checkpoint = ResumeCheckpoint(model.folder / WORK, {}, self._checkpoint_every, every_n_seconds=0)
         callbacks: list[Callback] = self.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector
         callbacks += [progress, checkpoint, StepSeed(model.seed)]

@@ -141,8 +141,13 @@ class Anatomy:
         _, width = self.linear_shape(self.output_sites(0)[0])
         return num_heads, width // num_heads
 
-    def weighted_layers(self) -> list[str]:
-        """Lists the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once."""
+    def weighted_layers(self, layers: Sequence[int] | None = None) -> list[str]:
+        """Lists the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once.
+
+        Args:
+            layers: indices of the decoder layers to look in; None: everywhere, outside of them too.
+        """
+        inside = None if layers is None else tuple(f"{self.layer_site(layer)}." for layer in layers)
         seen: set[int] = set()
         paths: list[str] = []
         for path, module in self._base.named_modules():
@@ -150,7 +155,7 @@ class Anatomy:
             if own and ".parts." not in path:
                 seen |= own
                 paths.append(path.replace(".original", ""))
-        return paths
+        return paths if inside is None else [path for path in paths if path.startswith(inside)]
 
     def tied_embeddings(self) -> tuple[str, str] | None:
         """Gives the stock paths of token and output embedding if they share their weight."""

@@ -90,16 +90,19 @@ class Dense(ModuleKind):
 
     Args:
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
+        layers: only those in the decoder layers with these indices; None: wherever they are.
     """
 
     weights: Literal["all", "linears"] = "all"
+    layers: list[int] | None = None
 
     def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds a difference for every chosen layer; see ``ModuleKind.build``."""
+        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
         if self.weights == "linears":
-            paths = anatomy.linear_sites(None, range(anatomy.num_layers))
+            paths = anatomy.linear_sites(None, layers)
         else:
-            paths = anatomy.weighted_layers()
+            paths = anatomy.weighted_layers(None if self.layers is None else layers)
         parts: dict[str, Part] = {path: DensePart(anatomy.copy_of(path)) for path in paths}
         tied = anatomy.tied_embeddings()
         if tied is not None and tied[0] in parts:

@@ -1,0 +1,95 @@
+"""Training the top layers of the base itself, on and on: the control of block expansion.
+
+Is it the new blocks that keep what was known, or just that less is trained? LLaMA Pro (Wu et al. 2024, arXiv
+2401.02415) was asked this (github.com/TencentARC/LLaMA-Pro, issue 9). So here nothing is added: the last n layers are
+fine-tuned, all else is frozen, and n is chosen so that about as much is trained as ``grow`` adds. As in ``sequential``,
+each phase goes on from the last one, and what moves is kept as a difference to the frozen base. Cost per step: forward
+through everything, backward through the top n layers, and a second product for each of their linears. Proved by
+tests/golden/test_freeze_top.py.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.methods._continued import ContinuedMethod
+from growlm.modules._kind import ModuleKind
+from growlm.registry import methods, module_kinds
+from growlm.skills._skill import Skill
+
+if TYPE_CHECKING:
+    from growlm.stack.manifest import ModuleRecord
+    from growlm.stack.stack import ModuleStack
+
+
+class FreezeTop(ContinuedMethod):
+    """Goes on fine-tuning the last layers of the base, skill after skill.
+
+    Args:
+        num_layers: how many layers; None: as many as come nearest to the number of parameters that ``grow`` adds by
+            default.
+    """
+
+    def __init__(self, num_layers: int | None = None) -> None:
+        self.num_layers = num_layers
+        self._layers: list[int] = []
+        if num_layers is not None and num_layers < 1:
+            raise GrowlmError(f"num_layers {num_layers} is too small: give 1 or more")
+
+    def kinds(self) -> dict[str, ModuleKind]:
+        """Gives a full difference of the layers that were chosen for the last stack that was looked at."""
+        return {"dense": module_kinds.build("dense", {"layers": self._layers})}
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Builds a full difference of the last layers; see ``Method.build``."""
+        self._layers = self._chosen(stack.anatomy)
+        return super().build(stack, skill)
+
+    def _last_version(self, stack: "ModuleStack") -> "ModuleRecord | None":
+        self._layers = self._chosen(stack.anatomy)
+        return super()._last_version(stack)
+
+    def _chosen(self, anatomy: Anatomy) -> list[int]:
+        if self.num_layers is not None and self.num_layers > anatomy.num_layers:
+            raise GrowlmError(
+                f"num_layers {self.num_layers} is more than the {anatomy.num_layers} layers of this base: give fewer"
+            )
+        number = self.num_layers or nearest_number(layer_sizes(anatomy)[::-1], grown_parameters(anatomy))
+        return list(range(anatomy.num_layers - number, anatomy.num_layers))
+
+
+def layer_sizes(anatomy: Anatomy) -> list[int]:
+    """Counts the base's own parameters in each of its layers."""
+    return [
+        sum(
+            parameter.numel()
+            for path in anatomy.weighted_layers([layer])
+            for parameter in anatomy.resolve(path).parameters(recurse=False)
+        )
+        for layer in range(anatomy.num_layers)
+    ]
+
+
+def grown_parameters(anatomy: Anatomy) -> int:
+    """Counts the parameters of the module that method ``grow`` adds to a base by default.
+
+    Raises:
+        GrowlmError: if that module does not fit the base.
+    """
+    with torch.device("meta"):  # counted, never filled
+        try:
+            kinds = [module_kinds.build(kind, options) for kind, options in methods.build("grow").module.items()]
+            parts = [part for kind in kinds for part in kind.build(anatomy, 0, None).values()]
+        except GrowlmError as error:
+            raise GrowlmError(f"method 'freeze_top' cannot be as large as 'grow' ({error}): give num_layers") from error
+    return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+
+def nearest_number(sizes: Sequence[int], wanted: int) -> int:
+    """Finds how many of the first sizes, at least one, sum up to nearest to a number; the fewer of two."""
+    sums = list(accumulate(sizes))
+    return 1 + min(range(len(sums)), key=lambda index: abs(sums[index] - wanted))

@@ -289,6 +289,18 @@ def test_it_decides_what_the_wrapped_method_decides(
     assert Counter(kept["replay/owners"].tolist()) == {0: 3, 1: 3, 2: 3}
 
 
+@pytest.mark.parametrize("method", sorted({*methods} - {"replay"}))
+def test_it_composes_with_every_method(stack: ModuleStack, run_phase: RunPhase, method: str) -> None:
+    alone = copy.deepcopy(stack)
+    for name in ("one", "three"):
+        run_phase(stack, "replay", name, {"method": method, "share": 0.5}, steps=2)
+        run_phase(alone, method, name, steps=2)
+    assert stack.manifest.parents() == alone.manifest.parents()
+    own = {"replay/" + key for key in ReplayBuffer().to_tensors()}
+    assert stack.method_tensors("three").keys() == alone.method_tensors("three").keys() | own
+    assert stack.method_tensors("three")["replay/seen"].tolist() == [6, 6]
+
+
 def test_ewc_finds_its_own_tensors_beside_the_examples(stack: ModuleStack, run_phase: RunPhase) -> None:
     options = {"method": "ewc", "method_options": {"strength": 1.0}, "share": 0.5}
     run_phase(stack, "replay", "one", options)

@@ -98,6 +98,10 @@ def evaluation_table(results: list[Result]) -> Table:
     for result in results:
         path = "chosen" if result.path is None else format_path(result.path)
         rows = figures(result.score.metric, result.score.value, result.score.loss)
+        if result.score.scoring.startswith("candidates"):
+            rows.append(("asked by", result.score.scoring.replace("_", " ")))
+        if result.score.cut:
+            rows.append(("prompts cut", str(result.score.cut)))
         if isinstance(result.score, RoutedScore):
             if result.score.routing_accuracy is not None:
                 rows.append((ROUTING_ACCURACY, percent(result.score.routing_accuracy)))

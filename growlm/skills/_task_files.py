@@ -10,9 +10,10 @@ from growlm.errors import GrowlmError
 from growlm.files import read_json
 from growlm.skills._metric import require_metric
 from growlm.skills._skill import Example, Skill, Split
-from growlm.skills._splits_apart import apart
+from growlm.skills._splits_apart import apart, hold_out
 
 Cut = Literal["left", "middle"]
+_HELD_OUT_SHARE = 0.1
 
 
 class TaskFiles(Skill):
@@ -28,7 +29,7 @@ class TaskFiles(Skill):
         """Takes what was read: every example in one split only, and samples where there are limits.
 
         Args:
-            parts: the examples by split; validation may be empty.
+            parts: the examples by split; where nothing is left of validation, a tenth of training is held out for it.
             where: the task's folder or file, for messages.
             limits: the greatest number of examples by split; a sample is drawn, always the same one.
 
@@ -43,17 +44,13 @@ class TaskFiles(Skill):
             if not parts[split] and split != "validation":
                 raise GrowlmError(f"{where}: the {split} split is empty; give its examples or leave the task out")
         kept, self.left_out = apart(parts, where, may_be_empty=("validation",))
-        self._where = where
+        if not kept["validation"]:
+            del kept["validation"]
+            hold_out(kept, _HELD_OUT_SHARE, where)
         self._parts = {split: _sample(kept[split], limits.get(split), f"{where.stem}/{split}") for split in parts}
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples in the files' order.
-
-        Raises:
-            GrowlmError: for a validation split without examples of its own.
-        """
-        if not self._parts[split]:
-            raise GrowlmError(f"{self._where} has no {split} examples that are not in the test; use another split")
+        """Yields the split's examples in the files' order."""
         return iter(self._parts[split])
 
 

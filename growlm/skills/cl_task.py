@@ -31,7 +31,8 @@ class ClTask(TaskFiles):
     """A classification task of the 4- and 15-task continual-learning benchmarks.
 
     Answers are compared in any case, white space around them apart. Rows of development and training that stand in the
-    test, too, are left out of them, and so are rows whose label is ``-``, on which their annotators did not agree.
+    test, too, are left out of them, and so are rows with the label ``-``, on which their annotators did not agree.
+    Where no row is left of development, a tenth of training is held out for validation.
 
     Args:
         data: folder that holds ``CL_Benchmark/<group>/<task>/`` or ``<task>/``.

@@ -29,7 +29,8 @@ class SuperniTask(TaskFiles):
     """A task of Super-NaturalInstructions: an instruction in words, scored by ROUGE-L.
 
     Where training has at most 20 different outputs of at most 5 words, they are the choices. Instances of validation
-    and training that stand in the test, too, are left out of them.
+    and training that stand in the test, too, are left out of them. Where none is left of validation,
+    a tenth of training is held out for it.
 
     Args:
         data: folder that holds ``<task>/{train,dev,test}.json`` or ``<task>.json``, or such a folder ``SuperNI``,

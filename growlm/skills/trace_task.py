@@ -44,7 +44,8 @@ _TASKS = {
 class TraceTask(TaskFiles):
     """A task of the benchmark TRACE: stances, monetary policy, meetings, code, science, numbers, simplification.
 
-    Rows of evaluation and training that stand in the test, too, are left out of them.
+    Rows of evaluation and training that stand in the test, too, are left out of them. Where
+    no row is left of evaluation, a tenth of training is held out for validation.
 
     Args:
         data: folder that holds ``<task>/{train,eval,test}.json``, or one such folder inside.

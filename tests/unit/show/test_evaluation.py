@@ -153,3 +153,15 @@ def test_the_table_holds_every_figure() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for figure in ("62.5 %", "1.234", "0.123456789", "first+chat", "oracle", "77", "9", "base"):
         assert figure in text
+
+
+def test_the_table_tells_how_it_was_asked_and_what_was_cut() -> None:
+    scores = [
+        Score("label_match", 0.5, 1.0, 4, "candidates_per_token", 3),
+        Score("label_match", 0.5, 1.0, 4),
+    ]
+    tables = [evaluation_table([Result("rte", "test", "base", (), score)]) for score in scores]
+    cells = [dict(zip(*(table.columns[index].cells for index in (4, 5)), strict=True)) for table in tables]
+    assert cells[0]["asked by"] == "candidates per token"
+    assert cells[0]["prompts cut"] == "3"
+    assert set(cells[0]) - set(cells[1]) == {"asked by", "prompts cut"}

@@ -114,14 +114,15 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, options: dict[str, An
     assert "\n" not in str(error.value)
 
 
-def test_an_empty_split_and_an_unlabelled_one(tmp_path: Path):
-    with pytest.raises(GrowlmError, match="cannot be loaded"):
+def test_an_empty_split_and_an_unlabelled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(GrowlmError, match="cannot be loaded"):  # by the package itself
         Hub(saved(tmp_path, train=20, test=0), **NEWS)
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "train.csv").write_text("text,label\na,b\n")
-    (tmp_path / "tables" / "test.csv").write_text("text,label\n")
-    with pytest.raises(GrowlmError, match="its split 'test' is empty"):
-        Hub(str(tmp_path / "tables"), **NEWS)
+    rows = {"text": ["a"], "label": ["b"]}
+    parts = {"train": datasets.Dataset.from_dict(rows), "test": datasets.Dataset.from_dict({"text": [], "label": []})}
+    with monkeypatch.context() as patch:
+        patch.setattr("growlm.skills.hub._load", lambda *names: parts)
+        with pytest.raises(GrowlmError, match="news: its split 'test' is empty"):
+            Hub("news", **NEWS)
     table = datasets.Dataset.from_list([{"text": "a", "label": -1}] * 3)
     table.save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(GrowlmError, match="'label' is -1, which is none of its 2 labels"):

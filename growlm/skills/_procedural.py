@@ -9,6 +9,7 @@ from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.splits import owner
+from growlm.skills._tinyworld.tries import first_fitting
 
 T = TypeVar("T")
 
@@ -134,15 +135,18 @@ def draw(
 
     Yields:
         So many, the first ones always the same, however many are wanted.
+
+    Raises:
+        GrowlmError: if hardly anything that is made belongs to the split.
     """
+    taken = owned or (split,)
     for number in range(count):
-        attempt = 0
-        while True:
+
+        def belonging(attempt: int, number: int = number) -> T | None:
             made = make(Cast(Dice(*seed, split, number, attempt), split))
-            if owner(*key(made)) in (owned or (split,)):
-                break
-            attempt += 1
-        yield made
+            return made if owner(*key(made)) in taken else None
+
+        yield first_fitting(f"example of the {split} split", belonging)
 
 
 def check_counts(counts: Mapping[Split, int]) -> None:

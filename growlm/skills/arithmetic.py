@@ -18,7 +18,7 @@ class Arithmetic(Procedural):
         num_validation: number of validation examples.
         num_test: number of test examples.
         seed: another seed gives other examples.
-        difficulty: from 0 to 1; the largest number is 10 for 0, 20 for 0.5 and 99 for 1; above 0.25 there are sums of
+        difficulty: from 0 to 1; the largest number is 10 for 0, 30 for 0.5 and 99 for 1; above 0.25 there are sums of
             three numbers, too.
     """
 

@@ -7,6 +7,7 @@ from growlm.skills._skill import Message
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.instructions import PRIMITIVE, Instruction, Part, draw_instruction
 from growlm.skills._tinyworld.splits import owner
+from growlm.skills._tinyworld.tries import first_fitting
 
 _TRAINED_LENGTH = 10
 _ALONE_SHARE = 0.1
@@ -58,10 +59,12 @@ class Commands(Procedural):
         dice = cast.dice
         if self.held_out == "composition" and cast.split == "train" and dice.chance(_ALONE_SHARE):
             return Instruction((Part(PRIMITIVE),))
-        while True:
+
+        def fitting(_: int) -> Instruction | None:
             instruction = draw_instruction(dice, self.difficulty)
-            if self._belongs(instruction, cast):
-                return instruction
+            return instruction if self._belongs(instruction, cast) else None
+
+        return first_fitting(f"command for the {cast.split} split held out by {self.held_out!r}", fitting)
 
     def _belongs(self, instruction: Instruction, cast: Cast) -> bool:
         if self.held_out == "length":

@@ -3,8 +3,9 @@
 from growlm.skills._procedural import Composite
 from growlm.skills._skill import Message
 from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.instructions import draw_instruction
+from growlm.skills._tinyworld.instructions import Instruction, draw_instruction
 from growlm.skills._tinyworld.lexicon import THINGS
+from growlm.skills._tinyworld.tries import first_fitting
 
 
 class MemoryCommands(Composite):
@@ -27,9 +28,12 @@ class MemoryCommands(Composite):
         dice = cast.dice
         names = [person.name for person in cast.people(3)]
         things = cast.words(THINGS, 3)
-        commands = {thing: draw_instruction(dice, 0.5 * self.difficulty) for thing in things}
-        while len({command.meaning() for command in commands.values()}) < 3:
-            commands = {thing: draw_instruction(dice, 0.5 * self.difficulty) for thing in things}
+
+        def different(_: int) -> dict[str, Instruction] | None:
+            drawn = {thing: draw_instruction(dice, 0.5 * self.difficulty) for thing in things}
+            return drawn if len({command.meaning() for command in drawn.values()}) == 3 else None
+
+        commands = first_fitting("three different commands", different)
         told = dice.shuffled([f"The {thing} says: {command.text}." for thing, command in commands.items()])
         owns = dict(zip(names, things, strict=True))
         told += [f"{name} took the {thing}." for name, thing in owns.items()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.lexicon import MANY
 from growlm.skills._tinyworld.problem import Problem
+from growlm.skills._tinyworld.tries import first_fitting
 
 _ASKED = ("What is {sum}?", "How much is {sum}?", "{sum} = ?", "Can you tell me what {sum} is?", "{sum} =")
 
@@ -33,8 +34,8 @@ class Sum:
 
 
 def largest(difficulty: float) -> int:
-    """Gives the largest number of a difficulty: 10 for the easiest, 20 for the middle, 99 for the hardest."""
-    return 10 + round(20 * difficulty) if difficulty <= 0.5 else round(20 + 158 * (difficulty - 0.5))
+    """Gives the largest number of a difficulty: 10 for the easiest, 30 for the middle, 99 for the hardest."""
+    return 10 + round(40 * difficulty) if difficulty <= 0.5 else round(30 + 138 * (difficulty - 0.5))
 
 
 def draw_sum(cast: Cast, limit: int, num_steps: int) -> Sum:
@@ -47,19 +48,12 @@ def draw_sum(cast: Cast, limit: int, num_steps: int) -> Sum:
 
     Returns:
         The sum.
+
+    Raises:
+        GrowlmError: if the split has none that fits.
     """
-    dice = cast.dice
-    while True:
-        total = first = dice.number(0, limit)
-        steps: list[int] = []
-        while len(steps) < num_steps:
-            step = dice.number(1, max(1, limit - total)) if dice.chance(0.5) else -dice.number(1, max(1, total))
-            if not 0 <= total + step <= limit or not _owned(cast, total, step):
-                break
-            steps.append(step)
-            total += step
-        if len(steps) == num_steps:
-            return Sum(first, tuple(steps))
+    wanted = f"sum of {num_steps + 1} numbers up to {limit} for the {cast.split} split"
+    return first_fitting(wanted, lambda _: _try_sum(cast, limit, num_steps))
 
 
 def arithmetic_problem(cast: Cast, difficulty: float) -> Problem:
@@ -81,11 +75,14 @@ def figures_problem(cast: Cast, limit: int, num_steps: int) -> Problem:
 def owned_problem(cast: Cast, limit: int, num_steps: int) -> Problem:
     """Asks how many somebody has after getting some and losing some; never just one, which would need a singular."""
     dice = cast.dice
-    while True:
+
+    def without_one(_: int) -> Sum | None:
         total = draw_sum(cast, limit, num_steps)
         # an answer that equals the number told first could be had by repeating it
-        if 1 not in (total.first, total.result, *map(abs, total.steps)) and total.result != total.first:
-            break
+        fits = 1 not in (total.first, total.result, *map(abs, total.steps)) and total.result != total.first
+        return total if fits else None
+
+    total = first_fitting(f"sum of more than ones up to {limit}", without_one)
     person, things = cast.person(), cast.word(MANY)
     facts = [f"{person.name} has {total.first} {things}."]
     for step in total.steps:
@@ -108,9 +105,22 @@ def has_problem(facts: tuple[str, ...], name: str, things: str, number: int, lim
     return Problem(facts, f"How many {things} does {name} have?", f"{wanted}.", wanted, choices)
 
 
+def _try_sum(cast: Cast, limit: int, num_steps: int) -> Sum | None:
+    dice = cast.dice
+    total = first = dice.number(0, limit)
+    steps: list[int] = []
+    for _ in range(num_steps):
+        step = dice.number(1, max(1, limit - total)) if dice.chance(0.5) else -dice.number(1, max(1, total))
+        if not 0 <= total + step <= limit or not _owned(cast, total, step):
+            return None
+        steps.append(step)
+        total += step
+    return Sum(first, tuple(steps))
+
+
 def _owned(cast: Cast, total: int, step: int) -> bool:
     """Tells whether the split may use a step: 3 + 4, 4 + 3, 7 - 3 and 7 - 4 belong together."""
     low, high = sorted((abs(step), total if step > 0 else total + step))
     # a pattern rather than a hash, so that even the smallest numbers leave some pairs for every split
     share = (4 * low + 7 * high) % 10
-    return cast.split == {0: "validation", 1: "test"}.get(share, "train")
+    return cast.split == {0: "validation", 1: "test", 5: "test"}.get(share, "train")

@@ -7,6 +7,7 @@ from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.lexicon import PLACES, THINGS
 from growlm.skills._tinyworld.names import BOYS, GIRLS
 from growlm.skills._tinyworld.splits import owner
+from growlm.skills._tinyworld.tries import first_fitting
 from growlm.skills._tinyworld.words import Words
 
 _HELD_OUT_SHARE = 0.5
@@ -58,12 +59,9 @@ class Cast:
 
     def word(self, words: Words) -> str:
         """Draws a word that this example has not used yet."""
-        while True:
-            own = self.split != "train" and self.dice.chance(_HELD_OUT_SHARE)
-            word = self.dice.pick(words.own(self.split) if own else words.train)
-            if word not in self._used:
-                self._used.add(word)
-                return word
+        word = first_fitting("word that the example has not used yet", lambda _: self._unused(words))
+        self._used.add(word)
+        return word
 
     def words(self, words: Words, count: int) -> list[str]:
         """Draws so many different words; held-out ones run out, so only the first few may be such."""
@@ -88,12 +86,20 @@ class Cast:
 
     def thing_and_place(self, things: Words = THINGS) -> tuple[str, str]:
         """Draws a thing and a place whose combination is this split's own."""
-        while True:
+
+        def fitting(_: int) -> tuple[str, str] | None:
             thing, place = self._peek(things), self._peek(PLACES)
             new = thing not in things.train or place not in PLACES.train
-            if (new or owner(thing, place) == self.split) and not {thing, place} & self._used:
-                self._used.update((thing, place))
-                return thing, place
+            fits = (new or owner(thing, place) == self.split) and not {thing, place} & self._used
+            return (thing, place) if fits else None
+
+        drawn = first_fitting("thing and place that belong together", fitting)
+        self._used.update(drawn)
+        return drawn
+
+    def _unused(self, words: Words) -> str | None:
+        word = self._peek(words)
+        return None if word in self._used else word
 
     def _peek(self, words: Words) -> str:
         own = self.split != "train" and self.dice.chance(_HELD_OUT_SHARE)

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from growlm.skills._tinyworld.arithmetic_problems import has_problem
 from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.lexicon import MANY
 from growlm.skills._tinyworld.problem import Problem
+from growlm.skills._tinyworld.tries import first_fitting
 
 
 @dataclass
@@ -51,25 +53,33 @@ def ledger_problem(cast: Cast, limit: int, num_people: int, num_gifts: int) -> P
     Returns:
         The problem.
     """
-    dice = cast.dice
     names = [person.name for person in cast.people(num_people)]
     sorts = cast.words(MANY, 2)
-    while True:
-        ledger = Ledger()
-        for name, things in dice.shuffled([(name, things) for name in names for things in sorts]):
-            ledger.begin(name, things, dice.number(2, limit // 2))
-        for _ in range(num_gifts):
-            giver, taker = dice.some(names, 2)
-            things = dice.pick(sorts)
-            number = dice.number(2, max(2, ledger.counts[giver, things]))
-            if number <= ledger.counts[giver, things] and ledger.counts[taker, things] + number <= limit:
-                ledger.give(giver, taker, things, number)
+
+    def fitting(_: int) -> Problem | None:
+        ledger = _play(cast.dice, names, sorts, limit, num_gifts)
         # an answer that is told somewhere could be found without calculating
         asked = [
             (owner, number)
             for owner, number in ledger.counts.items()
             if ledger.changes.get(owner) and number not in {*ledger.numbers, 1}
         ]
-        if asked:
-            (name, things), number = dice.pick(asked)
-            return has_problem(tuple(ledger.facts), name, things, number, limit)
+        if not asked:
+            return None
+        (name, things), number = cast.dice.pick(asked)
+        return has_problem(tuple(ledger.facts), name, things, number, limit)
+
+    return first_fitting("count that is not told", fitting)
+
+
+def _play(dice: Dice, names: list[str], sorts: list[str], limit: int, num_gifts: int) -> Ledger:
+    ledger = Ledger()
+    for name, things in dice.shuffled([(name, things) for name in names for things in sorts]):
+        ledger.begin(name, things, dice.number(2, limit // 2))
+    for _ in range(num_gifts):
+        giver, taker = dice.some(names, 2)
+        things = dice.pick(sorts)
+        number = dice.number(2, max(2, ledger.counts[giver, things]))
+        if number <= ledger.counts[giver, things] and ledger.counts[taker, things] + number <= limit:
+            ledger.give(giver, taker, things, number)
+    return ledger

@@ -17,7 +17,7 @@ COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]
 
 # the first training examples of each, fixed for all time: another digest is another data set
 DIGESTS = {
-    "arithmetic": "c523a8721f0cb54e",
+    "arithmetic": "40750362a2447510",
     "chat": "94064535f1691ad9",
     "code": "898d483ae38957fb",
     "commands": "f13f6515e56fa855",

@@ -76,7 +76,9 @@ def read_stream(name_or_file: str, data: Path | None = None, without: Sequence[s
     skills = _skills(_mapping(content, "skills", file), data, file)
     orders = _orders(_mapping(content, "orders", file), skills, file)
     composites = _composites(_mapping(content, "composites", file), skills, file)
-    phase = _phase(_mapping(content, "phase", file), file)
+    phase = check_phase(_mapping(content, "phase", file), file)
+    if "steps" not in phase:
+        raise GrowlmError(f"{file}: phase: steps is None; give a whole number of 1 or more")
     for left_out in without:
         if left_out not in skills:
             raise unknown_name(f"skill to leave out of stream {file.stem!r}", left_out, skills)
@@ -151,19 +153,31 @@ def _composites(
     return composites
 
 
-def _phase(settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """Checks settings of phases.
+
+    Args:
+        settings: ``GrowPhase`` arguments and ``steps``.
+        where: what they were read from, for messages.
+
+    Returns:
+        The settings.
+
+    Raises:
+        GrowlmError: for an unknown key or a value of the wrong type.
+    """
     from growlm.train.phase import GrowPhase
 
     parameters = inspect.signature(GrowPhase.__init__).parameters
     known = {name: p.annotation for name, p in parameters.items() if name not in ("self", *_OF_A_CELL)}
-    _known_keys(settings, ("steps", *known), file, "phase")
-    steps = settings.get("steps")
+    _known_keys(settings, ("steps", *known), where, "phase")
+    steps = settings.get("steps", 1)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise GrowlmError(f"{file}: phase: steps is {steps!r}; give a whole number of 1 or more")
+        raise GrowlmError(f"{where}: phase: steps is {steps!r}; give a whole number of 1 or more")
     for key, value in settings.items():
         if not _fits(value, known.get(key, int)):
             hint = "; write 1.0e-3, with the point" if isinstance(value, str) and key not in ("on", "router") else ""
-            raise GrowlmError(f"{file}: phase: {key} is {value!r}, expected {_type_name(known[key])}{hint}")
+            raise GrowlmError(f"{where}: phase: {key} is {value!r}, expected {_type_name(known[key])}{hint}")
     return dict(settings)
 
 
@@ -217,7 +231,7 @@ def _mapping(content: Mapping[str, Any], key: str, file: Path) -> dict[str, Any]
     return {str(name): value for name, value in entry.items()}
 
 
-def _known_keys(content: Mapping[str, Any], known: Sequence[str], file: Path, what: str) -> None:
+def _known_keys(content: Mapping[str, Any], known: Sequence[str], file: str | Path, what: str) -> None:
     for key in content:
         if key not in known:
             raise unknown_name(f"key of {what} in {file}", str(key), known)

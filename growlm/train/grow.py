@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from growlm.base.load import DEFAULT_BASE
 from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
@@ -96,6 +98,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
         before = _scores_before(phase, stack, known, work, notice)
         fit(resume_path(work))
+        nn.Module.to(stack, stack.device)  # where the base is: Lightning takes the trained tensors alone to the CPU
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
         kept = phase.method.end(stack, phase.batches)
@@ -205,6 +208,7 @@ def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
         "tokens": phase.tokens_seen,
         "seconds": round(phase.seconds, 1),
         "rows": phase.rows_seen,
+        "losses": [list(point) for point in phase.curve.points],
         "old rows": phase.method.old_rows,
         "trained": sum(parameter.numel() for parameter in phase.trained.values() if parameter.requires_grad),
         **({"cut prompts": phase.num_cut} if phase.num_cut else {}),

@@ -22,6 +22,7 @@ from growlm.registry import methods
 from growlm.skills._skill import Skill
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
+from growlm.train.curve import LossCurve
 from growlm.train.memory import PhaseMemory
 from growlm.train.resume import StepLoader
 from growlm.train.schedule import schedule_factor
@@ -119,6 +120,7 @@ class GrowPhase(LightningModule):
         self.method: Method = methods.build(method, method_options)
         self.tokens_seen = 0
         self.rows_seen = 0
+        self.curve = LossCurve()
         self._seconds_before = 0.0
         self._started: float | None = None
         # in a list, so that the stack is no submodule: Lightning is to see, move and save the new module only
@@ -217,6 +219,7 @@ class GrowPhase(LightningModule):
         self.tokens_seen += batch.input_ids.numel()
         self.rows_seen += len(batch.input_ids)
         loss = self.method.loss(self.stack, batch)
+        self.curve.add(loss, self.trainer.global_step, int(self.trainer.max_steps))
         self.log("loss", loss)
         return loss
 
@@ -259,6 +262,7 @@ class GrowPhase(LightningModule):
             "method": self.method.state_dict(),
             "tokens_seen": self.tokens_seen,
             "rows_seen": self.rows_seen,
+            "curve": self.curve.state_dict(),
             "seconds": self.seconds,
         }
 
@@ -267,4 +271,5 @@ class GrowPhase(LightningModule):
         self.method.load_state_dict(checkpoint["growlm"]["method"])
         self.tokens_seen = checkpoint["growlm"]["tokens_seen"]
         self.rows_seen = checkpoint["growlm"]["rows_seen"]
+        self.curve.load_state_dict(checkpoint["growlm"]["curve"])
         self._seconds_before = checkpoint["growlm"]["seconds"]

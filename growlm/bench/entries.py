@@ -1,0 +1,96 @@
+"""What a benchmark compares: entries, each a method with its options and the phase settings that suit it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from growlm.bench._strict_yaml import read_strict_yaml
+from growlm.bench.stream import check_phase
+from growlm.errors import GrowlmError, unknown_name
+from growlm.files import check_name
+from growlm.recipes import recipe_path
+from growlm.registry import methods
+
+ALL = "all"
+_KEYS = ("method", "options", "phase")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a comparison.
+
+    Args:
+        label: what tables call it.
+        method: the registered method.
+        options: its constructor's arguments.
+        phase: what of the stream's phase settings it replaces, such as its learning rate.
+    """
+
+    label: str
+    method: str
+    options: dict[str, Any]
+    phase: dict[str, Any]
+
+
+def read_entries(name_or_file: str = "methods") -> dict[str, Entry]:
+    """Reads a list of entries.
+
+    Args:
+        name_or_file: a recipe of ``recipes/bench``, or a YAML file of your own: by label, ``method`` (left out: the
+            label), ``options`` and ``phase``.
+
+    Returns:
+        The entries by label.
+
+    Raises:
+        GrowlmError: for an unknown recipe, key, method, option or setting.
+    """
+    file = Path(name_or_file)
+    if file.suffix not in (".yaml", ".yml"):
+        file = recipe_path("bench", name_or_file)
+    entries = {str(label): _entry(str(label), content or {}, file) for label, content in read_strict_yaml(file).items()}
+    if not entries:
+        raise GrowlmError(f"{file} lists nothing to compare: give it a label with a method")
+    return entries
+
+
+def choose_entries(words: str, entries: Mapping[str, Entry]) -> list[Entry]:
+    """Picks entries by their labels.
+
+    Args:
+        words: labels joined by commas, or ``all``.
+        entries: the entries there are.
+
+    Returns:
+        The chosen ones, each once, in the order of the list.
+
+    Raises:
+        GrowlmError: for an unknown label, or none at all.
+    """
+    labels = [word.strip() for word in words.split(",") if word.strip()]
+    for label in labels:
+        if label not in entries and label != ALL:
+            raise unknown_name("method of this benchmark", label, [*entries, ALL])
+    chosen = [entry for label, entry in entries.items() if label in labels or ALL in labels]
+    if not chosen:
+        raise GrowlmError(f"no method is given: name some of {', '.join(entries)}, or say all")
+    return chosen
+
+
+def _entry(label: str, content: Any, file: Path) -> Entry:
+    where = f"{file}: entry {check_name(label, f'{file}: entry')!r}"
+    if not isinstance(content, dict):
+        raise GrowlmError(f"{where} is {content!r}; write {{method: NAME, options: {{...}}, phase: {{...}}}}")
+    for key in content:
+        if key not in _KEYS:
+            raise unknown_name(f"key of entry {label!r} in {file}", str(key), _KEYS)
+    method = content.get("method", label)
+    options, phase = content.get("options") or {}, content.get("phase") or {}
+    if not isinstance(method, str) or not isinstance(options, dict) or not isinstance(phase, dict):
+        raise GrowlmError(f"{where}: 'method' has to be a name, 'options' and 'phase' keys with values")
+    try:
+        methods.build(method, options)
+    except GrowlmError as error:
+        raise GrowlmError(f"{where}: {error}") from None
+    return Entry(label, method, options, check_phase(phase, where))

@@ -11,11 +11,19 @@ Shapes: O output dim, I input dim, k preserved directions, F free directions.
 """
 
 import math
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from growlm.errors import GrowlmError
+
+
+def linear_weight(linear: nn.Module) -> Tensor:
+    """Gives the weight of a linear, [O, I], however the layer lays it out."""
+    weight = cast(nn.Parameter, linear.weight).detach()
+    return weight.T if isinstance(linear, Conv1D) else weight
 
 
 def num_preserved(shape: tuple[int, int], ratio: float) -> int:

@@ -1,9 +1,12 @@
-"""A change in the free singular directions of a weight: ΔW = Q_u M Q_vᵀ, with only M trained.
+"""A change in the free singular directions of a weight: ΔW = s Q_u M Q_vᵀ, with only M trained.
 
 After OSFT (Nayak et al. 2025, arXiv 2504.07097) in the factor form of its maintained code, with free coordinates: the
 code trains low-rank factors that a projection has to bring back after every step, because Adam turns even a projected
 gradient into the preserved directions. Here Q_u [O, F] and Q_v [I, F'] are fixed orthonormal bases of the free
 directions, so that U_hᵀ ΔW = 0 and ΔW V_h = 0 whatever the optimizer does, its momentum and weight decay included.
+
+The scale s = √(O I / (F F')) makes a step of Adam, which moves all trained numbers alike, change W by as much as if all
+of W were trained at the same learning rate (Frobenius norm).
 
 Of a weight of O x I with O > I only the I directions to which it writes are decomposed; the O - I others are its null
 space, which ``null_space`` frees too. It is off by default: the maintained code starts in the same directions, and the
@@ -12,19 +15,19 @@ bases of the null space would be larger than the weight. Biases are never change
 Q_u and Q_v are buffers: stored with the module, never trained. Proved by tests/golden/test_subspace.py and
 tests/contracts/test_every_module.py.
 
-Shapes: B batch, T tokens, O output dim, I input dim, F free directions of either side.
+Shapes: B batch, T tokens, O output dim, I input dim, F and F' free directions.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from growlm.base.anatomy import Anatomy
 from growlm.errors import GrowlmError
-from growlm.modules._directions import free_directions, num_free, num_preserved
+from growlm.modules._directions import free_directions, linear_weight, num_free, num_preserved
 from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part
 
@@ -47,6 +50,7 @@ class SubspacePart(Part):
         self.register_buffer("Q_u", torch.zeros(out_features, free_outputs))
         self.register_buffer("Q_v", torch.zeros(in_features, free_inputs))
         self.M = nn.Parameter(torch.zeros(free_outputs, free_inputs))
+        self.scale = math.sqrt(out_features * in_features / (free_outputs * free_inputs))
 
     def set_directions(self, Q_u_OF: Tensor, Q_v_IF: Tensor) -> None:
         """Sets the free directions, orthonormal columns of the shapes that the part was built with."""
@@ -63,12 +67,12 @@ class SubspacePart(Part):
         Returns:
             The new output, [B, T, O].
         """
-        free_BTF = nn.functional.linear(inputs @ self.Q_v, self.M)
+        free_BTF = nn.functional.linear(inputs @ self.Q_v, self.scale * self.M)
         return output + nn.functional.linear(free_BTF, self.Q_u)
 
     def delta_weight(self) -> Tensor:
-        """Computes Q_u M Q_vᵀ, [O, I]."""
-        return self.Q_u @ self.M @ self.Q_v.T
+        """Computes s Q_u M Q_vᵀ, [O, I]."""
+        return self.Q_u @ (self.scale * self.M) @ self.Q_v.T
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,3 @@ class Subspace(ModuleKind):
         if unknown:
             raise GrowlmError(f"subspace preserved names {unknown[0]!r}, which is no linear of this base's layers")
         return {site: self.preserved[site] for site in sites if site in self.preserved}
-
-
-def linear_weight(linear: nn.Module) -> Tensor:
-    """Gives the weight of a linear, [O, I], however the layer lays it out."""
-    weight = cast(nn.Parameter, linear.weight).detach()
-    return weight.T if isinstance(linear, Conv1D) else weight

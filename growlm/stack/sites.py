@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import nn
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.anatomy import resolve
 from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
 
 
@@ -13,14 +13,12 @@ class Sites:
     """Puts sites into a base where parts are attached, and takes them out again.
 
     Args:
-        base: the base; its layers are wrapped in place, its weights are not touched.
-        anatomy: its attach points.
+        base: the base, or any other model; its layers are wrapped in place, its weights are not touched.
         switch: what the sites ask which modules are active.
     """
 
-    def __init__(self, base: nn.Module, anatomy: Anatomy, switch: Switch) -> None:
+    def __init__(self, base: nn.Module, switch: Switch) -> None:
         self._base = base
-        self._anatomy = anatomy
         self._switch = switch
 
     def by_path(self) -> dict[str, Site]:
@@ -38,7 +36,7 @@ class Sites:
         sites = self.by_path()
         for path, part in parts.items():
             if path not in sites:
-                sites[path] = Site(self._anatomy.resolve(path), self._switch)
+                sites[path] = Site(resolve(self._base, path), self._switch)
                 self._replace(path, sites[path])
             part.owner, part.switch = name, self._switch
             sites[path].parts[part_key(name, kind)] = part
@@ -77,4 +75,4 @@ class Sites:
 
     def _replace(self, path: str, replacement: nn.Module) -> None:
         parent, _, name = path.rpartition(".")
-        setattr(self._anatomy.resolve(parent) if parent else self._base, name, replacement)
+        setattr(resolve(self._base, parent) if parent else self._base, name, replacement)

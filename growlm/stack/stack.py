@@ -63,7 +63,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self.anatomy = Anatomy(base)
         self.manifest = Manifest(base_record)
         self._switch = Switch()
-        self._sites = Sites(self.base, self.anatomy, self._switch)
+        self._sites = Sites(self.base, self._switch)
         self.router: StackRouter | None = None
         self._growing: dict[str, Path] = {}
         # a file stands for tensors that nobody has asked for yet

@@ -5,9 +5,11 @@ inside it. Metrics are the paper's: exact match for C-STANCE, FOMC and NumGLUE, 
 reason follows, ROUGE-L for MeetingBank, edit similarity for Py150, SARI for 20Minuten, its prompt as the source.
 
 What differs: decoding is greedy, where the authors sample; ROUGE-L is that of the usual scorer, with stems, where
-theirs is another package's; answers are generated only as far as their metric looks.
+theirs is another package's; answers are generated only as far as their metric looks; and an answer ends after so many
+words, where the authors end it after 512 tokens (of the eight tasks only ScienceQA's reasons are that long).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,10 @@ class TraceTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer; by candidates only where the answers are A, B and C.
         cut: where tokens are left out of a prompt that is too long.
+        answer_words: how many words of an answer are learned; a reason may be longer than a small base can see.
+
+    Attributes:
+        shortened: names of the examples whose answers were longer than that.
     """
 
     def __init__(
@@ -64,7 +70,10 @@ class TraceTask(TaskFiles):
         num_test: int | None = None,
         scoring: Scoring = "generation",
         cut: Cut = "middle",
+        answer_words: int = 250,
     ) -> None:
+        if answer_words < 1:
+            raise GrowlmError(f"answer_words is {answer_words}: give at least 1")
         name = _known(task)
         self.metric, self.max_answer_tokens = _TASKS[name].metric, _TASKS[name].max_answer_tokens
         self._choices = _TASKS[name].choices
@@ -72,6 +81,8 @@ class TraceTask(TaskFiles):
             raise GrowlmError(f"task {name!r} has no candidates to score by; give scoring 'generation'")
         self.scoring = scoring
         self._cut: Cut = cut
+        self._beginning = re.compile(rf"(?:\S+\s*){{1,{answer_words}}}")
+        self.shortened: tuple[str, ...] = ()
         files = _files(Path(data).expanduser(), name)
         lacking = _lacking(files)
         if lacking is not None:
@@ -90,13 +101,18 @@ class TraceTask(TaskFiles):
             return
         for number, (where, row) in enumerate(read_rows(path, "prompt", "answer"), 1):
             prompt = words(row["prompt"], f"{where}: 'prompt'").removeprefix(_CORPUS_START)
-            answer = words(row["answer"], f"{where}: 'answer'")
-            if self._choices and answer.strip() not in self._choices:
+            answer = words(row["answer"], f"{where}: 'answer'").strip()
+            if self._choices and answer not in self._choices:
                 raise GrowlmError(f"{where}: answer {answer!r} is none of {', '.join(self._choices)}; mend the row")
+            name = f"{path.parent.name}/{path.stem}:{number}"
+            beginning = self._beginning.match(answer)
+            if beginning is not None and beginning.end() < len(answer):
+                self.shortened += (name,)
+                answer = beginning[0].strip()
             yield Example(
-                f"{path.parent.name}/{path.stem}:{number}",
+                name,
                 prompt=prompt.strip(),
-                completion=f" {answer.strip()}",
+                completion=f" {answer}",
                 choices=tuple(f" {choice}" for choice in self._choices),
                 cut=self._cut,
             )

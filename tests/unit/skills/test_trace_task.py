@@ -89,3 +89,14 @@ def test_missing_and_unknown_tasks(tmp_path: Path):
         TraceTask(str(tmp_path), "Py150")
     with pytest.raises(GrowlmError, match="unknown task of TRACE 'FOMCC': did you mean 'FOMC'"):
         TraceTask(str(tmp_path), "FOMCC")
+
+
+def test_a_long_answer_ends_after_so_many_words(tmp_path: Path):
+    rows = [{"prompt": "why?", "answer": "B\nbecause it is so"}, {"prompt": "what?", "answer": "C\nthat's it"}]
+    stored(tmp_path, "ScienceQA", ("A",), test=rows)
+    skill = TraceTask(str(tmp_path), "ScienceQA", answer_words=3)
+    assert [example.completion for example in skill.examples("test")] == [" B\nbecause it", " C\nthat's it"]
+    assert skill.shortened == ("ScienceQA/test:1",)
+    assert TraceTask(str(tmp_path), "ScienceQA").shortened == ()
+    with pytest.raises(GrowlmError, match="answer_words is 0"):
+        TraceTask(str(tmp_path), "ScienceQA", answer_words=0)

@@ -84,7 +84,7 @@ class Ewc(ContinuedMethod):
 
     def __init__(
         self,
-        strength: float = 100.0,
+        strength: float = 10.0,
         decay: float = 1.0,
         num_samples: int = 200,
         weights: Literal["all", "linears"] = "all",

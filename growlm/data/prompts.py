@@ -1,18 +1,73 @@
 """The prompts of a skill: what a model sees before it answers, as a router learns to tell skills by."""
 
 import random
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from typing import Any
 
 from growlm.data.encode import encode_prompt
-from growlm.skills._skill import Example, Skill, Split
+from growlm.errors import GrowlmError
+from growlm.skills._skill import Example, Message, Skill, Split
 
 TEXT_PROMPT = 32
 """By how many tokens a plain text is begun where one beginning must stand for it."""
 
 _LONGEST_BEGINNING = 256
+
+
+@dataclass(frozen=True)
+class TurnFrame:
+    """What a chat template puts around the user's turns.
+
+    Args:
+        opening: the tokens before the first turn.
+        between: the tokens between an answer and the user's next turn; none if what is said could look the same.
+    """
+
+    opening: tuple[int, ...]
+    between: tuple[int, ...]
+
+    def last_turn(self, ids: Sequence[int]) -> Sequence[int]:
+        """Leaves the last turn alone in a conversation, as if nothing had been said before it.
+
+        Args:
+            ids: a prompt as the model gets it.
+
+        Returns:
+            The prompt that the last turn would be without those before it; ``ids`` if there are none before it.
+        """
+        size = len(self.between)
+        for begin in range(len(ids) - size, 0, -1) if size else ():
+            if tuple(ids[begin : begin + size]) == self.between:
+                return [*self.opening, *ids[begin + size :]]
+        return ids
+
+
+def turn_frame(tokenizer: Any) -> TurnFrame:
+    """Finds out, by trying, what a tokenizer's chat template puts around the user's turns.
+
+    Args:
+        tokenizer: the base's tokenizer.
+
+    Returns:
+        The frame.
+    """
+
+    def rendered(*said: str) -> list[int]:
+        roles = ("user", "assistant", "user")
+        messages = tuple(Message(role, text) for role, text in zip(roles, said, strict=False))  # type: ignore[arg-type]
+        return encode_prompt(Example("a trial", messages=messages), tokenizer)
+
+    try:
+        first, other = rendered("cat"), rendered("dog")
+    except GrowlmError:  # a template that no conversation can be encoded with
+        return TurnFrame((), ())
+    opening = _same_beginning(first, other)
+    alike = _same_beginning(rendered("cat", "yes", "cat")[::-1], rendered("cat", "no", "cat")[::-1])[::-1]
+    between = alike[: len(alike) - (len(first) - len(opening))]
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return TurnFrame(opening, between if special & {*between} else ())
 
 
 def prompts_before_answers(example: Example) -> Iterator[Example]:
@@ -55,3 +110,8 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> lis
             ids = ids[: max(1, round(longest ** random.Random(example.name).random()))]
         drawn.append(ids)
     return drawn
+
+
+def _same_beginning(first: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(first, other, strict=False))
+    return tuple(token for token, _ in pairs)

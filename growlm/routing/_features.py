@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from growlm.data.prompts import turn_frame
 from growlm.routing._router import Prompts
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class _SeenError(Exception):
 def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tensor:
     """Pools the hidden states that enter a decoder layer of the bare base; no deeper layer is run.
 
-    Every token's hidden state is scaled to a mean square of 1; then the mean over the last turn's words and the last
-    token's are put beside each other. The last turn's words are the last stretch of tokens that are not special; where
-    no special token parts them, they are the whole prompt.
+    Of a conversation only the last turn is looked at. Every token's hidden state is scaled to a mean square of 1; then
+    the mean over the turn's words and the last token's are put beside each other. The words are the last stretch of
+    tokens that are not special; where no special token parts them, they are the whole prompt.
 
     Args:
         stack: the stack; its active path is left as it was.
@@ -40,7 +41,7 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
     Returns:
         Features, Double[N, 2 D], on the CPU.
     """
-    prompts = within_context(stack, prompts)
+    prompts = last_turns(stack, prompts)
     special = _special_ids(stack.tokenizer)
     features_ND: list[Tensor | None] = [None] * len(prompts)
     for rows, hidden_BTD in _hidden_states(stack, prompts, layer):
@@ -51,6 +52,16 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
             begin, end = last_words(tokens, special)
             features_ND[row] = torch.cat([scaled_TD[begin:end].mean(0), scaled_TD[-1]])
     return torch.stack([feature for feature in features_ND if feature is not None])
+
+
+def last_turns(stack: "ModuleStack", prompts: Prompts) -> Prompts:
+    """Leaves of every prompt what is routed by: the last turn of a conversation, to the end that the base can see.
+
+    A skill is learned in conversations of its own. What was said before, perhaps to another skill, would make a turn
+    look like nothing that the router has learned.
+    """
+    frame = turn_frame(stack.tokenizer)
+    return within_context(stack, [frame.last_turn(prompt) for prompt in prompts])
 
 
 def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
 from growlm.modules._site import Part, part_owner
-from growlm.routing._features import prompt_batches, watched, within_context
+from growlm.routing._features import last_turns, prompt_batches, watched
 from growlm.routing._router import DrawPrompts, Prompts, Router
 from growlm.stack.path import BASE, Path
 
@@ -79,7 +79,7 @@ class Arrow(Router):
         if not names:
             return paths
         sites = {path: stack.anatomy.resolve(path) for name in names for path in self._prototypes[name]}
-        prompts = within_context(stack, prompts)
+        prompts = last_turns(stack, prompts)
         for rows, input_ids_BT in prompt_batches(stack, prompts):
             inputs = self._inputs(stack, sites, input_ids_BT)
             lengths_B = torch.tensor([len(prompts[row]) for row in rows], device=stack.device)

@@ -8,7 +8,7 @@ import pytest
 
 from growlm.base.load import load_tokenizer
 from growlm.data.encode import encode_prompt
-from growlm.data.prompts import drawn_prompts, prompts_before_answers
+from growlm.data.prompts import drawn_prompts, prompts_before_answers, turn_frame
 from growlm.skills._skill import Example, Message, Skill, Split
 
 TALK = (Message("user", "hello"), Message("assistant", "yes"), Message("user", "the cat"), Message("assistant", "no"))
@@ -50,3 +50,33 @@ def test_of_a_text_beginnings_of_many_lengths_are_drawn(tokenizer: Any):
     assert drawn == drawn_prompts(skill, "train", tokenizer, 40)
     assert all(ids == whole[: len(ids)] and ids for ids in drawn)
     assert len({len(ids) for ids in drawn}) > 5
+
+
+@pytest.mark.parametrize("template", ["own", "plain"])
+def test_the_last_turn_is_what_it_would_be_alone(tokenizer: Any, template: str):
+    if template == "plain":
+        tokenizer.chat_template = None
+    frame = turn_frame(tokenizer)
+    assert frame.between
+    alone = encode_prompt(Example("x", messages=(Message("user", "the cat"),)), tokenizer)
+    for before in (TALK[:0], TALK[:2], TALK):
+        whole = encode_prompt(Example("x", messages=(*before, Message("user", "the cat"))), tokenizer)
+        assert list(frame.last_turn(whole)) == alone
+    text = encode_prompt(Example("x", prompt="the cat sat"), tokenizer)
+    assert frame.last_turn(text) == text
+
+
+def test_turns_that_no_special_token_parts_are_left_together(tokenizer: Any):
+    """What the user says could look like the beginning of another turn."""
+    tokenizer.chat_template = (
+        "{%- for message in messages -%}"
+        "{%- if message['role'] == 'assistant' -%}{%- generation -%}A {{ message['content'] }}{%- endgeneration -%}"
+        "{%- else -%}U {{ message['content'] }} {%- endif -%}{%- endfor -%}"
+    )
+    whole = encode_prompt(Example("x", messages=TALK[:3]), tokenizer)
+    assert turn_frame(tokenizer).last_turn(whole) == whole
+
+
+def test_a_template_that_trains_nothing_has_no_frame(tokenizer: Any):
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    assert turn_frame(tokenizer).last_turn([1, 2, 3]) == [1, 2, 3]

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from growlm.data.encode import encode_prompt
 from growlm.routing._features import last_words, shallow_features
+from growlm.skills._skill import Example, Message
 
 FAMILIES = ("llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3")
 
@@ -40,3 +42,15 @@ def test_no_deeper_layer_is_run(new_stack: Any):
 )
 def test_the_last_words_are_those_of_the_last_turn(tokens: list[int], expected: tuple[int, int]):
     assert last_words(tokens, {0, 1, 2, 3, 4}) == expected
+
+
+def test_what_was_said_before_the_last_turn_does_not_matter(new_stack: Any):
+    stack = new_stack()
+    last = Message("user", "the cat sat")
+    before = (Message("user", "hello"), Message("assistant", "yes"))
+    alone, after = (
+        encode_prompt(Example("x", messages=messages), stack.tokenizer) for messages in ((last,), (*before, last))
+    )
+    found = shallow_features(stack, [alone, after, after[:-1]], layer=2)
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])

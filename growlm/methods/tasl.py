@@ -1,0 +1,116 @@
+"""TaSL: the weights go on being trained, and where a unit mattered to earlier skills its earlier values count.
+
+Feng et al. 2024, "TaSL: Continual Dialog State Tracking via Task Skill Localization and Consolidation" (ACL 2024, arXiv
+2408.09857; arXiv 2408.05200 v1 is of the same name). A unit is a matrix, by default each A and each B of a low-rank
+change. During a phase the importance of every unit is measured (the formulas are in ``_importance.py``), at its end
+min-max normalised over the model, and the units are fused with what they were before the phase:
+
+    important to earlier skills, and to the new one: 0.3 new + 0.7 earlier
+    to earlier skills only: earlier     to the new one only: new     to neither: 0.5 new + 0.5 earlier
+
+Important are the 20 % of units with the highest importance, to the new skill I_t and to the earlier ones I_{1:t-1} each
+for itself; I_{1:t} = minmax(0.3 I_t + 0.7 I_{1:t-1}). The first phase is kept as it is.
+
+Exact: every formula, and the constants (β1 = β2 = 0.85, 0.3, 0.7, 0.5, 20 %), which are the authors' code's
+(WoodScene/TaSL, which has no licence; nothing of it is here). Other than in that code: the first step counts as all do
+(there it is left out); importance stays with the module, not in CSV files beside a run; what has no importance there
+(the copies of tied embeddings) is no tensor of its own here. A difference ``dense`` is scored as the weight that it
+makes, base and difference together, as if the weight itself were trained. With ``fusion`` ``none``, ``average`` or
+``softmax`` it is the ablation: no fusion (sequential training bit for bit), one global merge, KIF's weights.
+
+Cost per step: that of the trained kind, and a few operations and two fp32 numbers per trained element. Kept: one fp32
+number per unit, twice. Proved by tests/golden/test_tasl.py and tests/contracts/test_every_method.py.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor
+
+from growlm.errors import GrowlmError
+from growlm.methods._fused import FusedMethod, Fusion, FusionOptions
+from growlm.methods._importance import Order, Units
+from growlm.modules._kind import ModuleKind
+from growlm.registry import module_kinds
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+_DENSE = "dense."
+
+
+class Tasl(FusedMethod):
+    """Goes on training the same weights, and fuses them unit by unit with what they were before each skill.
+
+    Args:
+        weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
+            layers.
+        rank: rank of the low-rank change.
+        target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
+        units: what is fused as one: every ``matrix``, or every ``rank`` of a low-rank change.
+        fusion: how: ``static``, ``softmax``, ``average``, or ``none``.
+        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
+        important_share: which share of the units is important (static).
+        both_share: share of the new values where a unit is important to earlier skills and the new one (static).
+        neither_share: share of the new values where it is to neither (static).
+        temperature: the smaller, the closer to the one or the other (softmax).
+        average_share: share of the new values everywhere (average).
+        accumulate: weight of a skill's own importance when it joins that of the earlier ones.
+        beta1: smoothing of the sensitivity over the steps.
+        beta2: smoothing of its uncertainty.
+    """
+
+    def __init__(
+        self,
+        weights: Literal["lora", "all", "linears"] = "lora",
+        rank: int = 8,
+        target_modules: list[str] | None = None,
+        units: Units = "matrix",
+        fusion: Fusion = "static",
+        order: Order = "first",
+        important_share: float = 0.2,
+        both_share: float = 0.3,
+        neither_share: float = 0.5,
+        temperature: float = 0.25,
+        average_share: float = 0.5,
+        accumulate: float = 0.3,
+        beta1: float = 0.85,
+        beta2: float = 0.85,
+    ) -> None:
+        if units == "rank" and weights != "lora":
+            raise GrowlmError(f"tasl units 'rank' need weights 'lora', found {weights!r}: give units 'matrix'")
+        options = FusionOptions(
+            fusion=fusion,
+            order=order,
+            beta1=beta1,
+            beta2=beta2,
+            important_share=important_share,
+            both_share=both_share,
+            neither_share=neither_share,
+            temperature=temperature,
+            average_share=average_share,
+            accumulate=accumulate,
+        )
+        super().__init__(units, options)
+        self.weights = weights
+        self.rank = rank
+        self.target_modules = target_modules
+
+    def kinds(self) -> dict[str, ModuleKind]:
+        """Gives a low-rank change, or a full difference of the chosen weights."""
+        if self.weights == "lora":
+            options = {"rank": self.rank, "target_modules": self.target_modules}
+            return {"lora": module_kinds.build("lora", options)}
+        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
+
+    def frozen_weights(self, stack: "ModuleStack") -> dict[str, Tensor]:
+        """Gives the base's weights that differences are added to; see ``FusedMethod.frozen_weights``."""
+        if self.weights == "lora":
+            return {}
+        base = stack.base_tensors()
+        return {name: base[_stock(name)] for name in self._trained}
+
+
+def _stock(name: str) -> str:
+    """Gives the name of the base's tensor that a difference belongs to."""
+    layer, _, rest = name.removeprefix(_DENSE).rpartition(".")
+    return f"{layer.removesuffix('.layer')}.{rest}"

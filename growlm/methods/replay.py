@@ -82,7 +82,7 @@ class Replay(Method):
     @property
     def old_rows(self) -> int:
         """How many old rows the phase has trained on so far."""
-        return self._old_rows
+        return self._old_rows + self.inner.old_rows
 
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 

@@ -1,21 +1,28 @@
 """How often the ridge router chooses the right skill, on a bare base: no module needs to be trained for it.
 
-Composites need several skills, so none of the paths is right for them. ``python benchmarks/routing.py [base]``.
+Composites need several skills, so none of the paths is right for them. ``python benchmarks/routing.py [base]``. Three
+tables: prompts of every skill's own test split, each up to one of its turns; conversations that switch from one skill
+to another in the middle; stories begun with few tokens.
 """
 
 import sys
 import time
 from collections import Counter
+from itertools import islice
 
+from growlm.data.encode import encode_prompt
 from growlm.data.prompts import drawn_prompts
 from growlm.registry import skills
 from growlm.routing._update import SkillPrompts
 from growlm.routing.ridge import Ridge
+from growlm.skills._procedural import Composite, Procedural
+from growlm.skills._skill import Example, Skill
 from growlm.stack.path import BASE, Path, format_path
 from growlm.stack.stack import ModuleStack
 
 SKILLS = ("chat", "memory", "reasoning", "arithmetic", "commands", "code")
 LENGTHS = (4, 8, 16, 32, 64, 128)
+NUMBER = 200
 
 
 class Untrained(ModuleStack):
@@ -38,21 +45,50 @@ def main(base: str) -> None:
     for name in (BASE, *SKILLS):
         router.learn(stack, name, SkillPrompts(skills.build("stories" if name == BASE else name), stack.tokenizer))
     size = sum(tensor.nbytes for tensor in router.state_dict().values())
-    sys.stdout.write(f"learned in {time.process_time() - begun:.0f} s of one core, {size / 1e6:.2f} MB\n")
-    for name in sorted(skills):
-        if "num_test" in skills.options(name):
-            prompts = drawn_prompts(skills.build(name), "test", stack.tokenizer, 200)
-            sys.stdout.write(f"{name}: {shares(stack, router, prompts)}\n")
-    stories = drawn_prompts(skills.build("stories"), "test", stack.tokenizer, 200)
+    tell(f"learned in {time.process_time() - begun:.0f} s of one core, {size / 1e6:.2f} MB")
+    for name in skills:
+        if issubclass(skills.get(name), (Procedural, Composite)):
+            prompts = drawn_prompts(skills.build(name), "test", stack.tokenizer, NUMBER)
+            tell(f"{name}: {shares(stack, router, prompts)}")
+    for then in SKILLS:
+        for first in SKILLS:
+            prompts = switches(stack, skills.build(first), skills.build(then), NUMBER)
+            tell(f"{first}, then {then}: {shares(stack, router, prompts)}")
+    stories = drawn_prompts(skills.build("stories"), "test", stack.tokenizer, NUMBER)
     for length in LENGTHS:
         chosen = shares(stack, router, [ids[:length] for ids in stories])
-        sys.stdout.write(f"stories, at most {length} tokens: {chosen}\n")
+        tell(f"stories, at most {length} tokens: {chosen}")
+
+
+def switches(stack: ModuleStack, first: Skill, then: Skill, limit: int) -> list[list[int]]:
+    """Makes conversations that switch: one example of a skill to its end, then the first turn of one of another.
+
+    Args:
+        stack: the stack.
+        first: the skill that the conversations begin with.
+        then: the skill of their last turn.
+        limit: how many.
+
+    Returns:
+        The prompts' tokens.
+    """
+    pairs = zip(first.examples("test"), reversed(list(islice(then.examples("test"), limit))), strict=False)
+    return [
+        encode_prompt(Example(after.name, messages=(*before.messages, after.messages[0])), stack.tokenizer)
+        for before, after in pairs
+    ]
 
 
 def shares(stack: ModuleStack, router: Ridge, prompts: list[list[int]]) -> str:
     """Writes the share of each path among the choices."""
     chosen = Counter(format_path(path) for path in router.choose(stack, prompts))
     return ", ".join(f"{path} {100 * number / len(prompts):.1f} %" for path, number in chosen.most_common())
+
+
+def tell(line: str) -> None:
+    """Prints a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

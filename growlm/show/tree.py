@@ -6,8 +6,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from growlm.errors import one_line
-from growlm.stack.card import score_titles
-from growlm.stack.facts import base_facts, lineage, module_facts, score_facts
+from growlm.stack.facts import ScoreTable, base_facts, base_scores, lineage, module_facts, skill_scores
 from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
 from growlm.stack.path import BASE
 
@@ -23,15 +22,18 @@ def stack_tree(manifest: Manifest) -> Tree:
     """
     children = lineage(manifest)
     base = manifest.base
-    root = Tree(Text.assemble((f"base {one_line(base.source)}", "bold"), "  ", (one_line(base_facts(base)), "dim")))
-    _grow(root, children[BASE], base, children)
+    title = Text.assemble((f"base {one_line(base.source)}", "bold"), "  ", (one_line(base_facts(base)), "dim"))
+    scores = base_scores(manifest)
+    root = Tree(Group(title, _scores(scores)) if scores.rows else title)
+    _grow(root, children[BASE], manifest, children)
     return root
 
 
-def _grow(tree: Tree, records: list[ModuleRecord], base: BaseRecord, children: dict[str, list[ModuleRecord]]) -> None:
+def _grow(tree: Tree, records: list[ModuleRecord], manifest: Manifest, children: dict[str, list[ModuleRecord]]) -> None:
     for record in records:
-        branch = tree.add(Group(Text(record.name, "bold green"), _facts(record, base), _scores(record)))
-        _grow(branch, children[record.name], base, children)
+        name, facts = Text(record.name, "bold green"), _facts(record, manifest.base)
+        branch = tree.add(Group(name, facts, _scores(skill_scores(manifest, record))))
+        _grow(branch, children[record.name], manifest, children)
 
 
 def _facts(record: ModuleRecord, base: BaseRecord) -> Table:
@@ -41,11 +43,10 @@ def _facts(record: ModuleRecord, base: BaseRecord) -> Table:
     return grid
 
 
-def _scores(record: ModuleRecord) -> Table:
+def _scores(scores: ScoreTable) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    rows = score_facts(record)
-    for title in ("score", *score_titles(record)) if rows else ():
+    for title in scores.titles:
         table.add_column(title, overflow="fold")
-    for row in rows:
+    for row in scores.rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))
     return table

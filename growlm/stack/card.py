@@ -8,7 +8,8 @@ from growlm.stack.path import format_path
 from growlm.stack.scores import MODES, Matrix, ScoreTables
 
 ROUTING_ACCURACY = "routing accuracy ↑"
-_TITLES = {"base": "bare base", "oracle": "own path", "routed": "routed", "all": "all modules on"}
+BARE_BASE = "bare base"
+_TITLES = {"base": BARE_BASE, "oracle": "own path", "routed": "routed", "all": "all modules on"}
 
 
 def accuracy_json(manifest: Manifest) -> str:

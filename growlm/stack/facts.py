@@ -1,9 +1,10 @@
 """What a manifest says, in the few words that a tree or a table has room for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from growlm.stack.card import score_rows
+from growlm.stack.card import BARE_BASE, score_rows, score_titles
 from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
 from growlm.stack.path import BASE, format_path
 
@@ -59,9 +60,59 @@ def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]
     return [(name, fact) for name, fact in facts if fact]
 
 
-def score_facts(record: ModuleRecord) -> list[tuple[str, ...]]:
-    """Lists skill and figure, and its value in each column of ``score_titles``."""
-    return [(f"{skill}: {figure}", *values) for skill, figure, *values in score_rows(record)]
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores as a table.
+
+    Args:
+        titles: the columns' titles.
+        rows: the cells; none if nothing was measured.
+    """
+
+    titles: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def base_scores(manifest: Manifest) -> ScoreTable:
+    """Tells how well what belongs to no module is known now: the base's own skill.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        A row for each figure, as it was measured when the newest module was finished.
+    """
+    if not manifest.modules:
+        return ScoreTable()
+    newest, names = manifest.modules[-1], manifest.parents()
+    rows = tuple((f"{skill}: {figure}", *values) for skill, figure, *values in score_rows(newest) if skill not in names)
+    return ScoreTable(("score now", *score_titles(newest)), rows) if rows else ScoreTable()
+
+
+def skill_scores(manifest: Manifest, record: ModuleRecord) -> ScoreTable:
+    """Tells how well a module's skill was known when the module was finished, and how well it is known now.
+
+    Args:
+        manifest: the stack's manifest.
+        record: the module.
+
+    Returns:
+        A row for each figure; "now" is when the newest module was finished.
+    """
+    then = [(figure, values) for skill, figure, *values in score_rows(record) if skill == record.name]
+    titles, newest = score_titles(record), manifest.modules[-1]
+    if not then:
+        return ScoreTable()
+    if newest.name == record.name or record.name not in newest.scores:
+        return ScoreTable(("score", *titles), tuple((f"{record.name}: {figure}", *values) for figure, values in then))
+    later = [index for index, title in enumerate(score_titles(newest)) if title != BARE_BASE]
+    now = {figure: values for skill, figure, *values in score_rows(newest) if skill == record.name}
+    rows = tuple(
+        (f"{record.name}: {figure}", *values, *(now[figure][index] if figure in now else "" for index in later))
+        for figure, values in then
+    )
+    now_titles = (f"now: {score_titles(newest)[index]}" for index in later)
+    return ScoreTable(("score", *titles, *now_titles), rows)
 
 
 def short_number(value: float) -> str:

@@ -3,8 +3,7 @@
 from html import escape
 
 from growlm.errors import one_line
-from growlm.stack.card import score_titles
-from growlm.stack.facts import base_facts, lineage, module_facts, score_facts
+from growlm.stack.facts import ScoreTable, base_facts, base_scores, lineage, module_facts, skill_scores
 from growlm.stack.manifest import Manifest, ModuleRecord
 from growlm.stack.path import BASE
 
@@ -26,6 +25,7 @@ def stack_html(manifest: Manifest) -> str:
     children = lineage(manifest)
     boxes = "".join(_module(record, manifest, children) for record in children[BASE])
     head = f"<b>base {_text(manifest.base.source)}</b> <span style='{_QUIET}'>{_text(base_facts(manifest.base))}</span>"
+    head += _scores(base_scores(manifest))
     return f"<div style='font-family:sans-serif;line-height:1.5'>{head}{boxes}</div>"
 
 
@@ -35,15 +35,15 @@ def _module(record: ModuleRecord, manifest: Manifest, children: dict[str, list[M
         for name, fact in module_facts(record, manifest.base)
     )
     inner = "".join(_module(child, manifest, children) for child in children[record.name])
-    return f"<div style='{_BOX}'><b>{_text(record.name)}</b><br>{facts}{_scores(record)}{inner}</div>"
+    scores = _scores(skill_scores(manifest, record))
+    return f"<div style='{_BOX}'><b>{_text(record.name)}</b><br>{facts}{scores}{inner}</div>"
 
 
-def _scores(record: ModuleRecord) -> str:
-    rows = score_facts(record)
-    if not rows:
+def _scores(table: ScoreTable) -> str:
+    if not table.rows:
         return ""
-    cells = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    head = "".join(f"<th>{title}</th>" for title in ("score", *score_titles(record)))
+    cells = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    head = "".join(f"<th>{title}</th>" for title in table.titles)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 

@@ -1,0 +1,221 @@
+"""Which parts of a module matter to which skills: what tasl, kif and recurrent_kif keep, by layer and projection."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from growlm.errors import GrowlmError, one_line
+from growlm.methods._importance import ACCUMULATED, OF_PHASE
+from growlm.stack.manifest import METHOD_FILE, Manifest, ModuleRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+METHODS = "tasl, kif or recurrent_kif"
+OUTSIDE = "outside"
+"""What the row is called of units that are in no layer."""
+
+_LEAST = 1e-6  # scores are products of up to four small numbers: colours are logarithmic, down to here
+_CELL, _LEFT, _TOP = 24, 90, 96
+
+
+@dataclass(frozen=True)
+class ImportanceMap:
+    """The importance of a module's units, by layer and projection.
+
+    Args:
+        layers: names of the rows.
+        projections: names of the columns.
+        values: for each row and column the mean importance of the units there, between 0 and 1; None: there are none.
+    """
+
+    layers: tuple[str, ...]
+    projections: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
+def importance_map(tensors: "Mapping[str, Tensor]", of_phase: bool = False) -> ImportanceMap:
+    """Puts the importance that a module keeps into rows and columns.
+
+    Args:
+        tensors: what ``ModuleStack.method_tensors`` gives for the module.
+        of_phase: the importance to the phase's own skill instead of that to all skills so far.
+
+    Returns:
+        The map.
+
+    Raises:
+        GrowlmError: if the module keeps no importance.
+    """
+    prefix = OF_PHASE if of_phase else ACCUMULATED
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for name, scores in tensors.items():
+        if name.startswith(prefix):
+            cells[_place(name.removeprefix(prefix))] += scores.float().flatten().tolist()
+    if not cells:
+        raise GrowlmError(f"the module keeps no importance: grow it with method {METHODS}")
+    layers = tuple(dict.fromkeys(layer for layer, _ in sorted(cells, key=lambda place: _natural(place[0]))))
+    projections = tuple(dict.fromkeys(projection for _, projection in cells))
+    means = {place: sum(scores) / len(scores) for place, scores in cells.items()}
+    values = tuple(tuple(means.get((layer, projection)) for projection in projections) for layer in layers)
+    return ImportanceMap(layers, projections, values)
+
+
+def stack_importance(folder: Path, manifest: Manifest) -> Group:
+    """Draws the importance that the modules of a stack keep, those that were superseded apart.
+
+    Args:
+        folder: the stack's folder.
+        manifest: its manifest.
+
+    Returns:
+        Two tables for each module, to be printed with rich.
+
+    Raises:
+        GrowlmError: if no module keeps any, or a file is not what the manifest says.
+    """
+    current = manifest.current()
+    tables: list[Table] = []
+    for record in manifest.modules:
+        if record.name in current and any(name.startswith(ACCUMULATED) for name in record.method_tensors):
+            tensors = _kept(folder, manifest, record)
+            name = one_line(record.name)
+            tables.append(importance_table(importance_map(tensors), f"{name}: importance to all skills so far"))
+            own = importance_map(tensors, of_phase=True)
+            tables.append(importance_table(own, f"{name}: importance to its own skill"))
+    if not tables:
+        raise GrowlmError(f"no module of {folder} keeps the importance of its units: grow one with method {METHODS}")
+    return Group(*tables)
+
+
+def importance_table(found: ImportanceMap, title: str) -> Table:
+    """Draws a map as a table.
+
+    Args:
+        found: the map.
+        title: the table's title.
+
+    Returns:
+        The table, to be printed with rich; the more important, the brighter.
+    """
+    table = Table("layer", title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for projection in found.projections:
+        table.add_column(Text(one_line(projection)), justify="right")
+    for layer, values in zip(found.layers, found.values, strict=True):
+        cells = [Text("") if value is None else Text(f"{value:.2g}", style=_style(value)) for value in values]
+        table.add_row(Text(one_line(layer)), *cells)
+    return table
+
+
+def plot_importance(found: ImportanceMap, title: str = "importance of units") -> "Axes":
+    """Plots a map as a heat map.
+
+    Args:
+        found: the map.
+        title: the plot's title.
+
+    Returns:
+        The axes of a new figure.
+
+    Raises:
+        GrowlmError: if matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.colors import LogNorm
+    except ImportError:
+        raise GrowlmError("plots need matplotlib: pip install 'growlm[plots]'") from None
+    size = (2.5 + 0.45 * len(found.projections), 1.8 + 0.3 * len(found.layers))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    shown = [[math.nan if value is None else max(value, _LEAST) for value in row] for row in found.values]
+    image = axes.imshow(shown, norm=LogNorm(_LEAST, 1), aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(found.projections)), found.projections, rotation=60, ha="right")
+    axes.set_yticks(range(len(found.layers)), found.layers)
+    axes.set_ylabel("layer")
+    axes.set_title(title)
+    figure.colorbar(image, label="importance")
+    return axes
+
+
+def importance_svg(found: ImportanceMap, title: str = "importance of units") -> str:
+    """Draws a map as a heat map for a page of HTML.
+
+    Colours are of one hue and follow the page, so that it reads on light and dark ones.
+
+    Args:
+        found: the map; whatever its names are, they are shown as text, never as HTML.
+        title: the picture's title.
+
+    Returns:
+        An inline SVG, without scripts or references; each cell has its value as a tooltip.
+    """
+    width = _LEFT + _CELL * len(found.projections) + 40
+    height = _TOP + _CELL * len(found.layers) + 8
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" font-size="11" '
+        f'font-family="sans-serif" fill="currentColor"><title>{_text(title)}</title>'
+    ]
+    for column, projection in enumerate(found.projections):
+        x = _LEFT + _CELL * column + _CELL // 2
+        turned = f'transform="translate({x},{_TOP - 6}) rotate(-60)"'
+        parts.append(f"<text {turned}>{_text(projection)}</text>")
+    for row, (layer, values) in enumerate(zip(found.layers, found.values, strict=True)):
+        y = _TOP + _CELL * row
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 16}" text-anchor="end">{_text(layer)}</text>')
+        for column, value in enumerate(values):
+            if value is not None:
+                label = f"{layer} {found.projections[column]}: {value:.2g}"
+                place = f'x="{_LEFT + _CELL * column}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}"'
+                colour = f'fill="#2a9d8f" fill-opacity="{0.06 + 0.94 * _strength(value):.3f}"'
+                parts.append(f"<rect {place} {colour}><title>{_text(label)}</title></rect>")
+    return "".join([*parts, "</svg>"])
+
+
+def _kept(folder: Path, manifest: Manifest, record: ModuleRecord) -> "dict[str, Tensor]":
+    from growlm.files import check_digests, read_tensors, tensor_digests
+
+    file = folder / manifest.folder_of(record.name) / METHOD_FILE
+    tensors = read_tensors(file)
+    check_digests(tensor_digests(tensors), record.method_tensors, str(file))
+    return tensors
+
+
+def _place(unit: str) -> tuple[str, str]:
+    """Finds the layer and the projection of a unit, named ``<kind>.<path of the site>`` and perhaps a tensor."""
+    site = re.sub(r"(\.[AB]|\.layer\.\w+|\.(weight|bias))$", "", unit.partition(".")[2] or unit)
+    within = re.match(r"(.*?)\.(\d+)\.(.+)$", site)
+    if within is None:
+        return OUTSIDE, site.rpartition(".")[2]
+    before, number, behind = within.groups()
+    stem = before.removeprefix("model.").removesuffix("layers").rstrip(".")
+    return f"{stem}.{number}".lstrip("."), behind.rpartition(".")[2]
+
+
+def _natural(layer: str) -> tuple[bool, str, int]:
+    """Orders layers by number, those outside last."""
+    stem, _, number = layer.rpartition(".")
+    return layer == OUTSIDE, stem, int(number) if number.isdecimal() else -1
+
+
+def _strength(value: float) -> float:
+    """Gives how strong a colour is, from 0 to 1: the logarithm of the importance."""
+    return min(1.0, max(0.0, 1 - math.log10(max(value, _LEAST)) / math.log10(_LEAST)))
+
+
+def _style(value: float) -> str:
+    strength = _strength(value)
+    return "bold green" if strength > 0.9 else "green" if strength > 0.7 else "" if strength > 0.4 else "dim"
+
+
+def _text(value: str) -> str:
+    return escape(one_line(value))

@@ -39,37 +39,37 @@ def column_mass(logits_BT: Tensor) -> Tensor:
     return mass_BT - mass_BT.detach().clamp(max=0)
 
 
-def mixture_weights(masses: Sequence[Tensor]) -> list[Tensor]:
-    """Computes w_k = m_k / (1 + sum_j m_j).
+def total_mass(masses: Sequence[Tensor]) -> Tensor:
+    """Computes 1 + sum_j m_j.
 
-    The sum is taken column by column, so that a column without mass changes no bit of the others' weights.
+    The sum is taken column by column, so that a column without mass changes no bit of it.
 
     Args:
-        masses: each column's masses, in order of growth, each [B, T].
+        masses: each column's masses, in order of growth, at least one, each [B, T].
 
     Returns:
-        Each column's weights, [B, T].
+        The sums, [B, T].
     """
     total_BT = torch.ones_like(masses[0])
     for mass_BT in masses:
         total_BT = total_BT + mass_BT
-    return [mass_BT / total_BT for mass_BT in masses]
+    return total_BT
 
 
-def is_among_largest(weights: Sequence[Tensor], column: int, count: int) -> Tensor:
-    """Tells where a column's weight is one of the largest; of equal ones the older counts as larger.
+def is_among_largest(masses: Sequence[Tensor], column: int, count: int) -> Tensor:
+    """Tells where a column's mass is one of the largest; of equal ones the older counts as larger.
 
     Args:
-        weights: each column's weights, [B, T].
+        masses: each column's masses, [B, T].
         column: which column.
         count: how many are the largest ones.
 
     Returns:
         Bool[B, T].
     """
-    own_BT = weights[column]
+    own_BT = masses[column]
     ahead_BT = torch.zeros_like(own_BT, dtype=torch.long)
-    for index, other_BT in enumerate(weights):
+    for index, other_BT in enumerate(masses):
         if index != column:
             ahead_BT += (other_BT >= own_BT) if index < column else (other_BT > own_BT)
     return ahead_BT < count
@@ -91,14 +91,16 @@ class Share:
 @dataclass(frozen=True)
 class _Note:
     logits: Tensor
+    mass: Tensor
     top_k: int | None
+    training: bool
 
 
 class Mixture:
-    """The mixture of one pass: the logits that the columns have noted, and what follows from them.
+    """The mixture of one pass: what the columns have noted, and what follows from it.
 
-    The columns of all active modules note theirs before the first expert asks for its share. What is here outlives the
-    pass, until the next one overwrites it, so that what is recomputed in a backward pass finds it; it is not copied.
+    All active modules' columns, in order of growth, make their notes before the first expert asks for its share. What
+    is here outlives the pass, so that what is recomputed in a backward pass finds it; it is not copied.
 
     Args:
         switch: the stack's switch.
@@ -107,18 +109,27 @@ class Mixture:
     def __init__(self, switch: Switch) -> None:
         self._switch = switch
         self._notes: dict[str, _Note] = {}
-        self._shares: dict[str, Share] = {}
+        self._total = torch.ones(())
+        self._tokens: dict[str, Tensor | None] | None = None
 
-    def note(self, name: str, logits_BT: Tensor, top_k: int | None) -> None:
+    def note(self, name: str, logits_BT: Tensor, top_k: int | None, training: bool) -> None:
         """Notes the logits of a module's column.
 
         Args:
             name: the module.
             logits_BT: its logits, [B, T].
-            top_k: run its experts only for tokens where its weight is among so many largest; None: always.
+            top_k: run its experts only for tokens where its weight is among so many largest; None: wherever it has any.
+            training: whether the module is being trained, which takes the mixture of all experts.
         """
-        self._notes[name] = _Note(logits_BT, top_k)
-        self._shares = {}
+        active = self._switch.active
+        earlier = active[: active.index(name)]  # theirs are of this pass, all others of former ones
+        self._notes = {other: note for other, note in self._notes.items() if other in earlier}
+        mass_BT, rows_B = column_mass(logits_BT), self._switch.rows.get(name)
+        if rows_B is not None:
+            mass_BT = torch.where(rows_B[:, None], mass_BT, 0.0)
+        self._notes[name] = _Note(logits_BT, mass_BT, top_k, training)
+        self._total = total_mass([note.mass for note in self._notes.values()])
+        self._tokens = None
 
     def logits(self, name: str) -> Tensor:
         """Gives the logits of a module's column in the last pass, [B, T]."""
@@ -126,30 +137,24 @@ class Mixture:
 
     def share(self, name: str) -> Share:
         """Gives what a module's experts get in the pass that is going on."""
-        if not self._shares:
-            self._shares = self._divide()
-        return self._shares[name]
+        if self._tokens is None:
+            self._tokens = self._choose()
+        return Share(self._notes[name].mass / self._total, self._tokens[name])
 
-    def _divide(self) -> dict[str, Share]:
-        names = [name for name in self._switch.active if name in self._notes]
-        weights = mixture_weights([self._mass(name) for name in names])
-        shares: dict[str, Share] = {}
-        for column, (name, weight_BT) in enumerate(zip(names, weights, strict=True)):
-            top_k = self._notes[name].top_k
-            if weight_BT.requires_grad:  # in training all experts are mixed, and a closed one learns too
-                shares[name] = Share(weight_BT, None)
-            elif top_k is None:
-                none_B = None if bool(weight_BT.any()) else torch.zeros(0, dtype=torch.long, device=weight_BT.device)
-                shares[name] = Share(weight_BT, none_B)
-            else:
-                kept_BT = is_among_largest(weights, column, top_k) & (weight_BT > 0)
-                shares[name] = Share(weight_BT, kept_BT.flatten().nonzero().flatten())
-        return shares
-
-    def _mass(self, name: str) -> Tensor:
-        mass_BT = column_mass(self._notes[name].logits)
-        rows_B = self._switch.rows.get(name)
-        return mass_BT if rows_B is None else torch.where(rows_B[:, None], mass_BT, 0.0)
+    @torch.no_grad()
+    def _choose(self) -> dict[str, Tensor | None]:
+        """Chooses the tokens for which each module's experts are run; None: all."""
+        masses = [note.mass for note in self._notes.values()]
+        training = any(note.training for note in self._notes.values())
+        chosen: dict[str, Tensor | None] = {}
+        for column, (name, note) in enumerate(self._notes.items()):
+            chosen[name] = None
+            if note.top_k is not None and not training:
+                kept_BT = is_among_largest(masses, column, note.top_k) & (note.mass > 0)
+                chosen[name] = kept_BT.flatten().nonzero().flatten()
+            elif not self._total.requires_grad and not bool(note.mass.any()):  # a closed one that learns is run
+                chosen[name] = torch.zeros(0, dtype=torch.long, device=note.mass.device)
+        return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Gives an empty mixture: what a pass left belongs to that pass."""

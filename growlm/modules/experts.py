@@ -104,12 +104,27 @@ class ColumnPart(Part):
         if self.cache_slot is not None:
             cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
             logits_BT = self._running_mean(logits_BT, cache, self.cache_slot)
-        mixture_at(self.switch, self.boundary).note(self.owner, logits_BT, self.top_k)
+        mixture_at(self.switch, self.boundary).note(self.owner, logits_BT, self.top_k, self.training)
         return output
 
     def logits(self) -> Tensor:
         """Gives the column's logits in the last pass with its module active, [B, T]."""
         return mixture_at(self.switch, self.boundary).logits(self.owner)
+
+    def mean_logits(self, lengths_B: Tensor) -> Tensor:
+        """Computes the mean of each row's logits in the last pass over the row's tokens.
+
+        Args:
+            lengths_B: how many of a row are tokens, the rest being padding on the right, [B].
+
+        Returns:
+            The means, [B].
+        """
+        logits_BT = self.logits()
+        if self.cache_slot is not None:  # means already
+            return logits_BT.gather(1, lengths_B[:, None] - 1)[:, 0]
+        is_token_BT = torch.arange(logits_BT.shape[1], device=lengths_B.device) < lengths_B[:, None]
+        return (logits_BT * is_token_BT).sum(1) / lengths_B
 
     def _running_mean(self, logits_BT: Tensor, cache: Cache | None, slot: int) -> Tensor:
         """Computes the mean over the tokens up to each, those of earlier passes that the cache tells of included."""
@@ -237,13 +252,14 @@ class Experts(ModuleKind):
 def _past(cache: Cache, slot: int) -> tuple[Tensor, Tensor] | None:
     """Gives the sums and counts up to the last token that a cache has seen, each [B, 1, 1, 1]."""
     layer = cache.layers[slot] if slot < len(cache.layers) else None
-    if layer is None or not layer.is_initialized:
+    if layer is None:
         return None
-    if not isinstance(layer, DynamicLayer) or layer.keys is None or layer.values is None:
+    if not isinstance(layer, DynamicLayer):
         raise GrowlmError(
             f"experts per sequence cannot wait in a {type(layer).__name__}: use transformers' DynamicCache"
         )
-    return (layer.keys[:, :, -1:], layer.values[:, :, -1:]) if layer.keys.shape[2] else None
+    sums, counts = layer.keys, layer.values
+    return None if sums is None or counts is None or not sums.numel() else (sums[:, :, -1:], counts[:, :, -1:])
 
 
 def _uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:

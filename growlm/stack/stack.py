@@ -207,6 +207,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         if continues is not None:
             self._copy_values(continues, name)
         self._growing[name] = parents
+        self.train(self.training)  # new parts are what the rest is
         return self.set_path((*parents, name))
 
     def freeze(self, record: ModuleRecord, method_tensors: Mapping[str, Tensor] | None = None) -> None:

@@ -1,0 +1,199 @@
+"""Progressive mixture of experts: each skill adds an expert to the deep layers and a column to the router before them.
+
+After Jung and Kim 2024, "PMoE: Progressive Mixture of Experts with Asymmetric Transformer for Continual Learning"
+(arXiv 2407.21571): after its abstract, for the full text was not to be had. From there: shallow layers keep general
+knowledge, low-rank experts are added one by one in the deep layers, and a router beside those sends each input to the
+fitting ones. growlm's own choices, all of them options: the boundary at 3/4 of the depth; what the experts change and
+whether tokens or sequences are routed (``growlm/modules/experts.py`` has the equations); and what teaches the router:
+
+    loss = task + λ / C sum_c mean over the tokens of skill c of -log softmax(0, l_1, ..., l_K)_c
+
+with the task's loss of the new examples, and the logits l of all columns for the C skills there are, each told apart by
+the prompts of its own: those of the new skill's batch, and ``replay`` of the old ones' examples, of which the prompts
+are kept as token ids in their modules' folders. Only the new expert and the new column are trained. The first phase
+also trains a low-rank change of the shallow layers (kind ``lora``), which stays as it is from then on: so all older
+columns read the same states for ever. At inference all modules are active and the router inside chooses.
+
+Cost per step: forward through all experts, backward down to the boundary; with λ > 0 and old prompts, the shallow
+layers once more for half a batch of them. Kept: the prompts, 5 bytes per token.
+Proved by tests/golden/test_pmoe.py and tests/contracts/test_every_method.py.
+
+Shapes: B batch, T tokens, K columns.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from growlm.data.batches import IGNORED, Batch, StepBatches, collate
+from growlm.data.encode import Encoded
+from growlm.data.prompts import TEXT_PROMPT
+from growlm.errors import GrowlmError
+from growlm.methods._method import Method
+from growlm.methods._replay_buffer import ReplayBuffer
+from growlm.metrics.scoring import context_length
+from growlm.modules._kind import ModuleKind
+from growlm.modules.experts import ColumnPart, num_shallow_layers
+from growlm.registry import module_kinds
+from growlm.routing._columns import columns, run_shallow_layers
+from growlm.skills._skill import Skill
+from growlm.stack.path import Path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+_OWN = "prompts/"
+
+
+def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tensor) -> Tensor:
+    """Computes the mean cross-entropy of telling each token's skill, in nats.
+
+    Args:
+        logits: each column's logits, each [B, T]; a column of zeros for the bare base is put before them.
+        is_token_BT: which of them count, Bool[B, T].
+        targets_B: the column that is right for each row, counted from 0, [B].
+
+    Returns:
+        The mean over the skills there are of the mean over their tokens, a scalar.
+    """
+    logits_BTK = torch.stack([torch.zeros_like(logits[0]), *logits], -1)
+    targets_BT = (1 + targets_B)[:, None].expand_as(is_token_BT)
+    losses_N = nn.functional.cross_entropy(logits_BTK[is_token_BT], targets_BT[is_token_BT], reduction="none")
+    skills_N = targets_BT[is_token_BT]
+    return torch.stack([losses_N[skills_N == skill].mean() for skill in skills_N.unique()]).mean()
+
+
+def prompt_of(example: Encoded) -> Encoded:
+    """Cuts an example to what stands before its last answer, or to its beginning if that is nearly nothing."""
+    end = len(example.trained)
+    while end and example.trained[end - 1]:
+        end -= 1
+    ids = example.input_ids[: end if end > 1 else TEXT_PROMPT]
+    return Encoded(example.name, ids, (False,) * len(ids))
+
+
+class Pmoe(Method):
+    """Adds one low-rank expert to the deep layers and one column to the router before them, and trains only these.
+
+    Args:
+        rank: rank of the experts, and of the first phase's change of the shallow layers.
+        boundary: share of the layers that are shallow.
+        per: whether a ``token``'s weights come from that token, or from all of the ``sequence`` up to it.
+        attention: let experts change the attention's linears too, not the feed-forward part's only.
+        general: train a change of the shallow layers in the first phase.
+        top_k: once trained, run only so many experts for a token; None: all that have any weight.
+        identity: λ, how much telling the skills apart counts beside the task; 0: the task alone teaches the router.
+        replay: share of each skill's examples whose prompts are kept for telling skills apart.
+    """
+
+    inference = "all"
+
+    def __init__(
+        self,
+        rank: int = 8,
+        boundary: float = 0.75,
+        per: Literal["token", "sequence"] = "token",
+        attention: bool = False,
+        general: bool = True,
+        top_k: int | None = None,
+        identity: float = 1.0,
+        replay: float = 0.01,
+    ) -> None:
+        if not identity >= 0:
+            raise GrowlmError(f"pmoe identity {identity} is too small: give 0 or more")
+        if not 0 <= replay <= 1:
+            raise GrowlmError(f"pmoe replay {replay} is no share: give one from 0 to 1, such as 0.01")
+        self.options: dict[str, Any] = {
+            "rank": rank,
+            "boundary": boundary,
+            "per": per,
+            "attention": attention,
+            "top_k": top_k,
+        }
+        self.general = general
+        self.identity = identity
+        self.replay = replay
+        self._on: Path = ()
+        self._name = ""
+        self._pad_id = 0
+        self._columns: dict[str, ColumnPart] = {}
+        self._memory: dict[str, tuple[Encoded, ...]] = {}
+
+    def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
+        """Stands where it is asked to; see ``Method.grow_on``."""
+        self._on = on
+        return on
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Builds an expert and its column, in the first phase a change of the shallow layers too."""
+        kinds: dict[str, ModuleKind] = {"experts": module_kinds.build("experts", self.options)}
+        if self.general and not any(name in columns(stack) for name in self._on):
+            shallow = list(range(num_shallow_layers(stack.anatomy.num_layers, self.options["boundary"])))
+            kinds["lora"] = module_kinds.build("lora", {"rank": self.options["rank"], "layers": shallow})
+        return kinds
+
+    def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
+        """Reads the prompts that were kept of the older skills."""
+        self._name = name
+        self._pad_id = batches.pad_id
+        found = columns(stack)
+        self._columns = {
+            member: found[member]
+            for member in stack.path
+            if member in found and found[member].boundary == found[name].boundary
+        }
+        keepers = [
+            record.name
+            for record in stack.manifest.modules
+            if record.name in self._columns and any(key.startswith(_OWN) for key in record.method_tensors)
+        ]
+        self._memory = {keeper: self._read(stack, keeper) for keeper in keepers}
+
+    def _read(self, stack: "ModuleStack", name: str) -> tuple[Encoded, ...]:
+        kept = stack.method_tensors(name)
+        tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
+        where = f"module {name!r}"
+        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where).examples
+
+    def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
+        """Adds telling the skills apart to the loss of plain training; see ``Method.loss``."""
+        loss = super().loss(stack, batch)
+        if self.identity == 0:
+            return loss
+        ends_B = ((batch.labels != IGNORED) * torch.arange(1, 1 + batch.labels.shape[1], device=loss.device)).amax(1)
+        new = self._identity_loss(ends_B, [self._name] * len(ends_B))
+        if not self._memory:
+            return loss + self.identity * new
+        drawn = self._drawn(max(1, len(ends_B) // 2))
+        old = collate([prompt for _, prompt in drawn], self._pad_id).to(loss.device)
+        run_shallow_layers(stack, old.input_ids, self._columns[self._name].boundary)
+        ends_B = torch.tensor([len(prompt.input_ids) for _, prompt in drawn], device=loss.device)
+        owners = [owner for owner, _ in drawn]
+        num_old = len({*owners})
+        return loss + self.identity * (new + num_old * self._identity_loss(ends_B, owners)) / (1 + num_old)
+
+    def _identity_loss(self, ends_B: Tensor, owners: Sequence[str]) -> Tensor:
+        """Computes how badly the columns tell the skills of the last pass apart."""
+        logits = [column.logits() for column in self._columns.values()]
+        places_T = torch.arange(logits[0].shape[1], device=ends_B.device)
+        names = list(self._columns)
+        targets_B = torch.tensor([names.index(owner) for owner in owners], device=ends_B.device)
+        return identity_loss(logits, places_T < ends_B[:, None], targets_B)
+
+    def _drawn(self, count: int) -> list[tuple[str, Encoded]]:
+        """Draws prompts, of every old skill with the same probability, with their skills' modules."""
+        owners = list(self._memory)
+        drawn = [owners[index] for index in torch.randint(len(owners), (count,)).tolist()]
+        return [(owner, self._memory[owner][int(torch.randint(len(self._memory[owner]), ()))]) for owner in drawn]
+
+    def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
+        """Keeps prompts of this phase."""
+        if self.replay == 0:
+            return {}
+        generator = random.Random(f"pmoe/{batches.seed}/{self._name}")
+        prompts = [prompt_of(example) for example in batches.examples]
+        kept = ReplayBuffer().after(prompts, "reservoir", self.replay, None, generator)
+        return {_OWN + key: value for key, value in kept.to_tensors().items()}

@@ -13,6 +13,7 @@ from growlm.registry import methods
 CELLS = "cells"
 CELL_FILE = "cell.json"
 STACK = "stack"
+NUM_SCORED = 100
 ANY_ORDER = "any"
 POOLED = "mixture"
 """The skill, and the module, of a method that is given all skills at once."""
@@ -159,7 +160,7 @@ def plan_cells(
     for seed in seeds:
         for order in orders:
             for entry in entries:
-                settings = {**stream.phase, **entry.phase, **phase}
+                settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
                 if not methods.build(entry.method, entry.options).at_once:
                     cells.append(Cell(entry, stream, order, seed, base, settings, measured))
                 elif order == orders[0]:

@@ -1,0 +1,83 @@
+"""``growlm bench``."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+
+def bench(
+    stream: str = "five-skills",
+    base: str = "nano",
+    methods: str = "all",
+    seeds: str = "0,1,2",
+    orders: str | None = None,
+    data: Path | None = None,
+    without: str | None = None,
+    entries: str = "methods",
+    steps: int | None = None,
+    phase: dict[str, Any] | None = None,
+    full_matrix: bool = False,
+    blimp: Path | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    accelerator: str = "auto",
+    keep_stacks: bool = True,
+    engine: Literal["local", "submitit"] = "local",
+    cluster: dict[str, Any] | None = None,
+) -> None:
+    """Compare methods on a stream of skills: every method, order and seed is a cell that runs on its own.
+
+    An interrupted benchmark goes on where it was when the same command is run again; finished cells are skipped.
+    `growlm report` makes a page of the results.
+
+    Args:
+        stream: a stream (growlm ls recipes), or a YAML file of your own.
+        base: a shipped base, a folder or a Hugging Face model id.
+        methods: entries of the list, joined by commas, or ``all``.
+        seeds: whole numbers joined by commas.
+        orders: orders of the stream, joined by commas, or ``all``; left out: the first.
+        data: folder of the stream's tasks, if it reads some.
+        without: skills to leave out, joined by commas.
+        entries: the list of methods: a recipe in recipes/bench, or a YAML file of your own.
+        steps: training steps of each phase, instead of the stream's.
+        phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
+        full_matrix: score skills before their own phase, too, which forward transfer needs.
+        blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
+        out: folder of the results; left out: results/<stream>-<base>.
+        workers: processes side by side (with submitit: jobs); left out: one for each GPU, else for each core.
+        threads: CPU threads of each; left out: an equal share of the cores.
+        accelerator: Lightning's accelerator, such as cpu or gpu.
+        keep_stacks: keep the stack of a finished cell, not its results alone.
+        engine: what runs the cells: this machine, or a cluster through submitit.
+        cluster: parameters of submitit as JSON, such as {"slurm_partition": "gpu", "gpus_per_node": 1}.
+    """
+    import shlex
+    import sys
+
+    from rich.console import Console
+
+    from growlm.bench.cell import Measured, parse_seeds, plan_cells
+    from growlm.bench.entries import choose_entries, read_entries
+    from growlm.bench.local import machine_workers
+    from growlm.bench.run import default_out, run_bench
+    from growlm.bench.run_cell import Bench
+    from growlm.bench.stream import check_phase, read_stream
+
+    console = Console(stderr=True, highlight=False)
+    chosen = choose_entries(methods, read_entries(entries))
+    source = read_stream(stream, data, without.split(",") if without else ())
+    settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
+    named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
+    measured = Measured(full_matrix, str(blimp) if blimp else None)
+    cells = plan_cells(source, chosen, named, parse_seeds(seeds), base, settings, measured)
+    done = run_bench(
+        cells,
+        Bench(out or default_out(source.name, base), accelerator, keep_stacks),
+        machine_workers(workers, threads),
+        engine,
+        cluster or {},
+        shlex.join(["growlm", *sys.argv[1:]]),
+        lambda line: console.print(line, markup=False, soft_wrap=True),
+    )
+    print(f"{done.cells} cells in {done.out}, {done.cells - done.skipped} run now in {done.seconds / 60:.1f} min")
+    print(f"a page of them: growlm report {done.out}")

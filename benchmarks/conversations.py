@@ -1,0 +1,205 @@
+"""Conversations of several turns with a stack whose router chooses the path of every turn: does anything go wrong?
+
+``python benchmarks/conversations.py --stack checkpoints/stack``: two thousand conversations of five turns, each turn of
+a skill drawn from those of the stack (``chat`` goes on where it was), greedy decoding, as ``growlm chat`` answers. Run
+again, it goes on where it was. Counted are crashes, answers that reach the limit of tokens without a stop token
+(stuck), and empty answers, by the skill asked for and by the path taken; a few of them are kept to be read. The exit
+status is 1 if there are any.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import auto_cli
+
+from growlm.data.encode import encode_prompt, stop_ids
+from growlm.errors import GrowlmError
+from growlm.files import read_json, write_json
+from growlm.metrics.scoring import context_length, pad_id
+from growlm.registry import skills
+from growlm.skills._skill import Example, Message
+from growlm.skills._tinyworld.dice import Dice
+from growlm.stack.path import format_path
+from growlm.stack.routed import routed_rows
+from growlm.stack.stack import ModuleStack
+
+KEPT = 40
+MOST_EXAMPLES = 500
+WRONG = ("stuck", "empty", "crashed")
+
+
+class Asking:
+    """Draws what the users say.
+
+    Args:
+        names: the skills by module.
+        seed: seed of the draws.
+    """
+
+    def __init__(self, stack: ModuleStack, seed: int) -> None:
+        self.seed = seed
+        self.said: dict[str, list[list[str]]] = {}
+        for record in stack.manifest.modules:
+            options = dict(record.skill["options"])
+            if "num_test" in skills.options(record.skill["name"]):
+                options["num_test"] = MOST_EXAMPLES
+            skill = skills.build(record.skill["name"], options)
+            examples = [example.messages for example in skill.examples("test") if example.messages]
+            if not examples:
+                raise GrowlmError(f"skill {record.name!r} of the stack is no conversation: leave it out of the stack")
+            self.said[record.name] = [[m.content for m in messages if m.role == "user"] for messages in examples]
+
+    def plan(self, number: int, num_turns: int) -> list[tuple[str, str]]:
+        """Gives, for each turn of a conversation, the skill and what the user says."""
+        dice = Dice(self.seed, "conversations", number)
+        own = {name: iter(dice.pick(said)) for name, said in self.said.items()}
+        turns: list[tuple[str, str]] = []
+        while len(turns) < num_turns:
+            name = dice.pick(sorted(self.said))
+            text = next(own[name], None)
+            if text is None:  # that example has been said to its end: another one
+                own[name] = iter(dice.pick(self.said[name]))
+                text = next(own[name])
+            turns.append((name, text))
+        return turns
+
+
+def main(
+    stack: Path = Path("checkpoints/stack"),
+    base: str | None = None,
+    number: int = 2_000,
+    turns: int = 5,
+    max_new_tokens: int = 200,
+    batch_size: int = 50,
+    seed: int = 0,
+    device: str = "cpu",
+    out: Path = Path("results/conversations.json"),
+) -> None:
+    """Holds the conversations, writes what was counted, and prints it.
+
+    Args:
+        stack: folder of a stack with a router.
+        base: where the base is now, if not where the manifest says.
+        number: how many conversations.
+        turns: turns of each.
+        max_new_tokens: greatest number of tokens of an answer; one that reaches it is stuck.
+        batch_size: conversations that are held side by side.
+        seed: seed of what the users say.
+        device: where the stack runs, such as ``cuda``.
+        out: file of the result, which a later run goes on from.
+    """
+    loaded = ModuleStack.from_pretrained(stack, base=base).to(device)  # type: ignore[arg-type]
+    asking = Asking(loaded, seed)
+    settings = {
+        "modules": {record.name: record.digest for record in loaded.manifest.modules},
+        **{"turns": turns, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed},
+    }
+    result: dict[str, Any] = read_json(out) if out.exists() else {"settings": settings, "held": 0, "counts": {}}
+    if result["settings"] != settings:
+        raise GrowlmError(f"{out} was made with other settings or another stack: give another --out")
+    result.setdefault("kept", [])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    while result["held"] < number:
+        numbers = range(result["held"], min(number, result["held"] + batch_size))
+        hold(loaded, [asking.plan(one, turns) for one in numbers], max_new_tokens, result)
+        result["held"] = numbers.stop
+        write_json(out, result)
+        sys.stderr.write(f"{result['held']}/{number} conversations, {total(result, *WRONG)} answers went wrong\n")
+    sys.stdout.write(report(result))
+    sys.exit(1 if total(result, *WRONG) else 0)
+
+
+def hold(
+    stack: ModuleStack, plans: Sequence[list[tuple[str, str]]], max_new_tokens: int, result: dict[str, Any]
+) -> None:
+    """Holds conversations side by side, and adds to the counts."""
+    talks: list[list[Message]] = [[] for _ in plans]
+    for turn in range(len(plans[0])):
+        for talk, plan in zip(talks, plans, strict=True):
+            talk.append(Message("user", plan[turn][1]))
+        prompts = [fitting(stack, talk, max_new_tokens) for talk in talks]
+        try:
+            answers = answer(stack, prompts, max_new_tokens)
+        except Exception as error:  # whatever it is: this is what is being counted
+            for talk, plan in zip(talks, plans, strict=True):
+                count(result, plan[turn][0], "?", ["crashed"], talk, repr(error))
+            return
+        for talk, plan, (path, text, wrong) in zip(talks, plans, answers, strict=True):
+            talk.append(Message("assistant", text))
+            count(result, plan[turn][0], path, wrong, talk, text)
+
+
+def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> list[int]:
+    """Encodes a conversation; the oldest turns leave the context, as in ``growlm chat``."""
+    asked = list(talk)
+    room = context_length(stack) - max_new_tokens
+    while len(ids := encode_prompt(Example("talk", messages=tuple(asked)), stack.tokenizer)) > room and len(asked) > 2:
+        asked = asked[2:]
+    return ids[-room:]
+
+
+@torch.no_grad()
+def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int) -> list[tuple[str, str, list[str]]]:
+    """Answers prompts, each by the path that the router chooses.
+
+    Args:
+        stack: the stack.
+        prompts: the prompts' tokens.
+        max_new_tokens: greatest number of tokens of an answer.
+
+    Returns:
+        For each, the path, the answer, and what is wrong with it.
+    """
+    length, padding = max(map(len, prompts)), pad_id(stack)
+    input_ids_BT = torch.tensor([[*[padding] * (length - len(ids)), *ids] for ids in prompts], device=stack.device)
+    mask_BT = torch.tensor([[*[0] * (length - len(ids)), *[1] * len(ids)] for ids in prompts], device=stack.device)
+    stops = stop_ids(stack.tokenizer)
+    with routed_rows(stack, input_ids_BT, {"attention_mask": mask_BT}) as paths:
+        output_BT = stack.generate(
+            input_ids_BT,
+            attention_mask=mask_BT,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=stops,
+            pad_token_id=padding,
+        )
+    answers = []
+    for path, tokens in zip(paths, output_BT[:, length:].tolist(), strict=True):
+        text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        wrong = [] if any(stop in tokens for stop in stops) else ["stuck"]
+        answers.append((format_path(path), text, wrong if text else [*wrong, "empty"]))
+    return answers
+
+
+def count(result: dict[str, Any], skill: str, path: str, wrong: list[str], talk: list[Message], text: str) -> None:
+    """Adds an answer to the counts of its skill and path."""
+    counts = result["counts"].setdefault(skill, {}).setdefault(path, dict.fromkeys(("answers", *WRONG), 0))
+    for what in ("answers", *wrong):
+        counts[what] += 1
+    if wrong and len(result["kept"]) < KEPT:
+        asked = [message.content for message in talk if message.role == "user"]
+        result["kept"].append({"skill": skill, "path": path, "wrong": wrong, "asked": asked, "answer": text})
+
+
+def total(result: dict[str, Any], *what: str) -> int:
+    """Sums counts over skills and paths."""
+    return sum(counts[one] for paths in result["counts"].values() for counts in paths.values() for one in what)
+
+
+def report(result: dict[str, Any]) -> str:
+    """Writes the counts as lines."""
+    lines = [f"{result['held']} conversations, {total(result, 'answers')} answers"]
+    lines += [f"{what}: {total(result, what)}" for what in WRONG]
+    for skill, paths in sorted(result["counts"].items()):
+        asked = sum(counts["answers"] for counts in paths.values())
+        for path, counts in sorted(paths.items()):
+            wrong = ", ".join(f"{what} {counts[what]}" for what in WRONG if counts[what])
+            lines.append(f"{skill} by {path}: {100 * counts['answers'] / asked:.1f} %{', ' if wrong else ''}{wrong}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    auto_cli(main)

@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from growlm import recipes
 from growlm.errors import GrowlmError
+from growlm.registry import skills
+from growlm.skills._procedural import Procedural
 
 
 @pytest.fixture
@@ -17,6 +20,15 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_shipped_recipes_are_found_from_anywhere(own: Path):
     assert recipes.recipe_path("skills", "chat").is_file()
     assert "chat" in recipes.recipe_names("skills")
+
+
+@pytest.mark.parametrize("name", [name for name in skills if issubclass(skills.get(name), Procedural)])
+def test_every_skill_of_tinyworld_has_a_recipe(name: str):
+    file = recipes.recipe_path("skills", name)
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert content["model"]["skill"] == name
+    assert recipes.recipe_summary(file).lower().startswith(("conversation" if name == "chat" else name))
+    assert 100 <= content["trainer"]["max_steps"] <= 2_000
 
 
 def test_your_own_come_first(own: Path):

@@ -27,7 +27,7 @@ def test_every_skill_of_tinyworld_has_a_recipe(name: str):
     file = recipes.recipe_path("skills", name)
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert content["model"]["skill"] == name
-    assert recipes.recipe_summary(file).lower().startswith(("conversation" if name == "chat" else name))
+    assert recipes.recipe_summary(file).lower().startswith("conversation" if name == "chat" else name)
     assert 100 <= content["trainer"]["max_steps"] <= 2_000
 
 

@@ -1,17 +1,22 @@
-"""Learned keys and values that every layer's attention reads beside its own, through a gate that begins closed.
+"""Learned keys and values that every layer's attention reads beside those of the tokens, worth nothing at first.
 
 After prefix tuning: Li & Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation" (arXiv 2101.00190),
 P learned keys and values for every head of every layer. There they stand in one softmax with those of the tokens, which
-would change the outputs at once, whatever their values. So they are read as in LLaMA-Adapter (Zhang et al. 2023, arXiv
-2303.16199, section 3.2, zero-initialised attention), with a softmax of their own and a gate g for every head:
+changes the outputs at once, whatever their values. So they are read with a softmax of their own, as in LLaMA-Adapter
+(Zhang et al. 2023, arXiv 2303.16199, section 3.2), and added:
 
-    attention(x) = W_o [ softmax(Q K^T / sqrt(C)) V  +  g softmax(Q P_K^T / sqrt(C)) P_V ],  g = 0 at first.
+    attention(x) = W_o [ softmax(Q K^T / sqrt(C)) V  +  s softmax(Q P_K^T / sqrt(C)) P_V ],  P_V = 0 at first.
 
-What differs: LLaMA-Adapter projects P vectors of the model's width with the layer's own W_K and W_V, here the keys and
-values are learned themselves, as in prefix tuning, but without its reparametrisation by an MLP; the gate is g, not
-tanh(g). The queries are read before rotation and normalisation, so that a prefix has no position: what is read depends
-neither on padding nor on a cache. Prefixes of several modules are read apart and summed, and W_o is the base's own, so
-that a finished path computes the same whatever is grown later. Proved by tests/golden/test_prefix.py.
+He et al. 2022 (arXiv 2110.04366), section 3.1, write prefix tuning so: s is then the share of the softmax that the
+prefix takes, and the first term has the rest. Here nothing is taken, and s is a constant as LoRA's alpha, with which
+prefixes learn at the rates that suit other kinds. LLaMA-Adapter begins with random values behind a closed gate and
+learns both; values that begin at zero need no gate.
+
+What differs besides: no reparametrisation by an MLP as in prefix tuning. Q is each head's query before rotation, scaled
+to a mean square of 1 (as it about is in a trained base): so a prefix has no position, what is read depends neither
+on padding nor on a cache, and keys spread the scores as far on every base. Prefixes of several modules are read apart
+and summed, and W_o is the base's own, so that a finished path computes the same whatever is grown later. Proved by
+tests/golden/test_prefix.py.
 
 Shapes: B batch, T tokens, H heads, C dims of a head, P vectors of the prefix, D hidden.
 """
@@ -28,20 +33,22 @@ from growlm.errors import GrowlmError
 from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part
 
-_SIZE_OF_VALUES = 0.1
+_SPREAD_OF_KEYS = 3.0  # how far the scores are spread at first
+_EPSILON = 1e-6
 
 
 def prefix_read(queries_BTHC: Tensor, keys_HPC: Tensor, values_HPC: Tensor) -> Tensor:
     """Reads a prefix with the queries of every token.
 
     Args:
-        queries_BTHC: queries, [B, T, H, C].
+        queries_BTHC: queries as the layer computes them, [B, T, H, C].
         keys_HPC: keys of the prefix, [H, P, C].
         values_HPC: values of the prefix, [H, P, C].
 
     Returns:
         softmax(Q P_K^T / sqrt(C)) P_V, [B, T, H, C].
     """
+    queries_BTHC = nn.functional.rms_norm(queries_BTHC, queries_BTHC.shape[-1:], eps=_EPSILON)
     scores_BTHP = torch.einsum("bthc,hpc->bthp", queries_BTHC, keys_HPC) * queries_BTHC.shape[-1] ** -0.5
     weights_BTHP = scores_BTHP.softmax(-1, dtype=torch.float32).to(values_HPC.dtype)
     return torch.einsum("bthp,hpc->bthc", weights_BTHP, values_HPC)
@@ -93,9 +100,10 @@ class PrefixPart(Part):
     Args:
         length: P.
         heads: (H, C).
+        scale: s.
         queries: the part that notes the layer's queries.
         output_projection: the base's own linear at the part's site, W_o.
-        generator: source of the keys' and values' initial values; the gate begins at zero.
+        generator: source of the keys' initial values; the values begin at zero.
     """
 
     mergeable = False
@@ -104,15 +112,16 @@ class PrefixPart(Part):
         self,
         length: int,
         heads: tuple[int, int],
+        scale: float,
         queries: QueryPart,
         output_projection: nn.Module,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         shape = (heads[0], length, heads[1])
-        self.keys = nn.Parameter(torch.randn(shape, generator=generator))
-        self.values = nn.Parameter(_SIZE_OF_VALUES * torch.randn(shape, generator=generator))
-        self.gate = nn.Parameter(torch.zeros(heads[0]))
+        self.keys = nn.Parameter(_SPREAD_OF_KEYS * torch.randn(shape, generator=generator))
+        self.values = nn.Parameter(torch.zeros(shape))
+        self.scale = scale
         # in a tuple, so that neither is listed, trained or saved as the part's own
         self._others = (queries, output_projection)
 
@@ -127,10 +136,10 @@ class PrefixPart(Part):
             The new output, [B, T, D].
         """
         queries, output_projection = self._others
-        read_BTHC = prefix_read(queries.take(), self.keys, self.values) * self.gate.unsqueeze(-1)
+        read_BTHC = prefix_read(queries.take(), self.keys, self.values)
         weight = cast(Tensor, output_projection.weight)
         weight_DI = weight.T if isinstance(output_projection, Conv1D) else weight
-        return output + nn.functional.linear(read_BTHC.flatten(-2), weight_DI)
+        return output + self.scale * nn.functional.linear(read_BTHC.flatten(-2), weight_DI)
 
 
 @dataclass(frozen=True)
@@ -139,10 +148,12 @@ class Prefix(ModuleKind):
 
     Args:
         length: how many of them each head of each layer has.
+        scale: what is read is multiplied by it.
         layers: indices of the decoder layers; None: all.
     """
 
     length: int = 16
+    scale: float = 16.0
     layers: list[int] | None = None
 
     def __post_init__(self) -> None:
@@ -158,5 +169,5 @@ class Prefix(ModuleKind):
             queries = QueryPart(heads, anatomy.family.fused)
             output = anatomy.output_sites(layer)[0]
             parts[anatomy.query_site(layer)] = queries
-            parts[output] = PrefixPart(self.length, heads, queries, anatomy.resolve(output), generator)
+            parts[output] = PrefixPart(self.length, heads, self.scale, queries, anatomy.resolve(output), generator)
         return parts

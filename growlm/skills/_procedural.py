@@ -12,6 +12,8 @@ from growlm.skills._tinyworld.splits import owner
 from growlm.skills._tinyworld.tries import first_fitting
 
 T = TypeVar("T")
+LONGEST_ANSWER = 48
+"""In tokens; the answers of these skills have 30 at most, and a model that does not stop costs its full length."""
 
 
 class Procedural(Skill):
@@ -26,6 +28,7 @@ class Procedural(Skill):
     """
 
     metric = "contains"
+    max_answer_tokens = LONGEST_ANSWER
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Composite(Skill):
     """
 
     metric = "contains"
+    max_answer_tokens = LONGEST_ANSWER
     parts: ClassVar[tuple[str, ...]]
 
     def __init__(self, num_validation: int = 200, num_test: int = 200, seed: int = 0, difficulty: float = 0.5) -> None:

@@ -41,6 +41,8 @@ class Chat(Procedural):
         difficulty: from 0 to 1; the higher, the longer the conversations and the more is asked about what came before.
     """
 
+    max_answer_tokens = 96  # stories on demand have 80
+
     def make(self, cast: Cast) -> list[Message]:
         """Makes one conversation."""
         dice = cast.dice

@@ -133,15 +133,17 @@ class FusedMethod(ContinuedMethod):
         """Takes the step's gradients into the importance of every element."""
         for name, parameter in self._trained.items():
             if parameter.grad is not None:
-                frozen = self._frozen.get(name)
-                weight = parameter if frozen is None else parameter + frozen
+                weight: Tensor = parameter
+                if name in self._frozen:
+                    # the phase may have moved the weights to another device since it began
+                    self._frozen[name] = self._frozen[name].to(parameter.device)
+                    weight = parameter + self._frozen[name]
                 self._importance.see(name, weight, parameter.grad)
 
     @torch.no_grad()
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
         """Fuses the phase's values with the earlier ones, and keeps the importance."""
         own = normalised(unit_scores(self._importance.elements(self._trained), self.units))
-        own = {unit: scores.cpu() for unit, scores in own.items()}
         every = own
         if self._earlier:
             if self.fusion_options.fusion != "none":

@@ -106,7 +106,7 @@ class Importance:
         )
 
     def elements(self, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Gives the score of every element, fp64; of a tensor that has not been seen, zeros.
+        """Gives the score of every element, fp64 on the CPU (not every device has it); where nothing was seen, zeros.
 
         Args:
             like: the tensors by name, for their shapes.
@@ -114,9 +114,9 @@ class Importance:
         scores: dict[str, Tensor] = {}
         for name, tensor in like.items():
             if name in self._mean:
-                scores[name] = (self._mean[name].double() * self._deviation[name].double()).to(tensor.device)
+                scores[name] = self._mean[name].cpu().double() * self._deviation[name].cpu().double()
             else:
-                scores[name] = torch.zeros_like(tensor, dtype=torch.float64)
+                scores[name] = torch.zeros(tensor.shape, dtype=torch.float64)
         return scores
 
     def state_dict(self) -> dict[str, Any]:

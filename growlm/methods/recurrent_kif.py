@@ -197,8 +197,8 @@ class RecurrentKif(ContinuedMethod):
         if self.fusion != "none":
             weights = self._weights()
             for name, parameter in self._trained.items():
-                start, inner = (values[name].to(parameter.device) for values in (self._at_start, self._after_inner))
-                parameter.copy_(fused_round(start, inner, parameter, *weights[name]))
+                parts = (self._at_start[name], self._after_inner[name], parameter, *weights[name])
+                parameter.copy_(fused_round(*(part.to(parameter.device) for part in parts)))
         self._at_start, self._after_inner = {}, {}
 
     def _weights(self) -> dict[str, tuple[Tensor, Tensor]]:
@@ -218,8 +218,8 @@ class RecurrentKif(ContinuedMethod):
         if self._after_inner:
             self._fuse()
         own, old = (
-            {unit: scores.cpu() for unit, scores in normalised(unit_scores(elements, "rank")).items()}
-            for elements in (self._inner.elements(self._trained), self._outer.elements(self._trained))
+            normalised(unit_scores(importance.elements(self._trained), "rank"))
+            for importance in (self._inner, self._outer)
         )
         generator = random.Random(f"recurrent_kif/{batches.seed}/{len(self._memory.seen)}")
         memory = self._memory.after(batches.examples, "reservoir", self.memory_share, None, generator)

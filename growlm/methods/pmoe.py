@@ -150,7 +150,8 @@ class Pmoe(Method):
             for record in stack.manifest.modules
             if record.name in self._columns and any(key.startswith(_OWN) for key in record.method_tensors)
         ]
-        self._memory = {keeper: self._read(stack, keeper) for keeper in keepers}
+        memory = {keeper: self._read(stack, keeper) for keeper in keepers}
+        self._memory = {keeper: prompts for keeper, prompts in memory.items() if prompts}
 
     def _read(self, stack: "ModuleStack", name: str) -> tuple[Encoded, ...]:
         kept = stack.method_tensors(name)

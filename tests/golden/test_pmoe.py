@@ -466,6 +466,14 @@ def test_damaged_prompts_are_refused(stack: ModuleStack, run_phase: RunPhase, be
         begin(stack, "pmoe", {}, "three", encoded(5))
 
 
+def test_a_module_without_prompts_is_passed_over(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
+    run_phase(stack, "pmoe", "one")
+    empty = {key: value[:0] for key, value in stack.method_tensors("one").items()}
+    stack._method_tensors["one"] = empty | {"prompts/offsets": torch.zeros(1, dtype=torch.int64)}
+    member, batches = begin(stack, "pmoe", {}, "three", encoded(5))
+    assert member.loss(stack, batches(0)).isfinite()
+
+
 @pytest.mark.parametrize(("option", "value"), [("identity", -1.0), ("replay", 1.5), ("identity", float("nan"))])
 def test_options_of_the_method_that_make_no_sense(option: str, value: float) -> None:
     with pytest.raises(GrowlmError, match=f"pmoe {option} {value} is"):

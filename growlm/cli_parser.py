@@ -17,7 +17,7 @@ class CommandParser(ArgumentParser):
 
     Every parameter is an option ``--name value`` or ``--name=value``. A boolean one needs no value. Those in
     ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
-    config files included.
+    config files included. A parameter with a ``_`` behind a word of Python's own, ``from_``, is the option ``--from``.
 
     Args:
         function: the command; every parameter is annotated and has a default unless it must be given. None makes an
@@ -42,12 +42,14 @@ class CommandParser(ArgumentParser):
         self._parameters: Mapping[str, inspect.Parameter] = {}
         self._positional = tuple(positional)
         self._flags: set[str] = set()
+        self._keywords: dict[str, str] = {}
         if function is None:  # jsonargparse builds a parser of this class for each value that is an object
             return
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
         self.add_function_arguments(function, as_group=False, as_positional=False, fail_untyped=True)
         self._parameters = inspect.signature(function).parameters
         self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
+        self._keywords = {f"--{name[:-1]}": f"--{name}" for name in self._parameters if name.endswith("_")}
         self.usage = " ".join([str(prog), *(f"[{name}]" for name in positional), "[--option value ...]"])
 
     def arguments(self, words: Sequence[str]) -> dict[str, Any]:
@@ -72,7 +74,10 @@ class CommandParser(ArgumentParser):
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         """Formats the help with types named as a reader would."""
-        return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
+        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
+        for option, parameter in self._keywords.items():
+            text = text.replace(f"{parameter} {parameter[2:].upper()}", f"{option} {option[2:].upper()}")
+        return text
 
     def _named(self, words: Sequence[str]) -> list[str]:
         """Gives every word its option's name and every bare boolean its value."""
@@ -80,10 +85,12 @@ class CommandParser(ArgumentParser):
         free = list(self._positional)
         waiting = iter(words)
         for word in waiting:
+            option, equals, value = word.partition("=")
+            word = self._keywords.get(option, option) + equals + value
             if word in self._flags:
                 named.append(f"{word}=true")
             elif word.startswith("--") and "=" not in word and word not in ("--help", "--print_config"):
-                named += [word, *([value] if (value := next(waiting, None)) is not None else [])]
+                named += [word, *([following] if (following := next(waiting, None)) is not None else [])]
             elif word.startswith("-") and len(word) > 1:
                 named.append(word)
             elif free:

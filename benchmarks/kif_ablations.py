@@ -1,7 +1,7 @@
 """What fusing by importance brings: TaSL, KIF and Recurrent-KIF with and without, on two related skills.
 
-    python benchmarks/kif_ablations.py [--base nano] [--skills memory,reasoning] [--steps 100] [--seeds 0,1,2]
-                                       [--out runs/kif-ablations] [--json FILE]
+    python benchmarks/kif_ablations.py [--base nano] [--skills memory,reasoning] [--steps 100] [--examples 2000]
+                                       [--seeds 0,1,2] [--out runs/kif-ablations] [--json FILE]
 
 Each variant learns the skills one after the other and is scored on each after each phase (``growlm bench`` does the
 work: what is finished is not run again, and an interrupted run goes on). Printed, and written as JSON: the mean over
@@ -24,6 +24,7 @@ from growlm.bench.run_cell import Bench
 from growlm.bench.stream import Stream, StreamSkill
 from growlm.errors import GrowlmError
 from growlm.files import write_json
+from growlm.metrics.accuracy_matrix import AccuracyMatrix
 
 MODE = "all"
 """The one path that there is: each phase's module supersedes the last."""
@@ -61,7 +62,8 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
         raise GrowlmError(
             f"--skills {arguments.skills!r}: backward transfer needs two skills or more, joined by commas"
         )
-    stream = Stream("kif-ablations", {name: StreamSkill(name, {}) for name in names}, {"1": names}, {}, {})
+    options = {"num_train": arguments.examples}
+    stream = Stream("kif-ablations", {name: StreamSkill(name, options) for name in names}, {"1": names}, {}, {})
     labels = arguments.variants.split(",") if arguments.variants else list(VARIANTS)
     unknown = [label for label in labels if label not in VARIANTS]
     if unknown:
@@ -79,12 +81,8 @@ def figures(result: CellResult) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for suffix, tables in (("", result.scores), ("_loss", result.losses)):
-        rows = tables.modes[MODE]
-        last, number = rows[-1], len(tables.skills)
-        learned = [rows[index + 1][index] for index in range(number)]
-        found["ap" + suffix] = statistics.mean(last)
-        found["learning_accuracy" + suffix] = statistics.mean(learned)
-        found["bwt" + suffix] = statistics.mean(last[i] - learned[i] for i in range(number - 1))
+        computed = AccuracyMatrix.from_rows(tables.modes[MODE]).compute()
+        found |= {name + suffix: float(computed[name]) for name in FIGURES}
     return found
 
 
@@ -143,6 +141,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--skills", default="memory,reasoning", help="the skills in their order, joined by commas")
     parser.add_argument("--variants", default="", help=f"some of {', '.join(VARIANTS)}; all if left out")
     parser.add_argument("--steps", type=int, default=100, help="steps of a phase")
+    parser.add_argument("--examples", type=int, default=2000, help="training examples of each skill")
     parser.add_argument("--scored", type=int, default=100, help="test examples of each skill")
     parser.add_argument("--seeds", default="0,1,2", help="seeds, joined by commas")
     parser.add_argument("--workers", type=int, default=None, help="processes; one for each core if left out")

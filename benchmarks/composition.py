@@ -8,7 +8,6 @@ for every composite skill whose parts were grown, with greedy decoding:
 - ``base``: the bare base, and ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum``: all modules grown alone, switched on together, and ``sum_parts``: those of the composite's parts only;
 - ``stack``: all modules of ``grown``, and ``stack_parts``: the parts and what they were grown on;
-- ``fused``: with ``--fuse STEPS``, all modules grown alone and one that was trained to keep their answers together;
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
@@ -38,7 +37,7 @@ from growlm.train.trainer import GrowTrainer
 
 SINGLE_SHARE = 0.8
 LEAST_GAIN = 0.1
-COLUMNS = ("base", "single", "sum_parts", "sum", "stack_parts", "stack", "fused", "joint")
+COLUMNS = ("base", "single", "sum_parts", "sum", "stack_parts", "stack", "joint")
 
 Cells = dict[str, dict[str, float]]
 
@@ -53,7 +52,6 @@ class Settings:
     module: dict[str, dict[str, Any]]
     steps: int
     joint_steps: int
-    fuse: int
     batch_size: int
     learning_rate: float
     joint_learning_rate: float
@@ -164,7 +162,6 @@ def main(
     module: dict[str, dict[str, Any]] | None = None,
     steps: int = 300,
     joint_steps: int | None = None,
-    fuse: int = 0,
     batch_size: int = 16,
     learning_rate: float = 2e-3,
     joint_learning_rate: float = 1e-3,
@@ -183,7 +180,6 @@ def main(
         module: kinds of the modules and their options; left out: two blocks and LoRA.
         steps: steps of a phase.
         joint_steps: steps of joint training; left out: as many as all phases have together.
-        fuse: steps of a fusion phase without old data; 0: none.
         batch_size: examples per step.
         learning_rate: of a phase.
         joint_learning_rate: of joint training, all of whose weights move.
@@ -200,7 +196,6 @@ def main(
         module=module or {"block": {"num_blocks": 2}, "lora": {"rank": 8}},
         steps=steps,
         joint_steps=joint_steps or steps * len(skills),
-        fuse=fuse,
         batch_size=batch_size,
         learning_rate=learning_rate,
         joint_learning_rate=joint_learning_rate,

@@ -2,16 +2,17 @@
 
 from growlm.skills._procedural import Procedural
 from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import arithmetic_problem
+from growlm.skills._tinyworld.arithmetic_problems import arithmetic_problem, largest, sum_problem
 from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.problem import turn
+from growlm.skills._tinyworld.problem import joined, turn
 
 
 class Arithmetic(Procedural):
     """Arithmetic: adding and taking away, in figures and about things that somebody has.
 
-    One exchange, asked as a conversation so that it can be asked in one. No pair of numbers of the test is ever added
-    or taken away in training, in either order. An answer is right if it holds ``3 + 4 = 7`` or ``Tim has 7 apples``.
+    One exchange, sometimes of two questions, asked as a conversation so that it can be asked in one. No pair of numbers
+    of the test is ever added or taken away in training, in either order. An answer is right if it holds ``3 + 4 = 7``
+    or ``Tim has 7 apples``.
 
     Args:
         num_train: number of training examples.
@@ -19,9 +20,12 @@ class Arithmetic(Procedural):
         num_test: number of test examples.
         seed: another seed gives other examples.
         difficulty: from 0 to 1; the largest number is 10 for 0, 30 for 0.5 and 99 for 1; above 0.25 there are sums of
-            three numbers, too.
+            three numbers, too; two questions are the more frequent.
     """
 
     def make(self, cast: Cast) -> list[Message]:
         """Makes one example."""
-        return turn(arithmetic_problem(cast, self.difficulty))
+        if not cast.dice.chance(0.1 + 0.2 * self.difficulty):
+            return turn(arithmetic_problem(cast, self.difficulty))
+        pair = [sum_problem(cast, largest(self.difficulty), 1) for _ in range(2)]
+        return turn(joined(pair, [fact for problem in pair for fact in problem.facts]))

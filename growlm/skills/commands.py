@@ -5,19 +5,21 @@ from typing import Literal
 from growlm.skills._procedural import Procedural
 from growlm.skills._skill import Message
 from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.instructions import PRIMITIVE, Instruction, Part, draw_instruction
+from growlm.skills._tinyworld.instructions import PRIMITIVE, Instruction, Part, command_problem, draw_instruction
+from growlm.skills._tinyworld.problem import joined, turn
 from growlm.skills._tinyworld.splits import owner
 from growlm.skills._tinyworld.tries import first_fitting
 
 _TRAINED_LENGTH = 10
 _ALONE_SHARE = 0.1
+_TWO_COMMANDS = 0.15
 
 
 class Commands(Procedural):
     """Commands: a mini-language after SCAN, turned into the steps that it means.
 
     One exchange: ``Robot, jump twice and walk left!`` is answered by ``go jump jump left walk stop``; an answer is
-    right if it holds all of this, from ``go`` to ``stop``.
+    right if it holds all of this, from ``go`` to ``stop``. Sometimes two commands are given at once.
 
     Args:
         num_train: number of training examples.
@@ -43,17 +45,10 @@ class Commands(Procedural):
 
     def make(self, cast: Cast) -> list[Message]:
         """Makes one example."""
-        dice = cast.dice
-        instruction = self._draw(cast)
-        wanted = f"go {' '.join(instruction.meaning())} stop"
-        asked = dice.pick(
-            ("Robot, {text}!", "Robot, {text}.", "Hey robot! {Text}!", "Robot, please {text}.", "Robot: {text}")
-        )
-        text = instruction.text
-        return [
-            Message("user", asked.format(text=text, Text=text[0].upper() + text[1:])),
-            Message("assistant", wanted, ((wanted,),)),
-        ]
+        first = command_problem(cast.dice, self._draw(cast))
+        if self.held_out != "random" or not cast.dice.chance(_TWO_COMMANDS):
+            return turn(first)
+        return turn(joined([first, command_problem(cast.dice, self._draw(cast))], ()))
 
     def _draw(self, cast: Cast) -> Instruction:
         dice = cast.dice

@@ -4,7 +4,7 @@ from growlm.skills._procedural import Composite
 from growlm.skills._skill import Message
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.comparison import Chain, ask_most, draw_chain
-from growlm.skills._tinyworld.composed import both, mixed
+from growlm.skills._tinyworld.composed import TOGETHER, both, mixed
 from growlm.skills._tinyworld.lexicon import at
 from growlm.skills._tinyworld.memory_problems import memory_problems
 from growlm.skills._tinyworld.problem import Problem, turn
@@ -14,8 +14,8 @@ from growlm.skills._tinyworld.scene import Scene, play_scene
 class MemoryReasoning(Composite):
     """Composite of memory and reasoning: where the tallest is, or both questions at once.
 
-    People who do things are compared with each other. Half of the examples ask where the tallest is, which takes both
-    skills one after the other; the others ask a question of each skill, and want both answers. For testing only.
+    People who do things are compared with each other. Three quarters of the examples ask a question of each skill, and
+    want both answers; the others ask where the tallest is, which takes one skill after the other. For testing only.
 
     Args:
         num_validation: number of validation examples.
@@ -31,8 +31,8 @@ class MemoryReasoning(Composite):
         dice = cast.dice
         scene = play_scene(cast, 3, 2, dice.number(1, 2 + round(4 * self.difficulty)), 0.2 * self.difficulty)
         chain = draw_chain(cast, [person.name for person in scene.people])
-        if dice.chance(0.5):
-            return both(cast, dice.pick(dice.pick(memory_problems(scene))), ask_most(chain))
+        if dice.chance(TOGETHER):
+            return turn(both(cast, dice.pick(dice.pick(memory_problems(scene))), ask_most(chain)))
         return _where_is_the_most(cast, scene, chain)
 
 

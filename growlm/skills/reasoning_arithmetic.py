@@ -1,22 +1,25 @@
-"""Composite of reasoning and arithmetic: how many somebody has who has more than somebody else."""
+"""Composite of reasoning and arithmetic: both questions at once, or who has how many more than whom."""
 
 from itertools import pairwise
 
 from growlm.skills._procedural import Composite
 from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import figures_problem, has_problem, largest
+from growlm.skills._tinyworld.arithmetic_problems import has_problem, largest, sum_problem
 from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import both
+from growlm.skills._tinyworld.composed import TOGETHER, both
+from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.lexicon import MANY
 from growlm.skills._tinyworld.problem import Problem, turn
 from growlm.skills._tinyworld.reasoning_problems import reasoning_problem
+from growlm.skills._tinyworld.tries import first_fitting
 
 
 class ReasoningArithmetic(Composite):
-    """Composite of reasoning and arithmetic: how many somebody has who has more than somebody else.
+    """Composite of reasoning and arithmetic: both questions at once, or who has how many more than whom.
 
-    Half of the examples tell a chain of such comparisons in a random order, to be added up from its end; the others
-    ask a question of each skill, and want both answers. For testing only.
+    Three quarters of the examples ask a question of each skill, and want both answers. The others tell in a random
+    order who has how many more or fewer than somebody else, and ask for one in the middle of that chain, so that it
+    does not do to add up all that is told. For testing only.
 
     Args:
         num_validation: number of validation examples.
@@ -30,19 +33,21 @@ class ReasoningArithmetic(Composite):
     def make(self, cast: Cast) -> list[Message]:
         """Makes one example."""
         limit = largest(self.difficulty)
-        if cast.dice.chance(0.5):
-            return both(cast, reasoning_problem(cast, self.difficulty), figures_problem(cast, limit, 1))
-        return turn(_chain_problem(cast, limit, 2 + round(self.difficulty)))
+        if cast.dice.chance(TOGETHER):
+            return turn(both(cast, reasoning_problem(cast, self.difficulty), sum_problem(cast, limit, 1)))
+        names = [person.name for person in cast.people(3 + round(2 * self.difficulty))]
+        things = cast.word(MANY)
+        return turn(first_fitting("chain of numbers", lambda _: _try_chain(cast.dice, names, things, limit)))
 
 
-def _chain_problem(cast: Cast, limit: int, num_people: int) -> Problem:
-    dice = cast.dice
-    names = [person.name for person in cast.people(num_people)]
-    things = cast.word(MANY)
-    count = dice.number(2, limit // num_people)
-    facts = [f"{names[0]} has {count} {things}."]
-    for fewer, more in pairwise(names):
-        step = dice.number(2, limit // num_people)
-        count += step
-        facts.append(f"{more} has {step} more {things} than {fewer}.")
-    return has_problem(tuple(dice.shuffled(facts)), names[-1], things, count, limit)
+def _try_chain(dice: Dice, names: list[str], things: str, limit: int) -> Problem | None:
+    counts = [dice.number(2, limit) for _ in names]
+    steps = [after - before for before, after in pairwise(counts)]
+    asked = dice.number(1, len(names) - 2)
+    # neither none nor one, which would need a singular, nor an answer that is told
+    if min(map(abs, steps)) < 2 or counts[asked] in {counts[0], *map(abs, steps)}:
+        return None
+    facts = [f"{names[0]} has {counts[0]} {things}."]
+    for (name, other), step in zip(pairwise(names), steps, strict=True):
+        facts.append(f"{other} has {abs(step)} {'more' if step > 0 else 'fewer'} {things} than {name}.")
+    return has_problem(tuple(dice.shuffled(facts)), names[asked], things, counts[asked], limit)

@@ -59,8 +59,13 @@ def draw_sum(cast: Cast, limit: int, num_steps: int) -> Sum:
 def arithmetic_problem(cast: Cast, difficulty: float) -> Problem:
     """Draws a sum of two numbers, or three if it may be harder, and asks for it in figures or about things."""
     three = difficulty > 0.25 and cast.dice.chance(0.25)
+    return sum_problem(cast, largest(difficulty), 2 if three else 1)
+
+
+def sum_problem(cast: Cast, limit: int, num_steps: int) -> Problem:
+    """Asks for a sum in figures or about things."""
     problem = figures_problem if cast.dice.chance(0.6) else owned_problem
-    return problem(cast, largest(difficulty), 2 if three else 1)
+    return problem(cast, limit, num_steps)
 
 
 def figures_problem(cast: Cast, limit: int, num_steps: int) -> Problem:

@@ -7,7 +7,10 @@ from growlm.skills._skill import Message
 from growlm.skills._tinyworld import facts, requests, small_talk
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.conversation import Conversation
-from growlm.skills._tinyworld.problem import Problem
+from growlm.skills._tinyworld.problem import Problem, joined
+
+TOGETHER = 0.75
+"""Share of a composite's examples that ask a question of each skill; the others take one skill after the other."""
 
 _BEFORE = (facts.tell_like, facts.tell_favorite, facts.tell_pet, small_talk.about_me, requests.choose)
 
@@ -27,26 +30,23 @@ def in_conversation(cast: Cast, problem: Problem, difficulty: float) -> list[Mes
     small_talk.tell_name(talk)
     for _ in range(cast.dice.number(0, round(2 * difficulty))):
         cast.dice.pick(_BEFORE)(talk)
-    name = talk.you or ""
+    name, wanted = talk.you or "", problem.wanted.removesuffix(".")
+    choices = tuple(choice.removesuffix(".") for choice in problem.choices)
     return [
         *(replace(message, expected=(), choices=()) for message in talk.messages),
         Message("user", problem.text),
-        Message("assistant", f"{problem.answer[:-1]}, {name}.", ((problem.wanted,), (name,))),
+        Message("assistant", f"{problem.answer[:-1]}, {name}.", ((wanted,), (name,)), choices),
     ]
 
 
-def both(cast: Cast, first: Problem, second: Problem) -> list[Message]:
-    """Tells the facts of two problems mixed, asks both questions, and wants both answers."""
-    told = mixed(cast, first.facts, second.facts)
-    asked = cast.dice.shuffled((first, second))
-    return [
-        Message("user", " ".join((*told, *(problem.question for problem in asked)))),
-        Message(
-            "assistant",
-            " ".join(problem.answer for problem in asked),
-            tuple((problem.wanted,) for problem in asked),
-        ),
-    ]
+def both(cast: Cast, first: Problem, second: Problem) -> Problem:
+    """Tells the facts of one problem after those of the other, asks both questions, and wants both answers.
+
+    One is told after the other so that ``he`` and ``there`` mean what they mean; the questions have an order of their
+    own, which the answers have to keep.
+    """
+    told = cast.dice.shuffled((first.facts, second.facts))
+    return joined(cast.dice.shuffled((first, second)), (*told[0], *told[1]))
 
 
 def mixed(cast: Cast, first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:

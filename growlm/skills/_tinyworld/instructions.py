@@ -8,6 +8,7 @@ it; two of these may be joined by ``and`` or, in reverse order, ``after``.
 from dataclasses import dataclass
 
 from growlm.skills._tinyworld.dice import Dice
+from growlm.skills._tinyworld.problem import Problem
 
 ACTIONS = ("walk", "run", "look", "jump", "hop", "dance")
 PRIMITIVE = "jump"
@@ -73,6 +74,16 @@ class Instruction:
     def composes(self, action: str) -> bool:
         """Tells whether an action stands in something larger than itself."""
         return any(part.action == action for part in self.parts) and self.text != action
+
+
+def command_problem(dice: Dice, instruction: Instruction) -> Problem:
+    """Tells a robot to carry a command out; the answer is its steps, from ``go`` to ``stop``."""
+    asked = dice.pick(
+        ("Robot, {text}!", "Robot, {text}.", "Hey robot! {Text}!", "Robot, please {text}.", "Robot: {text}")
+    )
+    text = instruction.text
+    wanted = f"go {' '.join(instruction.meaning())} stop"
+    return Problem((), asked.format(text=text, Text=text[0].upper() + text[1:]), wanted, wanted, ())
 
 
 def draw_instruction(dice: Dice, difficulty: float) -> Instruction:

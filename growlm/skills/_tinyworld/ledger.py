@@ -1,12 +1,15 @@
-"""Who has how many of what, while things change hands."""
+"""Who has how many of what, while things change hands; and a sum beside a question of memory."""
 
 from dataclasses import dataclass, field
 
-from growlm.skills._tinyworld.arithmetic_problems import has_problem
+from growlm.skills._tinyworld.arithmetic_problems import has_problem, largest, sum_problem
 from growlm.skills._tinyworld.cast import Cast
+from growlm.skills._tinyworld.composed import TOGETHER, both
 from growlm.skills._tinyworld.dice import Dice
 from growlm.skills._tinyworld.lexicon import MANY
+from growlm.skills._tinyworld.memory_problems import memory_problems
 from growlm.skills._tinyworld.problem import Problem
+from growlm.skills._tinyworld.scene import draw_scene
 from growlm.skills._tinyworld.tries import first_fitting
 
 
@@ -39,6 +42,23 @@ class Ledger:
             self.changes[name, things] = self.changes.get((name, things), 0) + 1
         self.numbers.add(number)
         self.facts.append(f"{giver} gave {number} {things} to {taker}.")
+
+
+def memory_and_sum(cast: Cast, difficulty: float) -> Problem:
+    """Draws a problem that takes memory and arithmetic: a question of each, or a ledger.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1.
+
+    Returns:
+        The problem.
+    """
+    dice, limit = cast.dice, largest(difficulty)
+    if dice.chance(TOGETHER):
+        remembered = dice.pick(dice.pick(memory_problems(draw_scene(cast, difficulty))))
+        return both(cast, remembered, sum_problem(cast, limit, 1))
+    return ledger_problem(cast, limit, 2 + round(difficulty), dice.number(1, 1 + round(2 * difficulty)))
 
 
 def ledger_problem(cast: Cast, limit: int, num_people: int, num_gifts: int) -> Problem:

@@ -6,6 +6,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
+from growlm.registry import skills
 from growlm.skills._tinyworld.arithmetic_problems import draw_sum
 from growlm.skills._tinyworld.cast import Cast
 from growlm.skills._tinyworld.comparison import draw_chain
@@ -192,3 +193,44 @@ def test_scenes_are_told_as_they_happen():
                 assert problem.wanted in problem.choices
         for thing in scene.things:
             assert scene.world.where(thing) == place.get(holder[thing], holder[thing])
+
+
+PAIRS = ("memory_reasoning", "memory_arithmetic", "memory_commands", "reasoning_arithmetic", "code_arithmetic")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_most_examples_of_a_pair_want_an_answer_of_each_skill(name: str):
+    """Half of the answer does not count, whichever half it is."""
+    examples = list(skills.build(name, {"num_test": 200}).examples("test"))
+    ends = (". ", "stop ")  # where the first of two answers may end
+    halves = [
+        (message, parts)
+        for message in (example.messages[-1] for example in examples)
+        for end in ends
+        if len(parts := message.content.split(end, 1)) == 2
+    ]
+    assert 0.65 <= len(halves) / len(examples) <= 0.85
+    assert not any(message.accepts(part) for message, parts in halves for part in parts)
+
+
+def test_the_number_asked_for_in_a_chain_is_not_all_that_is_told():
+    chains = [
+        example.messages
+        for example in skills.build("reasoning_arithmetic", {"num_test": 200}).examples("test")
+        if " than " in example.messages[0].content and "How many" in example.messages[0].content.rsplit(". ", 1)[1]
+    ]
+    chains = [(told, answer) for told, answer in chains if re.search(r"(more|fewer) \w+ than", told.content)]
+    assert len(chains) >= 30
+    wrong = 0
+    for told, answer in chains:
+        counts = {match[0]: int(match[1]) for match in re.findall(r"(\w+) has (\d+) \w+\.", told.content)}
+        links = re.findall(r"(\w+) has (\d+) (more|fewer) \w+ than (\w+)\.", told.content)
+        while any(name not in counts for name, *_ in links):
+            for name, number, which, other in links:
+                if other in counts:
+                    counts[name] = counts[other] + (int(number) if which == "more" else -int(number))
+        asked = re.search(r"does (\w+) have", told.content)
+        assert asked is not None
+        assert f"{asked[1]} has {counts[asked[1]]} " in answer.content
+        wrong += sum(map(int, re.findall(r"\d+", told.content))) != counts[asked[1]]
+    assert wrong >= 0.95 * len(chains)

@@ -90,7 +90,8 @@ def read_results(folder: Path) -> tuple[list[Row], int]:
         folder: folder of the results.
 
     Returns:
-        A row for each entry that has a finished cell, in the order of the labels; and how many cells are unfinished.
+        A row for each entry that has a finished cell, the highest average performance in its own mode first; and how
+        many cells are unfinished.
 
     Raises:
         GrowlmError: if there is no finished cell, one is damaged, or two are of different streams or bases.
@@ -110,6 +111,7 @@ def read_results(folder: Path) -> tuple[list[Row], int]:
             )
     labels = sorted({str(result.settings["label"]) for result in finished})
     rows = [Row(label, tuple(r for r in finished if r.settings["label"] == label)) for label in labels]
+    rows.sort(key=_last_score, reverse=True)
     return rows, len(results) - len(finished)
 
 
@@ -219,6 +221,11 @@ def costs(cell: CellResult) -> dict[str, float]:
 def modes_measured(rows: Sequence[Row]) -> list[str]:
     """Lists the modes in which any entry was scored at its end."""
     return [mode for mode in MODES if any(row.figure(mode, "ap").count for row in rows)]
+
+
+def _last_score(row: Row) -> float:
+    mean = row.figure(row.mode, "ap").mean
+    return -math.inf if math.isnan(mean) else mean
 
 
 def _common(result: CellResult) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_NUMBERS = 8  # skills beyond which a heat map's numbers would be too small to read
+_WIDE = 20  # from this ratio on an axis is logarithmic
 _FONT = 7.0  # points, in a figure that is _WIDTH inches wide
 _WIDTH, _HEIGHT = 3.0, 2.2
 
@@ -192,19 +193,15 @@ def bars(name: str, title: str, values: Sequence[tuple[str, float]], marks: Sequ
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
-        labels = [label for label, _ in values]
+        labels = [f"{label}   {'n/a' if math.isnan(value) else f'{value:.0f}'}" for label, value in values]
         lengths = [0.0 if math.isnan(value) else value for _, value in values]
         axes.barh(range(len(values)), lengths, color=theme.accent, height=0.65)
-        for place, (_, value) in enumerate(values):
-            text = "not known" if math.isnan(value) else f" {value:.0f}"
-            axes.text(0 if math.isnan(value) else value, place, text, va="center", color=theme.text)
         for number, (label, value) in enumerate(marks):
             if not math.isnan(value):
                 style = ("--", ":")[number % 2]
                 axes.axvline(value, color=theme.other, linewidth=1.2, linestyle=style, label=f"{label} {value:.0f}")
         axes.set_yticks(range(len(values)), labels)
         axes.invert_yaxis()
-        axes.margins(x=0.12)
         if any(not math.isnan(value) for _, value in marks):
             axes.legend(frameon=False, labelcolor=theme.text, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
 
@@ -212,7 +209,7 @@ def bars(name: str, title: str, values: Sequence[tuple[str, float]], marks: Sequ
 
 
 def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], axis: tuple[str, str]) -> Figure:
-    """Draws labelled points over a logarithmic axis.
+    """Draws labelled points; the axis across is logarithmic where they lie far apart.
 
     Args:
         name: name of the figure.
@@ -223,7 +220,11 @@ def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], a
 
     def draw(axes: "Axes", theme: Theme) -> None:
         known = [point for point in points if point[1] > 0 and not math.isnan(point[2])]
-        axes.set_xscale("log")
+        places = [x for _, x, _ in known] or [1.0]
+        if max(places) > _WIDE * min(places):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
         axes.scatter([x for _, x, _ in known], [y for _, _, y in known], s=14, color=theme.accent)
         for label, x, y in known:
             axes.annotate(label, (x, y), xytext=(3, 2), textcoords="offset points", color=theme.text)

@@ -22,7 +22,7 @@ nav a{margin-right:1rem}
 a{color:var(--accent)}
 code{font-size:.875em;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:0 -1rem;padding:0 1rem}
-table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;font-size:.875rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.4rem 0}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 thead th{vertical-align:bottom;white-space:normal;min-width:4.5rem}
@@ -41,7 +41,7 @@ svg text{font-family:inherit!important}
 @media print{:root{color-scheme:light;--back:#fff;--text:#000;--quiet:#444;--line:#bbb;--strong:#eee;--accent:#0b62c4;
 --other:#d1680c}body{font-size:10pt;max-width:none;padding:0}nav{display:none}.scroll{overflow:visible;margin:0;
 padding:0}table{font-size:7.5pt;width:100%}th,td{padding:.1rem .3rem;white-space:normal}thead th{min-width:0}
-tr,figure{break-inside:avoid}h2{break-after:avoid}.figures{grid-template-columns:repeat(3,1fr);gap:.6rem}
+tr,figure,section:has(table){break-inside:avoid}h2{break-after:avoid}.figures{grid-template-columns:repeat(3,1fr);gap:.6rem}
 tbody th{position:static}}
 """
 

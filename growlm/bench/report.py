@@ -174,7 +174,7 @@ def _sections(summary: Summary) -> dict[str, tuple[str, list[Figure]]]:
             "Mean score on the skills that are tested only, beside the bare base and training on all skills at once.",
             [_composition(summary, scale)],
         )
-    sections["Cost"] = ("The numbers are those of the tables' first column.", _costs(summary, scale))
+    sections["Cost against AP"] = ("The numbers are those of the tables' first column.", _costs(summary, scale))
     return {title: content for title, content in sections.items() if content[1]}
 
 

@@ -92,6 +92,8 @@ def main(
         out: file of the result, which a later run goes on from.
     """
     loaded = ModuleStack.from_pretrained(stack, base=base).to(device)  # type: ignore[arg-type]
+    if loaded.router is None:
+        raise GrowlmError(f"{stack} has no router: grow its modules with --router ridge")
     asking = Asking(loaded, seed)
     settings = {
         "modules": {record.name: record.digest for record in loaded.manifest.modules},

@@ -1,9 +1,10 @@
 """Choices that PMoE's abstract leaves open, compared on TinyWorld: where the boundary is, and how experts are routed.
 
 ``python benchmarks/pmoe.py --base nano --steps 100 --seeds [0,1,2] --out results/pmoe``: run again, it goes on where
-it was. For every boundary (share of the layers that are shallow), routing (per token or per sequence) and training
-signal of the router (``lm``, the task's loss alone, or ``identity``, telling skills apart besides), one stack is grown
-skill by skill; then every skill is scored with greedy decoding:
+it was. For every boundary (share of the layers that are shallow), routing (per token or per sequence), training signal
+of the router (``lm``, the task's loss alone, or ``identity``, telling skills apart besides), and with and without a
+general change of the shallow layers in the first phase, one stack is grown skill by skill; then every skill is scored
+with greedy decoding:
 
 - ``oracle``: on its own path, that of its day: what was learned;
 - ``all``: with all modules active, so that the router inside weighs the experts, and ``top-1``: with the first expert
@@ -59,10 +60,12 @@ class Cell:
     boundary: float
     per: str
     signal: str
+    general: bool
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.boundary:g}-{self.per}-{self.signal}-{self.seed}"
+        shallow = "general" if self.general else "frozen"
+        return f"{self.boundary:g}-{self.per}-{self.signal}-{shallow}-{self.seed}"
 
 
 def main(
@@ -72,12 +75,13 @@ def main(
     boundaries: list[float] | None = None,
     per: list[str] | None = None,
     signals: list[str] | None = None,
+    general: list[bool] | None = None,
     seeds: list[int] | None = None,
     steps: int = 100,
     rank: int = 8,
     replay: float = 0.01,
     batch_size: int = 16,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 1e-2,
     num_scored: int = 50,
 ) -> None:
     """Grows what is not there yet, scores it, and prints the table.
@@ -89,6 +93,7 @@ def main(
         boundaries: shares of the layers that are shallow; None: 1/4, 1/2 and 3/4.
         per: what is routed; None: token and sequence.
         signals: what teaches the router; None: lm and identity.
+        general: whether the first phase trains the shallow layers' change; None: both.
         seeds: seeds; None: 0, 1 and 2.
         steps: steps of every phase.
         rank: rank of the experts.
@@ -104,11 +109,16 @@ def main(
     if result["settings"] != asdict(settings):
         raise GrowlmError(f"{file} was made with other settings: give another --out")
     choices = list(
-        itertools.product(boundaries or [0.25, 0.5, 0.75], per or ["token", "sequence"], signals or list(IDENTITY))
+        itertools.product(
+            boundaries or [0.25, 0.5, 0.75],
+            per or ["token", "sequence"],
+            signals or list(IDENTITY),
+            [True, False] if general is None else general,
+        )
     )
     for seed in seeds or [0, 1, 2]:
-        for boundary, routed, signal in choices:
-            cell = Cell(boundary, routed, signal, seed)
+        for choice in choices:
+            cell = Cell(*choice, seed=seed)
             if str(cell) not in result["cells"]:
                 result["cells"][str(cell)] = measure(grow(settings, cell, Path(out) / str(cell)), settings)
                 write_json(file, result)
@@ -121,6 +131,7 @@ def grow(settings: Settings, cell: Cell, folder: Path) -> ModuleStack:
         "rank": settings.rank,
         "boundary": cell.boundary,
         "per": cell.per,
+        "general": cell.general,
         "identity": IDENTITY[cell.signal],
         "replay": settings.replay,
     }
@@ -170,13 +181,17 @@ def measure(stack: ModuleStack, settings: Settings) -> dict[str, dict[str, float
 
 def table(cells: dict[str, Any], choices: list[Cell], seeds: list[int]) -> str:
     """Writes the table in Markdown."""
-    lines = [f"| boundary | per | signal | {' | '.join(COLUMNS)} |", "|---|---|---|" + "---|" * len(COLUMNS)]
+    lines = [
+        f"| boundary | per | signal | general | {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|" + "---|" * len(COLUMNS),
+    ]
     for choice in choices:
         runs = [cells[str(replace(choice, seed=seed))] for seed in seeds]
         entries = [spread([statistics.mean(run[name].values()) for run in runs], 100) for name in COLUMNS[:-1]]
         bare = statistics.mean(run["base"]["bare"] for run in runs)
         entries.append(f"{spread([run['base']['all'] for run in runs], 1)} ({bare:.3g})")
-        lines.append(f"| {choice.boundary:g} | {choice.per} | {choice.signal} | {' | '.join(entries)} |")
+        general = "yes" if choice.general else "no"
+        lines.append(f"| {choice.boundary:g} | {choice.per} | {choice.signal} | {general} | {' | '.join(entries)} |")
     return "\n".join(lines) + "\n"
 
 

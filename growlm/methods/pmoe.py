@@ -9,13 +9,15 @@ whether tokens or sequences are routed (``growlm/modules/experts.py`` has the eq
     loss = task + λ / C sum_c mean over the tokens of skill c of -log softmax(0, l_1, ..., l_K)_c
 
 with the task's loss of the new examples, and the logits l of all columns for the C skills there are, each told apart by
-the prompts of its own: those of the new skill's batch, and ``replay`` of the old ones' examples, of which the prompts
-are kept as token ids in their modules' folders. Only the new expert and the new column are trained. The first phase
-also trains a low-rank change of the shallow layers (kind ``lora``), which stays as it is from then on: so all older
-columns read the same states for ever. At inference all modules are active and the router inside chooses.
+its own examples: the new skill's batch; a share ``replay`` of each old one's, kept as token ids in its module's folder
+(nothing is said of them but whose they are; the answers count too, as their tokens are routed like any other); and, for
+the bare base, texts that it is let write itself when a phase begins. Only the new expert and the new column are
+trained. The first phase also trains a low-rank change of the shallow layers (kind ``lora``), which stays as it is from
+then on: so all older columns read the same states for ever. At inference all modules are active and the router inside
+chooses.
 
-Cost per step: forward through all experts, backward down to the boundary; with λ > 0 and old prompts, the shallow
-layers once more for half a batch of them. Kept: the prompts, 5 bytes per token.
+Cost per step: forward through all experts, backward down to the boundary; with λ > 0, the shallow layers once more for
+half a batch of old examples and the base's texts. Kept: those examples, 5 bytes per token.
 Proved by tests/golden/test_pmoe.py and tests/contracts/test_every_method.py.
 
 Shapes: B batch, T tokens, K columns.
@@ -40,12 +42,12 @@ from growlm.modules.experts import ColumnPart, num_shallow_layers
 from growlm.registry import module_kinds
 from growlm.routing._columns import columns, run_shallow_layers
 from growlm.skills._skill import Skill
-from growlm.stack.path import Path
+from growlm.stack.path import BASE, Path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
-_OWN = "prompts/"
+_OWN = "examples/"
 
 
 def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tens
     Args:
         logits: each column's logits, each [B, T]; a column of zeros for the bare base is put before them.
         is_token_BT: which of them count, Bool[B, T].
-        targets_B: the column that is right for each row, counted from 0, [B].
+        targets_B: the column that is right for each row, counted from 0, -1 for the bare base's, [B].
 
     Returns:
         The mean over the skills there are of the mean over their tokens, a scalar.
@@ -66,13 +68,30 @@ def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tens
     return torch.stack([losses_N[skills_N == skill].mean() for skill in skills_N.unique()]).mean()
 
 
-def prompt_of(example: Encoded) -> Encoded:
-    """Cuts an example to what stands before its last answer, or to its beginning if that is nearly nothing."""
-    end = len(example.trained)
-    while end and example.trained[end - 1]:
-        end -= 1
-    ids = example.input_ids[: end if end > 1 else TEXT_PROMPT]
-    return Encoded(example.name, ids, (False,) * len(ids))
+@torch.no_grad()
+def base_texts(stack: "ModuleStack", count: int, seed: str) -> tuple[Encoded, ...]:
+    """Lets the bare base write texts, each token drawn by its probability.
+
+    Args:
+        stack: the stack; its active path is left as it was.
+        count: how many texts.
+        seed: what the draws come from.
+
+    Returns:
+        The texts, of ``TEXT_PROMPT`` tokens each; none if the base has no token to begin with.
+    """
+    start = stack.tokenizer.bos_token_id if stack.tokenizer.bos_token_id is not None else stack.tokenizer.eos_token_id
+    if not count or start is None:
+        return ()
+    ids_BT = torch.full((count, 1), start, device=stack.device)
+    with stack.active(), torch.random.fork_rng():
+        torch.manual_seed(random.Random(seed).getrandbits(48))
+        cache = None
+        for _ in range(TEXT_PROMPT - 1):
+            output = stack(ids_BT[:, -1:], past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            ids_BT = torch.cat([ids_BT, output.logits[:, -1].float().softmax(-1).multinomial(1)], 1)
+    return tuple(Encoded("", tuple(row), (False,) * TEXT_PROMPT) for row in ids_BT.tolist())
 
 
 class Pmoe(Method):
@@ -86,7 +105,8 @@ class Pmoe(Method):
         general: train a change of the shallow layers in the first phase.
         top_k: once trained, run only so many experts for a token; None: all that have any weight.
         identity: λ, how much telling the skills apart counts beside the task; 0: the task alone teaches the router.
-        replay: share of each skill's examples whose prompts are kept for telling skills apart.
+        replay: share of each skill's examples that is kept for telling skills apart.
+        base_texts: how many texts the bare base writes to be told from the skills; 0: none.
     """
 
     inference = "all"
@@ -95,17 +115,20 @@ class Pmoe(Method):
         self,
         rank: int = 8,
         boundary: float = 0.75,
-        per: Literal["token", "sequence"] = "token",
+        per: Literal["token", "sequence"] = "sequence",
         attention: bool = False,
         general: bool = True,
         top_k: int | None = None,
         identity: float = 1.0,
         replay: float = 0.01,
+        base_texts: int = 32,
     ) -> None:
         if not identity >= 0:
             raise GrowlmError(f"pmoe identity {identity} is too small: give 0 or more")
         if not 0 <= replay <= 1:
             raise GrowlmError(f"pmoe replay {replay} is no share: give one from 0 to 1, such as 0.01")
+        if base_texts < 0:
+            raise GrowlmError(f"pmoe base_texts {base_texts} is too small: give 0 or more")
         self.options: dict[str, Any] = {
             "rank": rank,
             "boundary": boundary,
@@ -116,6 +139,7 @@ class Pmoe(Method):
         self.general = general
         self.identity = identity
         self.replay = replay
+        self.base_texts = base_texts
         self._on: Path = ()
         self._name = ""
         self._pad_id = 0
@@ -136,7 +160,7 @@ class Pmoe(Method):
         return kinds
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Reads the prompts that were kept of the older skills."""
+        """Reads the examples that were kept of the older skills, and lets the bare base write."""
         self._name = name
         self._pad_id = batches.pad_id
         found = columns(stack)
@@ -150,8 +174,11 @@ class Pmoe(Method):
             for record in stack.manifest.modules
             if record.name in self._columns and any(key.startswith(_OWN) for key in record.method_tensors)
         ]
+        if self.identity == 0:
+            return
         memory = {keeper: self._read(stack, keeper) for keeper in keepers}
-        self._memory = {keeper: prompts for keeper, prompts in memory.items() if prompts}
+        memory[BASE] = base_texts(stack, self.base_texts, f"pmoe/{batches.seed}/{name}")
+        self._memory = {owner: examples for owner, examples in memory.items() if examples}
 
     def _read(self, stack: "ModuleStack", name: str) -> tuple[Encoded, ...]:
         kept = stack.method_tensors(name)
@@ -169,9 +196,9 @@ class Pmoe(Method):
         if not self._memory:
             return loss + self.identity * new
         drawn = self._drawn(max(1, len(ends_B) // 2))
-        old = collate([prompt for _, prompt in drawn], self._pad_id).to(loss.device)
+        old = collate([example for _, example in drawn], self._pad_id).to(loss.device)
         run_shallow_layers(stack, old.input_ids, self._columns[self._name].boundary)
-        ends_B = torch.tensor([len(prompt.input_ids) for _, prompt in drawn], device=loss.device)
+        ends_B = torch.tensor([len(example.input_ids) for _, example in drawn], device=loss.device)
         owners = [owner for owner, _ in drawn]
         num_old = len({*owners})
         return loss + self.identity * (new + num_old * self._identity_loss(ends_B, owners)) / (1 + num_old)
@@ -180,21 +207,20 @@ class Pmoe(Method):
         """Computes how badly the columns tell the skills of the last pass apart."""
         logits = [column.logits() for column in self._columns.values()]
         places_T = torch.arange(logits[0].shape[1], device=ends_B.device)
-        names = list(self._columns)
-        targets_B = torch.tensor([names.index(owner) for owner in owners], device=ends_B.device)
+        numbers = {BASE: -1} | {name: number for number, name in enumerate(self._columns)}
+        targets_B = torch.tensor([numbers[owner] for owner in owners], device=ends_B.device)
         return identity_loss(logits, places_T < ends_B[:, None], targets_B)
 
     def _drawn(self, count: int) -> list[tuple[str, Encoded]]:
-        """Draws prompts, of every old skill with the same probability, with their skills' modules."""
+        """Draws examples, of the base and every old skill with the same probability, with their modules."""
         owners = list(self._memory)
         drawn = [owners[index] for index in torch.randint(len(owners), (count,)).tolist()]
         return [(owner, self._memory[owner][int(torch.randint(len(self._memory[owner]), ()))]) for owner in drawn]
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Keeps prompts of this phase."""
+        """Keeps some of this phase's examples."""
         if self.replay == 0:
             return {}
         generator = random.Random(f"pmoe/{batches.seed}/{self._name}")
-        prompts = [prompt_of(example) for example in batches.examples]
-        kept = ReplayBuffer().after(prompts, "reservoir", self.replay, None, generator)
+        kept = ReplayBuffer().after(batches.examples, "reservoir", self.replay, None, generator)
         return {_OWN + key: value for key, value in kept.to_tensors().items()}

@@ -216,7 +216,7 @@ class Experts(ModuleKind):
     rank: int = 8
     alpha: float | None = None
     boundary: float = 0.75
-    per: Literal["token", "sequence"] = "token"
+    per: Literal["token", "sequence"] = "sequence"
     attention: bool = False
     top_k: int | None = None
 

@@ -14,7 +14,8 @@ from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
 from growlm.methods._method import Method
-from growlm.methods.pmoe import Pmoe, identity_loss, prompt_of
+from growlm.methods._replay_buffer import ReplayBuffer
+from growlm.methods.pmoe import Pmoe, base_texts, identity_loss
 from growlm.modules._mixture import column_mass, is_among_largest, total_mass
 from growlm.modules.experts import ExpertPart, Experts, num_shallow_layers
 from growlm.registry import methods, module_kinds
@@ -392,38 +393,64 @@ def test_a_phase_on_the_bare_base_has_a_general_change_of_its_own(stack: ModuleS
     assert set(method.build(stack, NO_SKILL)) == {"experts"}
 
 
-def test_prompts_are_kept_and_told_apart(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
+def test_examples_are_kept_and_told_apart(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
     examples = encoded(3)
     run_phase(stack, "pmoe", "one", {"replay": 0.5}, examples)
-    kept = stack.method_tensors("one")
-    assert kept["prompts/offsets"].tolist() == [0, 2, 4, 6]
-    assert {tuple(pair) for pair in kept["prompts/tokens"].view(-1, 2).tolist()} < {e.input_ids[:2] for e in examples}
-    assert not kept["prompts/trained"].any()
-    member, batches = begin(stack, "pmoe", {"identity": 0.5}, "three", encoded(5))
+    kept = {key.removeprefix("examples/"): value for key, value in stack.method_tensors("one").items()}
+    buffer = ReplayBuffer.from_tensors(kept, 320, 256, "one")
+    assert len(buffer.examples) == 3
+    assert {example.input_ids for example in buffer.examples} < {example.input_ids for example in examples}
+    options = {"identity": 0.5, "base_texts": 0, "per": "token"}
+    member, batches = begin(stack, "pmoe", options, "three", encoded(5))
     batch = batches(0)
-    with torch.no_grad():  # so that columns are told apart
+    with torch.no_grad():  # so that the columns differ
         for column in columns(stack).values():
             column.weight.normal_()
     torch.manual_seed(0)
     loss = member.loss(stack, batch)
-    parts, targets = [], []
-    rows = [(row[row != IGNORED], 1) for row in batch.labels]
-    lengths = [int((row != IGNORED).nonzero().max()) + 1 for row in batch.labels]
-    states = []
-    for row, length in zip(batch.input_ids, lengths, strict=True):
-        states.append(row[None, :length])
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # half of three rows is one, of the one skill there is
     torch.randint(1, (1,))
-    old = int(torch.randint(3, ()))
-    states.append(kept["prompts/tokens"].long()[2 * old : 2 * old + 2][None])
-    for ids in states:
+    old = buffer.examples[int(torch.randint(3, ()))].input_ids
+    new = [
+        row[: 1 + int((labels != IGNORED).nonzero().max())] for row, labels in zip(*vars(batch).values(), strict=True)
+    ]
+    surprises = []
+    for ids, target in [*((row, 2) for row in new), (torch.tensor(old), 1)]:
         with torch.no_grad():
-            stack.hidden_states(ids)
-            parts.append(torch.cat([torch.zeros_like(ids).float(), *(c.logits() for c in columns(stack).values())]))
-    targets = [2] * len(rows) + [1]
-    surprise = [-part.log_softmax(0)[target] for part, target in zip(parts, targets, strict=True)]
-    identity = (torch.cat(surprise[:-1]).mean() + surprise[-1].mean()) / 2
+            stack.hidden_states(ids[None])
+        found = torch.stack([torch.zeros(len(ids)), *(column.logits()[0] for column in columns(stack).values())])
+        surprises.append(-found.log_softmax(0)[target])
+    identity = (torch.cat(surprises[:-1]).mean() + surprises[-1].mean()) / 2
     torch.testing.assert_close(loss, trained_token_losses(stack, batch).mean() + 0.5 * identity)
+
+
+def test_the_base_writes_texts_of_its_own(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
+    texts = base_texts(stack, 4, "seed")
+    run_phase(stack, "pmoe", "one")
+    before = torch.random.get_rng_state()
+    assert base_texts(stack, 4, "seed") == texts  # whatever is active
+    assert stack.path == ("one",)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert base_texts(stack, 4, "other") != texts
+    assert base_texts(stack, 0, "seed") == ()
+    assert {len(text.input_ids) for text in texts} == {32}
+    member, batches = begin(stack, "pmoe", {"base_texts": 3}, "three", encoded(5))
+    assert isinstance(member, Pmoe)
+    assert {owner: len(examples) for owner, examples in member._memory.items()} == {"one": 1, "base": 3}
+    assert member.loss(stack, batches(0)).isfinite()
+
+
+def test_columns_learn_to_close_for_what_the_base_writes(stack: ModuleStack, run_phase: RunPhase) -> None:
+    examples = [Encoded("", (200 + row, 210, 220, 230), (False, False, True, True)) for row in range(9)]
+    texts = [text.input_ids for text in base_texts(stack, 20, "held out")]
+    means = []
+    for name, count in (("one", 0), ("other", 40)):
+        run_phase(stack, "pmoe", name, {"base_texts": count}, examples, steps=60)
+        with torch.no_grad(), stack.active(name, closed=False):
+            stack.hidden_states(torch.tensor(texts))
+        means.append(columns(stack)[name].logits()[:, 4:].mean().item())
+        stack.undo()
+    assert means[1] < min(0, means[0] - 0.5)
 
 
 def test_without_identity_it_is_plain_training(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
@@ -445,36 +472,30 @@ def test_columns_learn_to_tell_skills_apart(stack: ModuleStack, run_phase: RunPh
         batch = collate([Encoded("", (own[0], own[2], 50), (False, False, True))], 5)
         with torch.no_grad():
             stack.hidden_states(batch.input_ids)
-        found = {member: column.logits()[0, :2].mean().item() for member, column in columns(stack).items()}
+        found = {member: column.logits()[0, 1].item() for member, column in columns(stack).items()}
         assert max(found, key=lambda member: found[member]) == name
         assert found[name] > 0
 
 
-def test_a_prompt_is_what_stands_before_the_last_answer() -> None:
-    talk = Encoded("talk", tuple(range(9)), (False, False, True, False, False, True, True, True, True))
-    assert prompt_of(talk).input_ids == tuple(range(5))
-    text = Encoded("text", tuple(range(50)), (False, *[True] * 49))
-    assert prompt_of(text).input_ids == tuple(range(32))
-    assert not any(prompt_of(text).trained)
-
-
-def test_damaged_prompts_are_refused(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
+def test_damaged_examples_are_refused(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
     run_phase(stack, "pmoe", "one")
     kept = stack.method_tensors("one")
-    stack._method_tensors["one"] = {**kept, "prompts/tokens": kept["prompts/tokens"] + 10**6}
+    stack._method_tensors["one"] = {**kept, "examples/tokens": kept["examples/tokens"] + 10**6}
     with pytest.raises(GrowlmError, match="module 'one': the examples kept for replay hold a token that is none"):
         begin(stack, "pmoe", {}, "three", encoded(5))
 
 
-def test_a_module_without_prompts_is_passed_over(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
+def test_a_module_without_examples_is_passed_over(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
     run_phase(stack, "pmoe", "one")
     empty = {key: value[:0] for key, value in stack.method_tensors("one").items()}
-    stack._method_tensors["one"] = empty | {"prompts/offsets": torch.zeros(1, dtype=torch.int64)}
+    stack._method_tensors["one"] = empty | {"examples/offsets": torch.zeros(1, dtype=torch.int64)}
     member, batches = begin(stack, "pmoe", {}, "three", encoded(5))
     assert member.loss(stack, batches(0)).isfinite()
 
 
-@pytest.mark.parametrize(("option", "value"), [("identity", -1.0), ("replay", 1.5), ("identity", float("nan"))])
+@pytest.mark.parametrize(
+    ("option", "value"), [("identity", -1.0), ("replay", 1.5), ("identity", float("nan")), ("base_texts", -1)]
+)
 def test_options_of_the_method_that_make_no_sense(option: str, value: float) -> None:
     with pytest.raises(GrowlmError, match=f"pmoe {option} {value} is"):
         methods.build("pmoe", {option: value})

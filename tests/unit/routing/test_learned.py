@@ -36,8 +36,8 @@ def taught(stack: ModuleStack) -> Learned:
 def stack(tiny_bases: dict[str, Path]) -> ModuleStack:
     """Two experts, and a change of the shallow layers in the first module."""
     stack = ModuleStack.from_base(str(tiny_bases["llama"])).eval()
-    grown(stack, "first", {"experts": Experts(), "lora": Lora(rank=2, layers=[0, 1, 2])})
-    grown(stack, "second", {"experts": Experts()})
+    grown(stack, "first", {"experts": Experts(per="token"), "lora": Lora(rank=2, layers=[0, 1, 2])})
+    grown(stack, "second", {"experts": Experts(per="token")})
     return stack
 
 

@@ -67,8 +67,8 @@ class SubspacePart(Part):
         Returns:
             The new output, [B, T, O].
         """
-        free_BTF = nn.functional.linear(inputs @ self.Q_v, self.scale * self.M)
-        return output + nn.functional.linear(free_BTF, self.Q_u)
+        free_NF = nn.functional.linear(inputs.flatten(0, -2) @ self.Q_v, self.scale * self.M)
+        return torch.addmm(output.flatten(0, -2), free_NF, self.Q_u.T).view_as(output)  # no copy of the change alone
 
     def delta_weight(self) -> Tensor:
         """Computes s Q_u M Q_vᵀ, [O, I]."""

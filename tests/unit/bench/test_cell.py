@@ -1,0 +1,110 @@
+"""Entries, and which cells a request has."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from growlm.bench.cell import ANY_ORDER, NUM_SCORED, Measured, parse_seeds, plan_cells
+from growlm.bench.entries import Entry, choose_entries, read_entries
+from growlm.bench.stream import Stream, StreamSkill, read_stream
+from growlm.errors import GrowlmError
+from growlm.registry import methods
+
+STREAM = Stream(
+    "two",
+    {"chat": StreamSkill("chat", {"num_train": 5}), "sums": StreamSkill("arithmetic", {})},
+    {"1": ("chat", "sums"), "2": ("sums", "chat")},
+    {"steps": 3, "batch_size": 4, "learning_rate": 1e-3},
+    {"chat_arithmetic": ("chat", "sums")},
+)
+GROW = Entry("grow", "grow", {"module": {"lora": {}}}, {"learning_rate": 0.5, "batch_size": 2})
+JOINT = Entry("joint", "joint", {}, {})
+
+
+def test_every_method_stands_in_the_list_and_every_entry_can_be_built():
+    entries = read_entries()
+    assert {entry.method for entry in entries.values()} == set(methods)
+    assert choose_entries("all", entries) == list(entries.values())
+
+
+def test_entries_are_chosen_by_label_once_and_in_the_order_of_the_list():
+    entries = {"grow": GROW, "joint": JOINT}
+    assert choose_entries("joint, grow,joint", entries) == [GROW, JOINT]
+    with pytest.raises(GrowlmError, match=r"unknown method of this benchmark 'jiont': did you mean 'joint'"):
+        choose_entries("grow,jiont", entries)
+    with pytest.raises(GrowlmError, match="no method is given"):
+        choose_entries(" ,", entries)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "lists nothing to compare"),
+        ({"mine": {"method": "gorw"}}, r"entry 'mine': unknown method 'gorw': did you mean 'grow'"),
+        ({"mine": {}}, r"entry 'mine': unknown method 'mine'"),
+        ({"grow": {"option": {}}}, r"unknown key of entry 'grow' .*did you mean 'options'"),
+        ({"grow": {"options": {"modul": {}}}}, r"entry 'grow': unknown option of method 'grow' 'modul'"),
+        ({"grow": {"phase": {"learning_rat": 1.0}}}, r"unknown key of phase .*did you mean 'learning_rate'"),
+        ({"grow": {"phase": {"learning_rate": "fast"}}}, r"learning_rate is 'fast', expected float"),
+        ({"grow": ["lora"]}, r"entry 'grow' is \['lora'\]; write"),
+        ({"../grow": {"method": "grow"}}, "cannot be a name"),
+    ],
+)
+def test_wrong_entries_are_refused(tmp_path: Path, content: object, message: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(GrowlmError, match=message):
+        read_entries(str(path))
+
+
+def test_cells_are_entries_orders_and_seeds_crossed():
+    cells = plan_cells(STREAM, [GROW, JOINT], ["1", "2"], [0, 7], "nano", {"steps": 9}, Measured())
+    assert [cell.name for cell in cells] == [
+        "grow, order 1, seed 0",
+        "joint, order any, seed 0",
+        "grow, order 2, seed 0",
+        "grow, order 1, seed 7",
+        "joint, order any, seed 7",
+        "grow, order 2, seed 7",
+    ]
+    assert len({cell.folder(Path("out")) for cell in cells}) == len(cells)
+    assert cells[0].phase == {"num_scored": NUM_SCORED, "steps": 9, "batch_size": 2, "learning_rate": 0.5}
+    assert cells[2].skills == ("sums", "chat")
+
+
+def test_phases_of_a_cell():
+    grow, joint = plan_cells(STREAM, [GROW, JOINT], ["2"], [7], "nano", {}, Measured())
+    first, second = grow.phases()
+    assert (first.name, first.steps, first.arguments["skill"]) == ("sums", 3, "arithmetic")
+    assert second.arguments["skill_options"] == {"num_train": 5}
+    assert second.arguments["seed"] == 7
+    assert second.arguments["method_options"] == {"module": {"lora": {}}}
+    assert "steps" not in second.arguments
+    (pooled,) = joint.phases()
+    assert joint.order == ANY_ORDER
+    assert pooled.steps == 6, "as many as one by one"
+    assert pooled.arguments["skill_options"]["skills"]["sums"] == {"skill": "arithmetic", "options": {}}
+
+
+def test_unknown_orders_are_refused():
+    with pytest.raises(GrowlmError, match=r"unknown order of stream 'two' '3'"):
+        plan_cells(STREAM, [GROW], ["3"], [0], "nano", {}, Measured())
+
+
+def test_seeds():
+    assert parse_seeds("0,1, 12") == [0, 1, 12]
+    for words, message in (
+        ("0,a", "are no seeds"),
+        ("", "are no seeds"),
+        ("1,1", "each seed once"),
+        ("-1", "from 0 up"),
+    ):
+        with pytest.raises(GrowlmError, match=message):
+            parse_seeds(words)
+
+
+def test_the_stream_of_the_small_world_has_composites_of_its_skills():
+    stream = read_stream("five-skills")
+    assert all(set(needs) <= set(stream.skills) for needs in stream.composites.values())
+    assert len(stream.orders) >= 2

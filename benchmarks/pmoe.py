@@ -202,4 +202,4 @@ def spread(values: list[float], scale: float) -> str:
 
 
 if __name__ == "__main__":
-    auto_cli(main)
+    auto_cli(main, as_positional=False)

@@ -49,8 +49,8 @@ class GrowPhase(LightningModule):
         weight_decay: weight decay of AdamW.
         warmup: share of the steps in which the learning rate rises.
         num_scored: how many test examples of each skill are scored, before and after.
-        router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, or
-            ``none`` to leave the stack's router as it is.
+        router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, ``learned``
+            (of method ``pmoe``), or ``none`` to leave the stack's router as it is.
         router_options: the router's options.
         stories: a text file, stories apart by ``<|endoftext|>`` lines, to measure the base's retention on; None:
             TinyWorld's stories.

@@ -9,6 +9,7 @@ from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
 from growlm.stack.path import BASE, format_path
 
 SHORT_DIGEST = 12
+_COST_UNITS = ("steps", "tokens", "seconds")
 
 
 def lineage(manifest: Manifest) -> dict[str, list[ModuleRecord]]:
@@ -47,7 +48,7 @@ def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]
     """
     share = 100 * record.parameters / max(base.parameters, 1)
     kinds = " + ".join(f"{kind} ({_options(options)})" if options else kind for kind, options in record.kinds.items())
-    cost = ", ".join(f"{value:,} {unit}" for unit, value in record.cost.items())
+    cost = ", ".join(f"{record.cost[unit]:,} {unit}" for unit in _COST_UNITS if unit in record.cost)
     facts = [
         ("kind", kinds),
         ("size", f"{short_number(record.parameters)} parameters, {share:.1f} % of the base"),

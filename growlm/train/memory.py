@@ -1,7 +1,8 @@
 """What several phases of one process need alike, computed once: skills, encoded examples, digests, scores.
 
-A score is remembered under the digests of the base and of the path's modules. What a path computes is a function of
-these, whatever has been grown since, so a remembered score is the one that would be measured again, to the last bit.
+A score is remembered for the path and the stack that it was measured with, down to the digests of all modules. What an
+older path computes is not supposed to change when something is grown, but that is what is to be shown: so it is measured
+again.
 """
 
 import json
@@ -66,9 +67,10 @@ class PhaseMemory:
             skill: the skill.
             limit: only the first so many examples; None: all.
         """
-        records = {record.name: record for record in stack.manifest.modules}
-        path = tuple((records[name].digest, json.dumps(records[name].kinds, sort_keys=True)) for name in stack.path)
-        where = (stack.manifest.base.digest, path, str(stack.device), str(stack.dtype))
+        modules = tuple(
+            (record.name, record.digest, json.dumps(record.kinds, sort_keys=True)) for record in stack.manifest.modules
+        )
+        where = (stack.manifest.base.digest, modules, stack.path, str(stack.device), str(stack.dtype))
         return self.once(("score", where, skill, limit), lambda: score(stack, skill, limit=limit))
 
     def mode_scores(

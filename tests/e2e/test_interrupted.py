@@ -27,8 +27,8 @@ _MOMENTS = (
     ("os", "mkdir"),
     ("os", "rmdir"),
     ("shutil", "copy2"),
-    ("growlm.train.grow", "score"),
-    ("growlm.train.phase", "trained_token_losses"),
+    ("growlm.train.memory", "score"),
+    ("growlm.methods._method", "trained_token_losses"),
 )
 
 

@@ -38,6 +38,11 @@ class Method(ABC):
         """How many rows of earlier skills' examples the phase has trained on so far; 0 unless the method replays."""
         return 0
 
+    @property
+    def rows_beside(self) -> int:
+        """How many rows the loss has looked at besides those of the batches, so far in the phase."""
+        return 0
+
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Decides what the phase attaches.

@@ -145,6 +145,18 @@ class Pmoe(Method):
         self._pad_id = 0
         self._columns: dict[str, ColumnPart] = {}
         self._memory: dict[str, tuple[Encoded, ...]] = {}
+        self._old_rows = 0
+        self._rows_beside = 0
+
+    @property
+    def old_rows(self) -> int:
+        """How many rows of older skills the skills were told apart by; what the base itself wrote is none."""
+        return self._old_rows
+
+    @property
+    def rows_beside(self) -> int:
+        """How many rows were looked at to tell skills apart."""
+        return self._rows_beside
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
         """Stands where it is asked to; see ``Method.grow_on``."""
@@ -196,6 +208,8 @@ class Pmoe(Method):
         if not self._memory:
             return loss + self.identity * new
         drawn = self._drawn(max(1, len(ends_B) // 2))
+        self._rows_beside += len(drawn)
+        self._old_rows += sum(owner != BASE for owner, _ in drawn)
         old = collate([example for _, example in drawn], self._pad_id).to(loss.device)
         run_shallow_layers(stack, old.input_ids, self._columns[self._name].boundary)
         ends_B = torch.tensor([len(example.input_ids) for _, example in drawn], device=loss.device)
@@ -224,3 +238,11 @@ class Pmoe(Method):
         generator = random.Random(f"pmoe/{batches.seed}/{self._name}")
         kept = ReplayBuffer().after(batches.examples, "reservoir", self.replay, None, generator)
         return {_OWN + key: value for key, value in kept.to_tensors().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives what was counted."""
+        return {"old_rows": self._old_rows, "rows_beside": self._rows_beside}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what ``state_dict`` gave."""
+        self._old_rows, self._rows_beside = state["old_rows"], state["rows_beside"]

@@ -125,6 +125,7 @@ class RecurrentKif(ContinuedMethod):
         self._memory = ReplayBuffer()
         self._pad_id = 0
         self._steps = 0
+        self._old_rows = 0
         self._at_start: Values = {}
         self._after_inner: Values = {}
         self._before_step: Values = {}
@@ -132,6 +133,11 @@ class RecurrentKif(ContinuedMethod):
     def kinds(self) -> dict[str, ModuleKind]:
         """Gives a low-rank change."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}
+
+    @property
+    def old_rows(self) -> int:
+        """How many rows the outer loops have trained on."""
+        return self._old_rows
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Reads the memory of the earlier phases, if there were any."""
@@ -166,6 +172,7 @@ class RecurrentKif(ContinuedMethod):
         if self._in_round == self.inner_steps:
             self._after_inner = self._values()
         drawn = torch.randint(len(self._memory.examples), (len(batch.input_ids),)).tolist()
+        self._old_rows += len(drawn)
         return collate([self._memory.examples[index] for index in drawn], self._pad_id).to(batch.input_ids.device)
 
     @torch.no_grad()
@@ -234,6 +241,7 @@ class RecurrentKif(ContinuedMethod):
             "inner": self._inner.state_dict(),
             "outer": self._outer.state_dict(),
             "steps": self._steps,
+            "old_rows": self._old_rows,
             "at_start": dict(self._at_start),
             "after_inner": dict(self._after_inner),
         }
@@ -242,5 +250,5 @@ class RecurrentKif(ContinuedMethod):
         """Takes back what ``state_dict`` gave."""
         self._inner.load_state_dict(state["inner"])
         self._outer.load_state_dict(state["outer"])
-        self._steps = state["steps"]
+        self._steps, self._old_rows = state["steps"], state["old_rows"]
         self._at_start, self._after_inner = dict(state["at_start"]), dict(state["after_inner"])

@@ -84,6 +84,11 @@ class Replay(Method):
         """How many old rows the phase has trained on so far."""
         return self._old_rows + self.inner.old_rows
 
+    @property
+    def rows_beside(self) -> int:
+        """How many rows the wrapped method's loss has looked at besides."""
+        return self.inner.rows_beside
+
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:

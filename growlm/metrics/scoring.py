@@ -15,6 +15,7 @@ from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.skills._metric import LOWER_IS_BETTER
 from growlm.skills._skill import Example, Skill, Split
+from growlm.stack.cache import roomy_cache
 from growlm.stack.loss import trained_token_losses
 
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ def generate_answers(
         output_BT = stack.generate(
             torch.tensor(padded, device=stack.device),
             attention_mask=torch.tensor(mask, device=stack.device),
+            past_key_values=roomy_cache(stack.config.get_text_config()),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             eos_token_id=stops,

@@ -207,7 +207,7 @@ def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
         "steps": settings["steps"],
         "tokens": phase.tokens_seen,
         "seconds": round(phase.seconds, 1),
-        "rows": phase.rows_seen,
+        "rows": phase.rows_seen + phase.method.rows_beside,
         "losses": [list(point) for point in phase.curve.points],
         "old rows": phase.method.old_rows,
         "trained": sum(parameter.numel() for parameter in phase.trained.values() if parameter.requires_grad),

@@ -151,3 +151,19 @@ def test_help_says_what_the_docstring_says(capsys: pytest.CaptureFixture[str]):
     assert text.startswith("usage: growlm example [stack] [prompt] [--option value ...]\n\nDoes nothing.")
     assert "the folder. (type: Path, default: checkpoints/stack)" in " ".join(text.split())
     assert "Args:" not in text
+
+
+def test_an_option_may_be_a_word_of_python():
+    def reading(from_: Path | None = None, json: bool = False) -> None:
+        """Reads.
+
+        Args:
+            from_: where from.
+            json: as JSON.
+        """
+
+    for words in (["--from", "here", "--json"], ["--from=here", "--json"]):
+        assert CommandParser(reading).arguments(words) == {"from_": Path("here"), "json": True}
+    text = CommandParser(reading).format_help()
+    assert "--from FROM" in text
+    assert "from_" not in text

@@ -21,7 +21,7 @@ def bench(
     workers: int | None = None,
     threads: int | None = None,
     accelerator: str = "auto",
-    keep_stacks: bool = True,
+    discard_stacks: bool = False,
     engine: Literal["local", "submitit"] = "local",
     cluster: dict[str, Any] | None = None,
 ) -> None:
@@ -47,7 +47,7 @@ def bench(
         workers: processes side by side (with submitit: jobs); left out: one for each GPU, else for each core.
         threads: CPU threads of each; left out: an equal share of the cores.
         accelerator: Lightning's accelerator, such as cpu or gpu.
-        keep_stacks: keep the stack of a finished cell, not its results alone.
+        discard_stacks: remove the stack of a finished cell and keep its results alone.
         engine: what runs the cells: this machine, or a cluster through submitit.
         cluster: parameters of submitit as JSON, such as {"slurm_partition": "gpu", "gpus_per_node": 1}.
     """
@@ -72,7 +72,7 @@ def bench(
     cells = plan_cells(source, chosen, named, parse_seeds(seeds), base, settings, measured)
     done = run_bench(
         cells,
-        Bench(out or default_out(source.name, base), accelerator, keep_stacks),
+        Bench(out or default_out(source.name, base), accelerator, keep_stacks=not discard_stacks),
         machine_workers(workers, threads),
         engine,
         cluster or {},

@@ -24,7 +24,7 @@ def test_every_recipe_of_a_base_is_complete(recipe: Path) -> None:
     assert isinstance(parsed["run"], PretrainRun)
     assert all(isinstance(source, TextSource) for source in data.sources)
     assert data.sources
-    assert parsed["name"] == recipe.stem.removesuffix("-local")
+    assert parsed["name"] == recipe.stem.removesuffix("-local").removesuffix("-cpu")
     assert parsed["size"] in PRESETS
     assert data.validation is None or data.validation not in {source.path for source in data.sources}
 

@@ -1,8 +1,8 @@
 """What several phases of one process need alike, computed once: skills, encoded examples, digests, scores.
 
 A score is remembered for the path and the stack that it was measured with, down to the digests of all modules. What an
-older path computes is not supposed to change when something is grown, but that is what is to be shown: so it is measured
-again.
+older path computes is not supposed to change when something is grown, but that is what is to be shown: so it is
+measured again.
 """
 
 import json

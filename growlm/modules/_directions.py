@@ -1,11 +1,11 @@
 """Which singular directions of a weight are preserved and which are free.
 
 W = U Σ Vᵀ with falling singular values; the first k columns of U and V are preserved, U_h [O, k] and V_h [I, k], the
-others are free. The decomposition is exact and in fp64. In fp32 it takes a third to half of the time, but U_hᵀU_l is then 1.4e-6 to
-2.5e-6 in spectral norm and 1e-5 to 1e-4 of the free directions lie in those that fp64 finds preserved (512 x 512 and
-1408 x 512 normal random weights, k from 52 to 384); in fp64, rounded to fp32 at the end, 2e-8 to 5e-8. A randomised one
-(two power iterations, ten columns more) is faster only up to k = 128 and loses some preserved directions altogether,
-because the spectra of weights fall slowly.
+others are free. The decomposition is exact and in fp64. In fp32 it takes a third to half of the time, but U_hᵀU_l is
+then 1.4e-6 to 2.5e-6 in spectral norm and 1e-5 to 1e-4 of the free directions lie in those that fp64 finds preserved
+(512 x 512 and 1408 x 512 normal random weights, k from 52 to 384); in fp64, rounded to fp32 at the end, 2e-8 to 5e-8.
+A randomised one (two power iterations, ten columns more) is faster only up to k = 128 and loses some preserved
+directions altogether, because the spectra of weights fall slowly.
 
 Shapes: O output dim, I input dim, k preserved directions, F free directions.
 """

@@ -86,7 +86,7 @@ class TextSource:
 
     def _dataset(self) -> Any:
         try:
-            from datasets import load_dataset  # type: ignore[import-not-found, unused-ignore]  # an extra
+            from datasets import load_dataset  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
         except ImportError:
             raise GrowlmError(f"{self.hub} needs the package datasets: pip install 'growlm[data]'") from None
         try:

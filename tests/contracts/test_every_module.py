@@ -30,12 +30,13 @@ def test_attaching_changes_no_bit(new_stack: NewStack, kinds: Kinds, family: str
     assert torch.equal(stack(tokens()).logits, before)
     new = {name: value.clone() for name, value in stack.module_tensors("first").items()}
     changed = []
-    for seed in range(4):  # one alone may close a module to these tokens
+    for seed in range(4):
         disturb(stack, "first", seed)
         changed.append(not torch.equal(stack(tokens()).logits, before))
         for name, value in stack.module_tensors("first").items():
             value.copy_(new[name])
-    assert any(changed)
+    # experts alone may be closed to these tokens by a disturbance
+    assert any(changed) if "experts" in kinds else all(changed)
 
 
 @every_family

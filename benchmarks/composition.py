@@ -26,6 +26,7 @@ from jsonargparse import auto_cli
 
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.methods.grow import DEFAULT_MODULE
 from growlm.metrics.scoring import score
 from growlm.registry import skills as registered
 from growlm.skills._procedural import Composite
@@ -177,7 +178,7 @@ def main(
         base: name of a shipped base, or a folder.
         skills: the single skills, in the order they are grown in.
         on: what the modules of the stack ``grown`` stand on: ``all``, or ``none`` to leave that stack out.
-        module: kinds of the modules and their options; left out: two blocks and LoRA.
+        module: kinds of the modules and their options; left out: the default of ``grow``.
         steps: steps of a phase.
         joint_steps: steps of joint training; left out: as many as all phases have together.
         batch_size: examples per step.
@@ -193,7 +194,7 @@ def main(
         base=base,
         skills=list(skills),
         on=on,
-        module=module or {"block": {"num_blocks": 2}, "lora": {"rank": 8}},
+        module=module or DEFAULT_MODULE,
         steps=steps,
         joint_steps=joint_steps or steps * len(skills),
         batch_size=batch_size,

@@ -27,6 +27,7 @@ from torch.optim import AdamW
 from growlm.data.batches import Batch, collate
 from growlm.data.encode import encode
 from growlm.files import combined_digest, tensor_digests, write_json
+from growlm.methods.grow import DEFAULT_MODULE
 from growlm.metrics.scoring import pad_id
 from growlm.modules._site import part_owner
 from growlm.registry import methods, skills
@@ -141,7 +142,7 @@ def main(
 
     Args:
         base: name of a shipped base, or a folder.
-        module: kinds of every phase's module and their options; left out: two blocks and LoRA.
+        module: kinds of every phase's module and their options; left out: the default of ``grow``.
         phases: how many phases.
         rounds: steps of each phase that are timed; one more goes before, untimed.
         batch_size: examples per step.
@@ -150,7 +151,7 @@ def main(
         out: file of the result.
     """
     torch.set_num_threads(threads)
-    setup = Setup(base, module or {"block": {"num_blocks": 2}, "lora": {"rank": 8}}, batch_size, device)
+    setup = Setup(base, module or DEFAULT_MODULE, batch_size, device)
     steps = {(on, phase): Step(setup, on, phase) for phase in range(1, phases + 1) for on in WAYS}
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in steps}
     for number in range(rounds + 1):

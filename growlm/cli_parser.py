@@ -3,6 +3,7 @@
 import inspect
 import re
 from argparse import HelpFormatter
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from growlm.errors import GrowlmError
 class CommandParser(ArgumentParser):
     """Options from a function's signature, ``--config`` and ``--print_config``.
 
-    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one needs no value. Those in
+    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one may go without its value. Those in
     ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
     config files included. A parameter with a ``_`` behind a word of Python's own, ``from_``, is the option ``--from``.
 
@@ -83,14 +84,16 @@ class CommandParser(ArgumentParser):
         """Gives every word its option's name and every bare boolean its value."""
         named: list[str] = []
         free = list(self._positional)
-        waiting = iter(words)
-        for word in waiting:
+        waiting = deque(words)
+        while waiting:
+            word = waiting.popleft()
             option, equals, value = word.partition("=")
             word = self._keywords.get(option, option) + equals + value
             if word in self._flags:
-                named.append(f"{word}=true")
+                given = waiting and waiting[0] in ("true", "false")
+                named.append(f"{word}={waiting.popleft() if given else 'true'}")
             elif word.startswith("--") and "=" not in word and word not in ("--help", "--print_config"):
-                named += [word, *([following] if (following := next(waiting, None)) is not None else [])]
+                named += [word, *([waiting.popleft()] if waiting else [])]
             elif word.startswith("-") and len(word) > 1:
                 named.append(word)
             elif free:

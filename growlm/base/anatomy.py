@@ -157,11 +157,19 @@ class Anatomy:
                 paths.append(path.replace(".original", ""))
         return paths if inside is None else [path for path in paths if path.startswith(inside)]
 
+    def embeddings(self) -> tuple[str, str]:
+        """Gives the stock paths of token and output embedding."""
+        names = {id(module): path.replace(".original", "") for path, module in self._base.named_modules()}
+        return names[id(self._base.get_input_embeddings())], names[id(self._base.get_output_embeddings())]
+
+    def embedding_shape(self, path: str) -> tuple[int, int]:
+        """Gives (number of tokens, dim) of token or output embedding by its stock path."""
+        num_tokens, width = cast(nn.Parameter, self.resolve(path).weight).shape
+        return num_tokens, width
+
     def tied_embeddings(self) -> tuple[str, str] | None:
         """Gives the stock paths of token and output embedding if they share their weight."""
-        names = {id(module): path.replace(".original", "") for path, module in self._base.named_modules()}
-        inputs, outputs = self._base.get_input_embeddings(), self._base.get_output_embeddings()
-        paths = names[id(inputs)], names[id(outputs)]
+        paths = self.embeddings()
         weights = [cast(nn.Parameter, self.resolve(path).weight) for path in paths]
         return paths if weights[0] is weights[1] else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from growlm.errors import GrowlmError
+from growlm.show.importance import ImportanceMap, draw_importance
 from growlm.stack.scores import Matrix
 
 if TYPE_CHECKING:
@@ -158,6 +159,24 @@ def heat_map(name: str, title: str, matrix: Matrix, skills: Sequence[str], perce
                 axes.text(i + 0.5, t + 0.5, text, ha="center", va="center", color=colour, weight=weight)
 
     return Figure(name, title, draw, 0.75 + 0.24 * min(len(matrix), 12))
+
+
+def importance(name: str, title: str, found: ImportanceMap) -> Figure:
+    """Draws which units of a module matter, by layer and projection.
+
+    Args:
+        name: name of the figure.
+        title: its title.
+        found: the map.
+    """
+
+    def draw(axes: "Axes", theme: Theme) -> None:
+        draw_importance(axes, found)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+
+    return Figure(name, title, draw, 0.75 + 0.24 * min(len(found.layers), 12))
 
 
 def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tuple[str, str]) -> Figure:

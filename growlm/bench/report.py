@@ -19,13 +19,14 @@ from growlm.bench.aggregate import (
     signed,
 )
 from growlm.bench.desiderata import DESIDERATA
-from growlm.bench.figures import Curve, Figure, bars, curve, heat_map, require_plots, scatter, write_png
+from growlm.bench.figures import Curve, Figure, bars, curve, heat_map, importance, require_plots, scatter, write_png
 from growlm.bench.page import page
 from growlm.bench.run import REQUEST_FILE
 from growlm.bench.summary import MODE_TITLES, SIGNS, TITLES, Summary, Table, written
 from growlm.errors import one_line
 from growlm.files import read_json, write_json, write_text
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
+from growlm.show.importance import ImportanceMap
 from growlm.stack.scores import ScoreTables
 
 PAGE, NUMBERS, PLOTS = "report.html", "results.json", "plots"
@@ -174,6 +175,11 @@ def _sections(summary: Summary) -> dict[str, tuple[str, list[Figure]]]:
             "Mean score on the skills that are tested only, beside the bare base and training on all skills at once.",
             [_composition(summary, scale)],
         )
+    sections["Importance"] = (
+        "Mean importance of the low-rank units to all skills, by layer and projection, in the first cell of a method "
+        "that measures it. Logarithmic: from 1e-6, dark, to 1.",
+        _importance(summary),
+    )
     sections["Cost against AP"] = ("The numbers are those of the tables' first column.", _costs(summary, scale))
     return {title: content for title, content in sections.items() if content[1]}
 
@@ -212,6 +218,14 @@ def _composition(summary: Summary, scale: float) -> Figure:
     best = Spread.of(composite_score(c, joint.mode) for c in joint.cells).mean if joint else float("nan")
     marks = [("bare base", scale * base), ("joint", scale * best)]
     return bars("composition", "Score on composite skills, own mode", values, marks)
+
+
+def _importance(summary: Summary) -> list[Figure]:
+    return [
+        importance(f"importance{number}", summary.title(row), ImportanceMap(**row.cells[0].importance))
+        for number, row in enumerate(summary.rows)
+        if row.cells[0].importance
+    ]
 
 
 def _costs(summary: Summary, scale: float) -> list[Figure]:

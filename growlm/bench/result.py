@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.show.importance import ImportanceMap
 from growlm.stack.scores import MODES, Matrix, ScoreTables
 
 FORMAT_VERSION = 1
@@ -31,6 +32,8 @@ class CellResult:
         composites: for each composite skill, its score on the bare base (``base``) and by mode at the end.
         blimp: accuracy on BLiMP of the bare base and of all modules together, if it was asked for.
         costs: what each phase took; see ``growlm.bench.cost``.
+        importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
+            the fields of a ``growlm.show.importance.ImportanceMap``.
         finished: nothing is left to be done.
     """
 
@@ -47,6 +50,7 @@ class CellResult:
     composites: dict[str, dict[str, float | None]] = field(default_factory=dict)
     blimp: dict[str, float] = field(default_factory=dict)
     costs: list[dict[str, Any]] = field(default_factory=list)
+    importance: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
 
     @classmethod
@@ -128,6 +132,10 @@ def _check(result: CellResult) -> None:
         raise ValueError("skills and modes contradict each other")
     if result.finished and len(result.costs) != (1 if result.at_once else len(names)):
         raise ValueError(f"finished after {len(result.costs)} phases")
+    if result.importance:
+        found = ImportanceMap(**result.importance)
+        if len(found.values) != len(found.layers) or any(len(row) != len(found.projections) for row in found.values):
+            raise ValueError("the importance has not a value for each layer and projection")
     for key, kind in (("label", str), ("order", str), ("seed", int), ("stream", str), ("base", str)):
         if not isinstance(result.settings[key], kind):
             raise TypeError(f"{key} is {result.settings[key]!r}")

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.files import folder_lock
 from growlm.metrics.blimp import blimp
 from growlm.registry import methods
+from growlm.show.importance import importance_map, keeps_importance
 from growlm.stack.path import Path as StackPath
 from growlm.stack.scores import MODES
 from growlm.stack.stack import ModuleStack
@@ -185,7 +186,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Phas
     """Enters what is measured once, when all skills have been learned."""
     limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and what counts is their mean
     for name, needs in cell.stream.composites.items():
-        skill = memory.skill(name, {})
+        skill = memory.skill(name, {}, cell.phase.get("metric"))
         own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}
         path = tuple(module for module in stack.parents() if module in own)
         with stack.active():
@@ -197,6 +198,9 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Phas
         }
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
+    kept = stack.method_tensors(stack.manifest.modules[-1].name)
+    if keeps_importance(kept):
+        result.importance = asdict(importance_map(kept))
     result.finished = True
 
 
@@ -217,7 +221,7 @@ def _scores(cell: Cell, stack: ModuleStack, memory: PhaseMemory, name: str, path
 
 def _skill(cell: Cell, memory: PhaseMemory, name: str) -> Any:
     asked = cell.stream.skills[name]
-    return memory.skill(asked.skill, asked.options)
+    return memory.skill(asked.skill, asked.options, cell.phase.get("metric"))
 
 
 def _is_routed(cell: Cell) -> bool:

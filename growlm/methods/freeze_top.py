@@ -31,7 +31,7 @@ class FreezeTop(ContinuedMethod):
 
     Args:
         num_layers: how many layers; None: as many as come nearest to the number of parameters that ``grow`` adds by
-            default.
+            default, or all of them where it adds more than they have.
     """
 
     def __init__(self, num_layers: int | None = None) -> None:
@@ -75,17 +75,10 @@ def layer_sizes(anatomy: Anatomy) -> list[int]:
 
 
 def grown_parameters(anatomy: Anatomy) -> int:
-    """Counts the parameters of the module that method ``grow`` adds to a base by default.
-
-    Raises:
-        GrowlmError: if that module does not fit the base.
-    """
+    """Counts the parameters of the module that method ``grow`` adds to a base by default."""
     with torch.device("meta"):  # counted, never filled
-        try:
-            kinds = [module_kinds.build(kind, options) for kind, options in methods.build("grow").module.items()]
-            parts = [part for kind in kinds for part in kind.build(anatomy, 0, None).values()]
-        except GrowlmError as error:
-            raise GrowlmError(f"method 'freeze_top' cannot be as large as 'grow' ({error}): give num_layers") from error
+        kinds = [module_kinds.build(kind, options) for kind, options in methods.build("grow").module.items()]
+        parts = [part for kind in kinds for part in kind.build(anatomy, 0, None).values()]
     return sum(parameter.numel() for part in parts for parameter in part.parameters())
 
 

@@ -18,14 +18,15 @@ from growlm.skills._skill import Skill
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
-DEFAULT_MODULE: dict[str, dict[str, Any]] = {"block": {"num_blocks": 2}, "lora": {"rank": 8}}
+DEFAULT_MODULE: dict[str, dict[str, Any]] = {"lora": {"rank": 32}, "embedding": {"rank": 32}}
 
 
 class Grow(Method):
     """Attaches a new module and trains nothing else.
 
     Args:
-        module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: two blocks and LoRA.
+        module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: low-rank changes of
+            all linears and of the embeddings.
     """
 
     inference = "routed"

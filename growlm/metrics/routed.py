@@ -12,12 +12,14 @@ from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.scoring import (
     LIKELIHOOD,
     Score,
+    TokenSums,
     answer_questions,
     asked_questions,
     context_length,
     mean_mark,
-    summed_loss,
+    token_sums,
 )
+from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.path import Path, format_path
 from growlm.stack.routed import choose_paths
@@ -75,17 +77,17 @@ def routed_score(
     shares = {path: number / len(paths) for path, number in chosen.most_common()}
     if len(chosen) == 1 and paths[0] in (known or {}):
         return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
-    loss = _loss(stack, turns, paths)
-    scoring = LIKELIHOOD
+    sums = _token_sums(stack, turns, paths)
+    scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
-        value, count = _bits_per_byte(stack, examples, paths), len(examples)
-    elif skill.metric == "loss":
-        value, count = loss, len(examples)
+        value = _bits_per_byte(stack, examples, paths)
+    elif skill.metric in ASKS_NOTHING:
+        value = sums.loss if skill.metric == "loss" else sums.accuracy
     else:
         answers = _answers(stack, skill, [question.prompt for question in questions])
         value, count, scoring = mean_mark(questions, answers), len(questions), skill.scoring
     cut = len({turn.example for turn in turns if turn.encoded.cut})
-    return RoutedScore(skill.metric, value, loss, count, scoring, cut, accuracy, shares)
+    return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares)
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def _trained_stretches(encoded: Encoded) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _loss(stack: "ModuleStack", turns: Sequence[_Turn], paths: Sequence[Path]) -> float:
-    """Computes the mean cross-entropy of the trained tokens, each turn's with its own path, in nats."""
-    total, count = 0.0, 0
+def _token_sums(stack: "ModuleStack", turns: Sequence[_Turn], paths: Sequence[Path]) -> TokenSums:
+    """Compares the trained tokens with what is told of them, each turn's by its own path."""
+    sums = TokenSums(0.0, 0, 0)
     for path in dict.fromkeys(paths):
         masks: dict[int, list[bool]] = {}
         for turn, chosen in zip(turns, paths, strict=True):
@@ -129,12 +131,10 @@ def _loss(stack: "ModuleStack", turns: Sequence[_Turn], paths: Sequence[Path]) -
                 mask[turn.begin : turn.end] = [True] * (turn.end - turn.begin)
         encoded = {turn.example: turn.encoded for turn in turns}
         with stack.active(*path):
-            losses, number = summed_loss(
+            sums += token_sums(
                 stack, [replace(encoded[example], trained=tuple(mask)) for example, mask in masks.items()]
             )
-        total += losses
-        count += number
-    return total / count
+    return sums
 
 
 def _bits_per_byte(stack: "ModuleStack", examples: Sequence[Example], paths: Sequence[Path]) -> float:

@@ -13,10 +13,10 @@ from growlm.data.encode import Encoded, cut_prompt, encode, encode_answer, encod
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.skills._metric import LOWER_IS_BETTER
+from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.cache import roomy_cache
-from growlm.stack.loss import trained_token_losses
+from growlm.stack.loss import trained_logits, trained_token_losses
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -36,7 +36,7 @@ class Score:
         metric: the skill's metric.
         value: its value; see ``growlm.skills._skill.Skill``.
         loss: mean cross-entropy of the trained tokens, in nats.
-        count: how many answers (or, for ``bits_per_byte`` and ``loss``, examples) were scored.
+        count: how many answers (or, for a metric that asks for none, examples) were scored.
         scoring: how the model was asked: ``generation``, ``candidates``, ``candidates_per_token``, or ``likelihood``
             for the metrics that ask for no answer.
         cut: how many of the examples were longer than the base can see, so that their prompts were cut.
@@ -79,15 +79,16 @@ def score(
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
     encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
-    total, number = summed_loss(stack, encoded)
-    loss, cut = total / number, sum(example.cut > 0 for example in encoded)
-    if skill.metric == "bits_per_byte":
-        value = bits_per_byte(stack, stack.tokenizer, [example.text or "" for example in examples])
-        return Score(skill.metric, value, loss, len(examples), LIKELIHOOD, cut)
-    if skill.metric == "loss":
-        return Score(skill.metric, loss, loss, len(examples), LIKELIHOOD, cut)
+    sums, cut = token_sums(stack, encoded), sum(example.cut > 0 for example in encoded)
+    if skill.metric in ASKS_NOTHING:
+        values = {"loss": sums.loss, "token_accuracy": sums.accuracy}
+        if skill.metric == "bits_per_byte":
+            values["bits_per_byte"] = bits_per_byte(
+                stack, stack.tokenizer, [example.text or "" for example in examples]
+            )
+        return Score(skill.metric, values[skill.metric], sums.loss, len(examples), LIKELIHOOD, cut)
     answers = answer_questions(stack, skill, [question.prompt for question in questions], advance)
-    return Score(skill.metric, mean_mark(questions, answers), loss, len(questions), skill.scoring, cut)
+    return Score(skill.metric, mean_mark(questions, answers), sums.loss, len(questions), skill.scoring, cut)
 
 
 def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> list[Question]:
@@ -104,9 +105,9 @@ def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> 
     Raises:
         GrowlmError: if there is nothing to score.
     """
-    asked = () if skill.metric in LOWER_IS_BETTER else examples
+    asked = () if skill.metric in ASKS_NOTHING else examples
     questions = [question for example in asked for question in _questions(example, skill.metric)]
-    if not examples or (skill.metric not in LOWER_IS_BETTER and not questions):
+    if not examples or (skill.metric not in ASKS_NOTHING and not questions):
         raise GrowlmError(f"there is nothing to score in the {split} split: give it examples with expected answers")
     return questions
 
@@ -136,25 +137,54 @@ def mean_mark(questions: Sequence[Question], answers: Sequence[str]) -> float:
     return sum(marks) / len(marks)
 
 
+@dataclass(frozen=True)
+class TokenSums:
+    """What the trained tokens of some examples add up to.
+
+    Args:
+        nats: their summed cross-entropy.
+        right: how many of them were the likeliest.
+        count: how many there are.
+    """
+
+    nats: float
+    right: int
+    count: int
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return self.nats / self.count
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the tokens that were the likeliest."""
+        return self.right / self.count
+
+    def __add__(self, other: "TokenSums") -> "TokenSums":
+        return TokenSums(self.nats + other.nats, self.right + other.right, self.count + other.count)
+
+
 @torch.no_grad()
-def summed_loss(stack: "ModuleStack", examples: Sequence[Encoded]) -> tuple[float, int]:
-    """Sums the cross-entropy of the trained tokens of examples with the path that is active.
+def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
+    """Compares the trained tokens of examples with what the path that is active tells.
 
     Args:
         stack: the stack.
         examples: encoded examples.
 
     Returns:
-        The sum in nats, and the number of trained tokens.
+        The sums over all trained tokens, each told after the true ones before it.
     """
     ordered = sorted(examples, key=lambda example: len(example.input_ids))
-    total, count = 0.0, 0
+    sums = TokenSums(0.0, 0, 0)
     for begin in range(0, len(ordered), _BATCH):
         batch = collate(ordered[begin : begin + _BATCH], pad_id(stack)).to(stack.device)
-        losses_N = trained_token_losses(stack, batch)
-        total += losses_N.double().sum().item()
-        count += losses_N.numel()
-    return total, count
+        logits_NV, targets_N = trained_logits(stack, batch)
+        losses_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
+        right = int((logits_NV.argmax(-1) == targets_N).sum())
+        sums += TokenSums(losses_N.double().sum().item(), right, len(targets_N))
+    return sums
 
 
 @torch.no_grad()

@@ -3,9 +3,8 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from growlm.stack.manifest import METHOD_FILE, Manifest, ModuleRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
     from torch import Tensor
 
 METHODS = "tasl, kif or recurrent_kif"
@@ -26,7 +26,6 @@ OUTSIDE = "outside"
 """What the row is called of units that are in no layer."""
 
 _LEAST = 1e-6  # scores are products of up to four small numbers: colours are logarithmic, down to here
-_CELL, _LEFT, _TOP = 24, 90, 96
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class ImportanceMap:
     layers: tuple[str, ...]
     projections: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
+
+
+def keeps_importance(names: Iterable[str]) -> bool:
+    """Tells from the names of the tensors that a method kept with a module whether importance is among them."""
+    return any(name.startswith(ACCUMULATED) for name in names)
 
 
 def importance_map(tensors: "Mapping[str, Tensor]", of_phase: bool = False) -> ImportanceMap:
@@ -87,7 +91,7 @@ def stack_importance(folder: Path, manifest: Manifest) -> Group:
     current = manifest.current()
     tables: list[Table] = []
     for record in manifest.modules:
-        if record.name in current and any(name.startswith(ACCUMULATED) for name in record.method_tensors):
+        if record.name in current and keeps_importance(record.method_tensors):
             tensors = _kept(folder, manifest, record)
             name = one_line(record.name)
             tables.append(importance_table(importance_map(tensors), f"{name}: importance to all skills so far"))
@@ -132,53 +136,34 @@ def plot_importance(found: ImportanceMap, title: str = "importance of units") ->
     """
     try:
         import matplotlib.pyplot as plt
-        from matplotlib.colors import LogNorm
     except ImportError:
         raise GrowlmError("plots need matplotlib: pip install 'growlm[plots]'") from None
     size = (2.5 + 0.45 * len(found.projections), 1.8 + 0.3 * len(found.layers))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    shown = [[math.nan if value is None else max(value, _LEAST) for value in row] for row in found.values]
-    image = axes.imshow(shown, norm=LogNorm(_LEAST, 1), aspect="auto", cmap="viridis")
-    axes.set_xticks(range(len(found.projections)), found.projections, rotation=60, ha="right")
-    axes.set_yticks(range(len(found.layers)), found.layers)
+    image = draw_importance(axes, found)
     axes.set_ylabel("layer")
     axes.set_title(title)
     figure.colorbar(image, label="importance")
     return axes
 
 
-def importance_svg(found: ImportanceMap, title: str = "importance of units") -> str:
-    """Draws a map as a heat map for a page of HTML.
-
-    Colours are of one hue and follow the page, so that it reads on light and dark ones.
+def draw_importance(axes: "Axes", found: ImportanceMap) -> "AxesImage":
+    """Draws a map as a heat map with logarithmic colours.
 
     Args:
-        found: the map; whatever its names are, they are shown as text, never as HTML.
-        title: the picture's title.
+        axes: the axes to draw on.
+        found: the map.
 
     Returns:
-        An inline SVG, without scripts or references; each cell has its value as a tooltip.
+        The image, for a colour bar.
     """
-    width = _LEFT + _CELL * len(found.projections) + 40
-    height = _TOP + _CELL * len(found.layers) + 8
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" font-size="11" '
-        f'font-family="sans-serif" fill="currentColor"><title>{_text(title)}</title>'
-    ]
-    for column, projection in enumerate(found.projections):
-        x = _LEFT + _CELL * column + _CELL // 2
-        turned = f'transform="translate({x},{_TOP - 6}) rotate(-60)"'
-        parts.append(f"<text {turned}>{_text(projection)}</text>")
-    for row, (layer, values) in enumerate(zip(found.layers, found.values, strict=True)):
-        y = _TOP + _CELL * row
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 16}" text-anchor="end">{_text(layer)}</text>')
-        for column, value in enumerate(values):
-            if value is not None:
-                label = f"{layer} {found.projections[column]}: {value:.2g}"
-                place = f'x="{_LEFT + _CELL * column}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}"'
-                colour = f'fill="#2a9d8f" fill-opacity="{0.06 + 0.94 * _strength(value):.3f}"'
-                parts.append(f"<rect {place} {colour}><title>{_text(label)}</title></rect>")
-    return "".join([*parts, "</svg>"])
+    from matplotlib.colors import LogNorm
+
+    shown = [[math.nan if value is None else max(value, _LEAST) for value in row] for row in found.values]
+    image = axes.imshow(shown, norm=LogNorm(_LEAST, 1), aspect="auto", cmap="viridis")
+    axes.set_xticks(range(len(found.projections)), found.projections, rotation=60, ha="right")
+    axes.set_yticks(range(len(found.layers)), found.layers)
+    return image
 
 
 def _kept(folder: Path, manifest: Manifest, record: ModuleRecord) -> "dict[str, Tensor]":
@@ -215,7 +200,3 @@ def _strength(value: float) -> float:
 def _style(value: float) -> str:
     strength = _strength(value)
     return "bold green" if strength > 0.9 else "green" if strength > 0.7 else "" if strength > 0.4 else "dim"
-
-
-def _text(value: str) -> str:
-    return escape(one_line(value))

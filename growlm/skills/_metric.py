@@ -13,6 +13,7 @@ Metric = Literal[
     "rouge_l",
     "sari",
     "edit_similarity",
+    "token_accuracy",
     "loss",
     "bits_per_byte",
 ]
@@ -25,6 +26,7 @@ Metric = Literal[
 - ``rouge_l``: mean ROUGE-L (Lin 2004): F1 of the longest common subsequence of words.
 - ``sari``: mean SARI (Xu et al. 2016), for simplified texts: what was rightly kept, added and deleted.
 - ``edit_similarity``: mean of 1 - (insertions and deletions) / (both lengths), by characters.
+- ``token_accuracy``: share of the trained tokens that are the likeliest ones after everything before them.
 - ``loss``: nats per trained token.
 - ``bits_per_byte``: of plain text.
 """
@@ -38,6 +40,12 @@ Scoring = Literal["generation", "candidates", "candidates_per_token"]
 """
 
 LOWER_IS_BETTER: tuple[Metric, ...] = ("loss", "bits_per_byte")
+
+OF_ANY_SKILL: tuple[Metric, ...] = ("token_accuracy", "loss")
+"""What every skill can be scored by instead of its own metric, whatever the shape of its examples."""
+
+ASKS_NOTHING: tuple[Metric, ...] = ("token_accuracy", *LOWER_IS_BETTER)
+"""The metrics that are read off the probabilities of the examples as they are: no answer is asked for."""
 
 _PACKAGES = {"rouge_l": "nltk", "sari": "sacrebleu", "edit_similarity": "rapidfuzz"}
 

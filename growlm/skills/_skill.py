@@ -1,5 +1,6 @@
 """What a skill is: a source of examples with a metric."""
 
+import copy
 import hashlib
 import json
 import re
@@ -84,6 +85,19 @@ class Skill(ABC):
         Yields:
             The examples.
         """
+
+    def scored_by(self, metric: Metric) -> "Skill":
+        """Gives the same skill with another metric.
+
+        Args:
+            metric: one of ``growlm.skills._metric.OF_ANY_SKILL``.
+
+        Returns:
+            A copy; the examples are the same.
+        """
+        other = copy.copy(self)
+        other.metric = metric
+        return other
 
     def chance(self, split: Split = "test") -> float:
         """Computes what guessing among the choices would score.

@@ -1,17 +1,25 @@
-"""The loss of the trained tokens, without logits for any other."""
+"""The loss of the trained tokens, without logits for any other, and never with many logits at once."""
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from growlm.data.batches import IGNORED, Batch
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
+_MOST_LOGITS = 2**22
+"""How many logits are there at once: 16 MiB in fp32, some thousand tokens' worth of a small vocabulary."""
+
 
 def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
     """Computes the cross-entropy of each trained token of a batch with the active path.
+
+    Logits are by far the largest tensors of a step: those of many tokens are computed piece by piece, and again for the
+    backward pass.
 
     Args:
         stack: the stack.
@@ -20,8 +28,20 @@ def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
     Returns:
         Losses in nats, [N] for the batch's N trained tokens, by row and position.
     """
-    logits_NV, targets_N = trained_logits(stack, batch)
-    return nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
+    hidden_ND, targets_N = _trained_hidden(stack, batch)
+
+    path = stack.path
+
+    def losses(hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+        with stack.active(*path, closed=False):  # the backward pass may run when another path is active
+            return nn.functional.cross_entropy(stack.logits(hidden_ND).float(), targets_N, reduction="none")
+
+    piece = max(1, _MOST_LOGITS // int(stack.config.get_text_config().vocab_size))
+    if len(targets_N) <= piece:
+        return losses(hidden_ND, targets_N)
+    pieces = zip(hidden_ND.split(piece), targets_N.split(piece), strict=True)
+    # nothing in it is random, so there is no random state to keep for the second time
+    return torch.cat([checkpoint(losses, *given, use_reentrant=False, preserve_rng_state=False) for given in pieces])
 
 
 def trained_logits(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
@@ -34,8 +54,13 @@ def trained_logits(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
     Returns:
         The logits in fp32, [N, V] for the batch's N trained tokens, by row and position, and these tokens, [N].
     """
+    hidden_ND, targets_N = _trained_hidden(stack, batch)
+    return stack.logits(hidden_ND).float(), targets_N
+
+
+def _trained_hidden(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
+    """Computes the final hidden states from which the trained tokens are told, [N, D], and lists these tokens, [N]."""
     hidden_BTD = stack.hidden_states(batch.input_ids)
     targets_BT = batch.labels[:, 1:]
     trained_BT = targets_BT != IGNORED
-    logits_NV = stack.logits(hidden_BTD[:, :-1][trained_BT])
-    return logits_NV.float(), targets_BT[trained_BT]
+    return hidden_BTD[:, :-1][trained_BT], targets_BT[trained_BT]

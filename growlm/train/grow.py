@@ -217,9 +217,9 @@ def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _known_skills(phase: GrowPhase, stack: ModuleStack) -> dict[str, Skill]:
     """Builds every skill that is scored: the base's, those of the modules there are, and the new one."""
-    stories = phase.settings["stories"]
+    stories, metric = phase.settings["stories"], phase.settings["metric"]
     earlier = {
-        record.name: phase.memory.skill(record.skill["name"], record.skill["options"])
+        record.name: phase.memory.skill(record.skill["name"], record.skill["options"], metric)
         for record in stack.manifest.modules
     }
     return {

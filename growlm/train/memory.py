@@ -14,6 +14,7 @@ from growlm.data.encode import Encoded, encode
 from growlm.metrics.routed import routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
+from growlm.skills._metric import Metric
 from growlm.skills._skill import Skill, Split
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
@@ -27,15 +28,17 @@ class PhaseMemory:
     def __init__(self) -> None:
         self._known: dict[Hashable, Any] = {}
 
-    def skill(self, name: str, options: Mapping[str, Any]) -> Skill:
-        """Builds a skill; the same name and options give the same object.
+    def skill(self, name: str, options: Mapping[str, Any], metric: Metric | None = None) -> Skill:
+        """Builds a skill; the same name, options and metric give the same object.
 
         Args:
             name: the skill's name.
             options: its options.
+            metric: what it is scored by; None: its own metric.
         """
         key = ("skill", name, json.dumps(options, sort_keys=True, default=str))
-        return self.once(key, lambda: skills.build(name, options))
+        skill = self.once(key, lambda: skills.build(name, options))
+        return skill if metric is None else self.once((*key, metric), lambda: skill.scored_by(metric))
 
     def digest(self, skill: Skill, split: Split) -> str:
         """Computes the digest of a skill's split."""

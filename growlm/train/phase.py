@@ -14,11 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from growlm.data.batches import Batch, StepBatches
 from growlm.data.encode import Encoded
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.methods._method import Method
 from growlm.metrics.scoring import context_length, pad_id
 from growlm.registry import methods
+from growlm.skills._metric import OF_ANY_SKILL
 from growlm.skills._skill import Skill
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
@@ -49,6 +50,8 @@ class GrowPhase(LightningModule):
         weight_decay: weight decay of AdamW.
         warmup: share of the steps in which the learning rate rises.
         num_scored: how many test examples of each skill are scored, before and after.
+        metric: what every skill is scored by instead of its own metric: ``token_accuracy``, or ``loss``; both need no
+            answer to be generated and tell models apart that answer nothing right yet.
         router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, ``learned``
             (of method ``pmoe``), or ``none`` to leave the stack's router as it is.
         router_options: the router's options.
@@ -74,6 +77,7 @@ class GrowPhase(LightningModule):
         weight_decay: float = 0.0,
         warmup: float = 0.05,
         num_scored: int = 100,
+        metric: str | None = None,
         router: str = "ridge",
         router_options: dict[str, Any] | None = None,
         stories: str | None = None,
@@ -98,6 +102,7 @@ class GrowPhase(LightningModule):
             "weight_decay": weight_decay,
             "warmup": warmup,
             "num_scored": num_scored,
+            "metric": metric,
             "router": router,
             "router_options": router_options or {},
             "stories": stories,
@@ -146,11 +151,14 @@ class GrowPhase(LightningModule):
             GrowlmError: if the skill cannot be built.
         """
         self.memory = memory
-        self.skill: Skill = memory.skill(self.skill_name, self.settings["skill_options"])
+        self.skill: Skill = memory.skill(self.skill_name, self.settings["skill_options"], self.settings["metric"])
 
     def _check_settings(self) -> None:
         if self.settings["name"] == BASE_SKILL:
             raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
+        metric = self.settings["metric"]
+        if metric is not None and metric not in OF_ANY_SKILL:
+            raise unknown_name("metric of any skill", metric, OF_ANY_SKILL)
         least = {"batch_size": 1, "max_length": 2, "num_scored": 1, "learning_rate": 0, "weight_decay": 0, "warmup": 0}
         for key, smallest in least.items():
             if not self.settings[key] >= smallest:

@@ -51,7 +51,8 @@ def test_cached_decoding_equals_uncached(new_stack: NewStack, kinds: Kinds, fami
         output = stack(ids[:, begin:end], past_key_values=cache, use_cache=True)
         cache = output.past_key_values
         steps.append(output.logits)
-    torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-4, atol=1e-5)
+    rounding = 1e-5 * max(1.0, float(whole.abs().max()))  # all kinds together make large logits
+    torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-4, atol=rounding)
     for path in stack.parents(), ("first",), ():
         with stack.active(*path):
             cached, uncached = (

@@ -68,19 +68,20 @@ def test_by_default_as_much_is_trained_as_grow_adds(stack: ModuleStack) -> None:
     assert sizes == stock
     stack.attach("top", methods.build("freeze_top").build(stack, NO_SKILL), ())
     trained = sum(parameter.numel() for parameter in stack.module_parameters("top").values())
-    assert abs(trained - added) <= min(sizes) / 2
+    assert trained == sum(sizes) < added  # the vocabulary is large beside layers so small
 
 
-@pytest.mark.parametrize(("size", "number"), [("nano", 3), ("mini", 2), ("50m", 2)])
+@pytest.mark.parametrize(("size", "number"), [("nano", 3), ("mini", 2), ("50m", 1)])
 def test_the_shipped_sizes(size: str, number: int) -> None:
-    """Two blocks and LoRA of rank 8 on all linears, against layers of four square and three oblong linears."""
+    """LoRA of rank 32 on all linears and on the embedding, against layers of four square and three oblong linears."""
     shape = PRESETS[size]
     hidden, inner = shape.hidden_size, shape.intermediate_size
     layer = 4 * hidden**2 + 3 * hidden * inner + 2 * hidden
-    low_rank = 8 * (4 * 2 * hidden + 3 * (hidden + inner))
+    low_rank = 32 * (4 * 2 * hidden + 3 * (hidden + inner))
+    embedding = 32 * (8_192 + hidden)
     anatomy = Anatomy(build_base(size))
     assert layer_sizes(anatomy) == [layer] * shape.num_layers
-    assert grown_parameters(anatomy) == 2 * layer + shape.num_layers * low_rank
+    assert grown_parameters(anatomy) == shape.num_layers * low_rank + embedding
     assert nearest_number([layer] * shape.num_layers, grown_parameters(anatomy)) == number
 
 
@@ -94,8 +95,3 @@ def test_what_is_refused(stack: ModuleStack) -> None:
         methods.build("freeze_top", {"num_layers": 0})
     with pytest.raises(GrowlmError, match="num_layers 5 is more than the 4 layers of this base: give fewer"):
         methods.build("freeze_top", {"num_layers": 5}).build(stack, NO_SKILL)
-    stack.anatomy.num_layers = 2
-    with pytest.raises(
-        GrowlmError, match=r"'freeze_top' cannot be as large as 'grow' \(num_blocks 2 .*give num_layers"
-    ):
-        methods.build("freeze_top").build(stack, NO_SKILL)

@@ -62,6 +62,8 @@ def parser() -> CommandParser:
         (["--stack", "a", "--prompt=b"], {"stack": Path("a"), "prompt": "b"}),
         (["--json", "my/stack"], {"stack": Path("my/stack"), "json": True}),
         (["--json=false"], {"json": False}),
+        (["--json", "false", "my/stack"], {"stack": Path("my/stack"), "json": False}),
+        (["--json", "true"], {"stack": Path("checkpoints/stack"), "json": True}),
         (["--steps", "5", "a", "--steps=6"], {"steps": 6, "stack": Path("a")}),
         (["--steps", "-5"], {"steps": -5}),
         (["--how", "drawn", "--colour", "green"], {"how": "drawn", "colour": Colour.green}),

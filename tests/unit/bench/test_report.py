@@ -131,6 +131,16 @@ def test_losses_are_not_shown_as_points(make_cell: Make, write_cells: Write):
     assert "<td>-0.583</td><td>0.500</td>" in (folder / PAGE).read_text()
 
 
+def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write):
+    kept = {"layers": ["0", "1"], "projections": ["q_proj", "$x$"], "values": [[0.5, None], [1e-9, 1.0]]}
+    folder = write_cells(make_cell("grow"), make_cell("kif", importance=kept))
+    page = write_report(folder).page.read_text("utf-8")
+    assert page.count("<h2>Importance</h2>") == 1
+    assert (folder / "plots" / "importance.png").read_bytes().startswith(b"\x89PNG")
+    assert "importance1" in page
+    assert "importance0" not in page
+
+
 def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
     done = write_report(write_cells(make_cell(composites={})))
     assert [table.name for table in done.tables] == ["own", "desiderata", "cost", "oracle", "routed", "all"]

@@ -43,6 +43,12 @@ def changed(path: Path, change: Callable[[dict[str, Any]], object], seal: bool) 
         (lambda c: c["settings"].pop("seed"), True, "does not have the fields of a cell"),
         (lambda c: c["settings"].update(label=3), True, "does not have the fields of a cell"),
         (lambda c: c.update(more=1), True, "does not have the fields of a cell"),
+        (lambda c: c.update(importance={"layers": ["0"]}), True, "does not have the fields of a cell"),
+        (
+            lambda c: c.update(importance={"layers": ["0"], "projections": ["q"], "values": [[]]}),
+            True,
+            "not a value for each layer and projection",
+        ),
         (lambda c: c.pop("mode"), True, "does not have the fields of a cell"),
     ],
 )

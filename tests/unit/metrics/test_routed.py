@@ -9,7 +9,7 @@ from growlm.data.encode import encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics import routed
 from growlm.metrics.routed import routed_score
-from growlm.metrics.scoring import Score, generate_answers, score, summed_loss
+from growlm.metrics.scoring import Score, TokenSums, generate_answers, score, token_sums
 from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.stack.path import Path
 
@@ -76,19 +76,21 @@ def test_every_turn_goes_by_its_own_path(new_stack: Any):
     parts = []
     for path, only in ((("first",), TALK[:2]), ((), None), (("first",), TALK[:2]), (("first",), TALK[2:])):
         with stack.active(*path):
-            parts.append(_last_turn_loss(stack) if only is None else _loss(stack, only))
-    total, count = (sum(values) for values in zip(*parts, strict=True))
-    assert found.loss == pytest.approx(total / count, rel=1e-5)
+            parts.append(_last_turn(stack) if only is None else _sums(stack, only))
+    sums = parts[0] + parts[1] + parts[2] + parts[3]
+    assert found.loss == pytest.approx(sums.loss, rel=1e-5)
+    by_tokens = routed_score(stack, Fixed("loss", TALKS).scored_by("token_accuracy"), ("first",))
+    assert (by_tokens.metric, by_tokens.value, by_tokens.loss) == ("token_accuracy", sums.accuracy, found.loss)
 
 
-def _loss(stack: Any, messages: tuple[Message, ...]) -> tuple[float, int]:
-    return summed_loss(stack, [encode(Example("x", messages=messages), stack.tokenizer, 256)])
+def _sums(stack: Any, messages: tuple[Message, ...]) -> TokenSums:
+    return token_sums(stack, [encode(Example("x", messages=messages), stack.tokenizer, 256)])
 
 
-def _last_turn_loss(stack: Any) -> tuple[float, int]:
-    """The loss of the whole conversation less that of its first turn."""
-    (both, number), (first, fewer) = _loss(stack, TALK), _loss(stack, TALK[:2])
-    return both - first, number - fewer
+def _last_turn(stack: Any) -> TokenSums:
+    """What the whole conversation adds up to, less its first turn."""
+    both, first = _sums(stack, TALK), _sums(stack, TALK[:2])
+    return TokenSums(both.nats - first.nats, both.right - first.right, both.count - first.count)
 
 
 def test_answers_are_those_of_the_chosen_paths(new_stack: Any):

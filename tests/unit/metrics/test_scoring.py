@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from growlm.data.encode import encode, encode_prompt
+from growlm.data.encode import Encoded, encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.scoring import (
@@ -18,7 +18,7 @@ from growlm.metrics.scoring import (
     generate_answers,
     pad_id,
     score,
-    summed_loss,
+    token_sums,
 )
 from growlm.skills._skill import Example, Message, Skill, Split
 
@@ -54,8 +54,7 @@ def test_contains_whole_words_in_any_case(answer: str, expected: list[list[str]]
 
 
 def answer_loss(stack: Any, given: list[Example]) -> float:
-    total, count = summed_loss(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in given])
-    return total / count
+    return token_sums(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in given]).loss
 
 
 def examples(count: int) -> list[Example]:
@@ -222,6 +221,34 @@ def test_a_prompt_that_fills_the_context_keeps_its_end(new_stack: NewStack) -> N
     assert generate_answers(stack, [long], max_new_tokens=10) == [expected]
 
 
+def test_token_accuracy_counts_the_likeliest_tokens(new_stack: NewStack) -> None:
+    stack = new_stack()
+    given = examples(5)
+    right = total = 0
+    for example in given:  # one at a time, unbatched
+        encoded = encode(example, stack.tokenizer, 256)
+        likeliest = stack(torch.tensor([encoded.input_ids])).logits[0].argmax(-1).tolist()
+        told = [t for t in range(1, len(encoded.input_ids)) if encoded.trained[t]]
+        right += sum(likeliest[t - 1] == encoded.input_ids[t] for t in told)
+        total += len(told)
+    answering = Fixed("exact_match", given)
+    found = score(stack, answering.scored_by("token_accuracy"))
+    assert (found.metric, found.value, found.count, found.scoring) == (
+        "token_accuracy",
+        right / total,
+        5,
+        "likelihood",
+    )
+    assert answering.metric == "exact_match"
+    # a model is right about nearly nothing that was drawn at random, and about all that it would say itself
+    assert found.value < 0.5
+    prompt = encode(examples(1)[0], stack.tokenizer, 256)
+    own = stack.generate(torch.tensor([prompt.input_ids]), max_new_tokens=4, do_sample=False, eos_token_id=None)
+    ids = tuple(own[0].tolist())
+    mask = (*[False] * len(prompt.input_ids), *[True] * 4)
+    assert token_sums(stack, [Encoded("own", ids, mask)]).accuracy == 1
+
+
 class Choosing(Fixed):
     """A skill that is scored by its examples' choices."""
 
@@ -242,8 +269,8 @@ def test_candidates_are_chosen_by_their_likelihood(new_stack: NewStack, scoring:
         nats = {}
         for choice in CHOICES:  # one at a time, unbatched
             encoded = encode(Example("x", prompt=prompt, completion=choice), stack.tokenizer, 256)
-            total, count = summed_loss(stack, [encoded])
-            nats[choice] = total / (count if scoring == "candidates_per_token" else 1)
+            sums = token_sums(stack, [encoded])
+            nats[choice] = sums.loss if scoring == "candidates_per_token" else sums.nats
         likeliest.append(min(nats, key=lambda choice: nats[choice]))
     given = [
         Example(f"x:{number}", prompt=prompt, completion=(right if number else " none").upper(), choices=CHOICES)

@@ -1,0 +1,135 @@
+"""A low-rank change of the token embedding, and of the output embedding if asked for.
+
+A base that never saw a figure or a mark of conversation has no use for its embedding, and no change inside the layers
+makes up for that. Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685, eq. 3) of an embedding gives every token a few
+numbers of its own: E + s A B, with A zero at first.
+
+In the output embedding this is what it takes to say words that the base has no logits for, such as figures, and what
+it takes to learn by heart who is talked about: a model that was trained to say certain names says these instead of a
+new one. So it is left out unless a skill's answers are made of such words. Embeddings that are tied stay tied. Proved
+by tests/golden/test_embedding.py.
+
+Shapes: B batch, T tokens, V vocabulary, R rank, D hidden.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from growlm.base.anatomy import Anatomy
+from growlm.errors import GrowlmError
+from growlm.modules._kind import ModuleKind
+from growlm.modules._site import Part
+
+
+class _LowRank(Part):
+    """A low-rank change of a matrix with a row for each token.
+
+    Args:
+        num_tokens: V.
+        width: D.
+        rank: R.
+        scale: what A B is multiplied by.
+        generator: source of B's initial values; A begins at zero.
+    """
+
+    def __init__(self, num_tokens: int, width: int, rank: int, scale: float, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.A = nn.Parameter(torch.zeros(num_tokens, rank))
+        # a step of A moves a token's row as far, whatever the rank
+        self.B = nn.Parameter(torch.randn(rank, width, generator=generator) / math.sqrt(rank))
+        self.scale = scale
+
+    def delta_weight(self) -> Tensor:
+        """Computes s A B, [V, D]."""
+        return self.scale * (self.A @ self.B)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Computes what the change adds to the logits of hidden states [..., D]: [..., V]."""
+        return self.scale * nn.functional.linear(nn.functional.linear(hidden, self.B), self.A)
+
+
+class EmbeddingPart(_LowRank):
+    """The change of the token embedding."""
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the tokens' changes.
+
+        Args:
+            inputs: tokens, [B, T].
+            output: their embeddings so far, [B, T, D].
+
+        Returns:
+            The new embeddings, [B, T, D].
+        """
+        return output + self.scale * (nn.functional.embedding(inputs, self.A) @ self.B)
+
+
+class OutputPart(_LowRank):
+    """The change of an output embedding with weights of its own."""
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the change's logits.
+
+        Args:
+            inputs: final hidden states, [B, T, D].
+            output: logits so far, [B, T, V].
+
+        Returns:
+            The new logits, [B, T, V].
+        """
+        return output + self.logits(inputs)
+
+
+class TiedOutputPart(Part):
+    """The change of an output embedding that is tied to the token embedding: it has no weights of its own.
+
+    Args:
+        embedding: the part of the token embedding.
+    """
+
+    def __init__(self, embedding: EmbeddingPart) -> None:
+        super().__init__()
+        self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the logits of the token embedding's change; see ``OutputPart.forward``."""
+        return output + self._embedding[0].logits(inputs)
+
+    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
+        """Gives nothing: the token embedding's change is this one's."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Embedding(ModuleKind):
+    """Low-rank change of the token embedding.
+
+    Args:
+        rank: R, how many numbers every token gets.
+        alpha: scale of the change, divided by the rank; None: twice the rank.
+        outputs: change the output embedding, too.
+    """
+
+    rank: int = 8
+    alpha: float | None = None
+    outputs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise GrowlmError(f"embedding rank {self.rank} is too small: give 1 or more")
+
+    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds the change of one embedding or both; see ``ModuleKind.build``."""
+        scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
+        inputs, outputs = anatomy.embeddings()
+        num_tokens, width = anatomy.embedding_shape(inputs)
+        embedding = EmbeddingPart(num_tokens, width, self.rank, scale, generator)
+        if not self.outputs:
+            return {inputs: embedding}
+        if anatomy.tied_embeddings() is not None:
+            return {inputs: embedding, outputs: TiedOutputPart(embedding)}
+        num_tokens, width = anatomy.embedding_shape(outputs)
+        return {inputs: embedding, outputs: OutputPart(num_tokens, width, self.rank, scale, generator)}

@@ -1,18 +1,20 @@
 """Speed and memory of OSFT beside PEFT's OSF: same weights, batches, loss, optimizer and preserved share.
 
 ``python benchmarks/osft.py [--size 50m] [--rounds 5] [--steps 8] [--threads 1] [--arms factor,peft,block,full]
-[--exact_memory true]``. Every measurement is a process of its own, so that its peak memory (VmHWM, imports and
-decompositions included) is its own; the arms take turns, round after round, so that what else the machine does hits all
-alike. A process takes two steps that do not count, then times the others one by one. Reported are medians over rounds
-of each round's tokens per second (tokens of a step over the median time of its steps, by the clock and by the processor
-time that all threads took), the spread, and for every arm the median over rounds of its ratio to ``peft`` in the same
-round.
+[--exact_memory true] [--same_loss true]``. Every measurement is a process of its own, so that its peak memory (VmHWM,
+imports and decompositions included) is its own; the arms take turns, round after round, so that what else the machine
+does hits all alike. A process takes two steps that do not count, then times the others one by one. Reported are medians
+over rounds of each round's tokens per second (tokens of a step over the median time of its steps, by the clock and by
+the processor time that all threads took), the spread, and for every arm the median over rounds of its ratio to ``peft``
+in the same round.
 
 The C library keeps what is freed for itself, in pieces that depend on the order of everything: a peak is then more than
 was ever in use at once. With ``--exact_memory true`` every piece of half a megabyte or more is given back at once
 (``MALLOC_MMAP_THRESHOLD_``): peaks are then of what is in use, and steps are slower. Take speed from a run without it.
 
-Arms: ``factor`` and ``block`` are the method ``osft`` with this ``constraint``, through the hooks that a phase calls;
+Arms: ``factor`` and ``block`` are the method ``osft`` with this ``constraint``, through the hooks that a phase calls,
+and with the loss of a phase, which never has all logits at once (``--same_loss true``: with that of ``peft``, which is
+transformers' plain one);
 ``peft`` is PEFT's OSF, ``effective_rank`` the same share; ``full`` is the method ``sequential`` on the same linears.
 The base has random weights, which are as fast as trained ones; the batch is random tokens, all trained.
 """
@@ -33,7 +35,7 @@ from torch import Tensor, nn
 
 WARM_UP = 2
 ARMS = ("factor", "peft", "block", "full")
-Losses = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor], None]
 
 
@@ -47,6 +49,7 @@ def main(
     threads: int = 1,
     arms: str = "factor,peft",
     exact_memory: bool = False,
+    same_loss: bool = False,
     out: Path | None = None,
     only: str | None = None,
     base: Path | None = None,
@@ -63,6 +66,7 @@ def main(
         threads: torch's threads.
         arms: which arms, joined by commas.
         exact_memory: give freed memory back to the system at once.
+        same_loss: let growlm's arms compute all logits at once, too.
         out: a JSON file to write all measurements to.
         only: run this arm in this process and print what was measured; the comparison uses it.
         base: folder of the base, for ``only``.
@@ -70,7 +74,7 @@ def main(
     torch.set_num_threads(threads)
     if only is not None:
         assert base is not None
-        tell(json.dumps(measured(only, base, steps, rows, length, preserve_ratio)))
+        tell(json.dumps(measured(only, base, steps, rows, length, preserve_ratio, same_loss)))
         return
     chosen = arms.split(",")
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in chosen}
@@ -79,7 +83,7 @@ def main(
         for number in range(rounds):
             for arm in chosen:
                 options: dict[str, object] = {"steps": steps, "rows": rows, "length": length, "threads": threads}
-                options |= {"preserve_ratio": preserve_ratio, "only": arm, "base": folder}
+                options |= {"preserve_ratio": preserve_ratio, "only": arm, "base": folder, "same_loss": same_loss}
                 given = [f"--{name}={value}" for name, value in options.items()]
                 exact = {"MALLOC_MMAP_THRESHOLD_": "524288"} if exact_memory else {}
                 run = subprocess.run(
@@ -110,7 +114,9 @@ def save_base(size: str, folder: Path) -> None:
     build_base(size).save_pretrained(folder)
 
 
-def measured(arm: str, base: Path, steps: int, rows: int, length: int, preserve_ratio: float) -> dict[str, float]:
+def measured(
+    arm: str, base: Path, steps: int, rows: int, length: int, preserve_ratio: float, same_loss: bool
+) -> dict[str, float]:
     """Trains one arm for a few steps in this process.
 
     Args:
@@ -120,12 +126,13 @@ def measured(arm: str, base: Path, steps: int, rows: int, length: int, preserve_
         rows: rows of a batch.
         length: tokens of a row.
         preserve_ratio: share of the singular directions that is preserved.
+        same_loss: let growlm's arms compute all logits at once, too.
 
     Returns:
         Tokens per second, the process's peak memory in GiB, seconds until the first step, trained parameters.
     """
     begun = time.perf_counter()
-    parameters, logits, after_backward, after_step = prepared(arm, base, preserve_ratio)
+    parameters, loss, after_backward, after_step = prepared(arm, base, preserve_ratio, same_loss)
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0)
     set_up = time.perf_counter() - begun
     generator = torch.Generator().manual_seed(0)
@@ -135,9 +142,7 @@ def measured(arm: str, base: Path, steps: int, rows: int, length: int, preserve_
         ids_BT = torch.randint(8192, (rows, length), generator=generator)
         step_begun, processor_begun = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        logits_BTV = logits(ids_BT)
-        nn.functional.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten()).backward()
-        del logits_BTV
+        loss(ids_BT).backward()
         after_backward()
         optimizer.step()
         after_step()
@@ -152,17 +157,17 @@ def measured(arm: str, base: Path, steps: int, rows: int, length: int, preserve_
     }
 
 
-Prepared = tuple[list[nn.Parameter], Losses, Callable[[], None], Callable[[], None]]
+Prepared = tuple[list[nn.Parameter], Loss, Callable[[], None], Callable[[], None]]
 
 
-def prepared(arm: str, base: Path, preserve_ratio: float) -> Prepared:
+def prepared(arm: str, base: Path, preserve_ratio: float, same_loss: bool) -> Prepared:
     """Builds an arm.
 
     Returns:
-        Its trained parameters, its logits as a function of tokens [B, T], and what it does after the backward pass
-        and after the optimizer's step.
+        Its trained parameters, its loss as a function of tokens [B, T], and what it does after the backward pass and
+        after the optimizer's step.
     """
-    return with_peft(base, preserve_ratio) if arm == "peft" else with_growlm(arm, base, preserve_ratio)
+    return with_peft(base, preserve_ratio) if arm == "peft" else with_growlm(arm, base, preserve_ratio, same_loss)
 
 
 def with_peft(base: Path, preserve_ratio: float) -> Prepared:
@@ -174,13 +179,19 @@ def with_peft(base: Path, preserve_ratio: float) -> Prepared:
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     wrapped = get_peft_model(model, OSFConfig(effective_rank=preserve_ratio, target_modules=targets)).train()
     trained = [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
-    return trained, lambda ids_BT: wrapped(input_ids=ids_BT, use_cache=False).logits, nothing, nothing
+    return (
+        trained,
+        lambda ids_BT: plain_loss(wrapped(input_ids=ids_BT, use_cache=False).logits, ids_BT),
+        nothing,
+        nothing,
+    )
 
 
-def with_growlm(arm: str, base: Path, preserve_ratio: float) -> Prepared:
+def with_growlm(arm: str, base: Path, preserve_ratio: float, same_loss: bool) -> Prepared:
     """Attaches a module as a phase does."""
-    from growlm.data.batches import StepBatches
+    from growlm.data.batches import Batch, StepBatches
     from growlm.registry import methods, skills
+    from growlm.stack.loss import trained_token_losses
     from growlm.stack.stack import ModuleStack
 
     stack = ModuleStack.from_base(str(base))
@@ -190,7 +201,18 @@ def with_growlm(arm: str, base: Path, preserve_ratio: float) -> Prepared:
     method.begin(stack, "arm", StepBatches([], 1, 0, pad_id=0))
     trained = declared(stack.module_parameters("arm").values(), method.parameters(stack, "arm"))
     stack.train()
-    return trained, lambda ids_BT: stack(ids_BT, use_cache=False).logits, method.after_backward, method.after_step
+
+    def loss(ids_BT: Tensor) -> Tensor:
+        if same_loss:
+            return plain_loss(stack(ids_BT, use_cache=False).logits, ids_BT)
+        return trained_token_losses(stack, Batch(ids_BT, ids_BT)).mean()
+
+    return trained, loss, method.after_backward, method.after_step
+
+
+def plain_loss(logits_BTV: Tensor, ids_BT: Tensor) -> Tensor:
+    """Computes the mean cross-entropy of all tokens but the first of each row, from all logits at once."""
+    return nn.functional.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten())
 
 
 def declared(every: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> list[nn.Parameter]:

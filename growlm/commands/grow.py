@@ -33,7 +33,7 @@ options:
   --stack DIR       folder of the stack (default checkpoints/stack); begun if it is not there
   --base NAME       base of a new stack: a shipped one (growlm ls bases), a folder or a Hugging Face id
   --on PATH         what to grow on: all (default), none, or names joined by +
-  --module KINDS    kinds of the new module: lora, block, block+lora, or JSON with options
+  --module KINDS    kinds of the new module: lora, embedding, block, joined by +, or JSON with options
   --method NAME     continual-learning method (default grow)
   --router NAME     what learns to choose the new module: ridge (default), arrow, or none
   --name NAME       name of the new module (default: the skill's)

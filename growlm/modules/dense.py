@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from growlm.base.anatomy import Anatomy
 from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part
+from growlm.modules._tied import TiedPart
 
 
 class DensePart(Part):
@@ -51,37 +52,13 @@ class DensePart(Part):
         weight = cast(Tensor, self.layer.weight)
         return weight.T if isinstance(self.layer, Conv1D) else weight
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Computes what the difference of an embedding adds to the logits of hidden states [..., D]: [..., V]."""
+        return nn.functional.linear(hidden, self.delta_weight())
+
     def deltas(self, original: nn.Module) -> dict[str, Tensor]:
         """Gives the differences by parameter, as the layer itself lays them out."""
         return dict(self.layer.named_parameters())
-
-
-class TiedPart(Part):
-    """The difference of an output embedding that is tied to the token embedding: it has no weights of its own.
-
-    Args:
-        embedding: the part of the token embedding.
-    """
-
-    def __init__(self, embedding: DensePart) -> None:
-        super().__init__()
-        self._embedding = (embedding,)  # in a tuple, so that the weight is listed, trained and saved once
-
-    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the logits of the token embedding's difference.
-
-        Args:
-            inputs: final hidden states, [B, T, D].
-            output: logits so far, [B, T, V].
-
-        Returns:
-            The new logits, [B, T, V].
-        """
-        return output + nn.functional.linear(inputs, self._embedding[0].delta_weight())
-
-    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
-        """Gives nothing: the token embedding's difference is this one's."""
-        return {}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from growlm.base.anatomy import Anatomy
 from growlm.errors import GrowlmError
 from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part
+from growlm.modules._tied import TiedPart
 
 
 class _LowRank(Part):
@@ -83,26 +84,6 @@ class OutputPart(_LowRank):
         return output + self.logits(inputs)
 
 
-class TiedOutputPart(Part):
-    """The change of an output embedding that is tied to the token embedding: it has no weights of its own.
-
-    Args:
-        embedding: the part of the token embedding.
-    """
-
-    def __init__(self, embedding: EmbeddingPart) -> None:
-        super().__init__()
-        self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
-
-    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the logits of the token embedding's change; see ``OutputPart.forward``."""
-        return output + self._embedding[0].logits(inputs)
-
-    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
-        """Gives nothing: the token embedding's change is this one's."""
-        return {}
-
-
 @dataclass(frozen=True)
 class Embedding(ModuleKind):
     """Low-rank change of the token embedding.
@@ -130,6 +111,6 @@ class Embedding(ModuleKind):
         if not self.outputs:
             return {inputs: embedding}
         if anatomy.tied_embeddings() is not None:
-            return {inputs: embedding, outputs: TiedOutputPart(embedding)}
+            return {inputs: embedding, outputs: TiedPart(embedding)}
         num_tokens, width = anatomy.embedding_shape(outputs)
         return {inputs: embedding, outputs: OutputPart(num_tokens, width, self.rank, scale, generator)}

@@ -8,7 +8,8 @@ import torch
 
 from growlm.base.load import load_base
 from growlm.errors import GrowlmError
-from growlm.modules.embedding import Embedding, EmbeddingPart, OutputPart, TiedOutputPart
+from growlm.modules._tied import TiedPart
+from growlm.modules.embedding import Embedding, EmbeddingPart, OutputPart
 from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
@@ -24,7 +25,7 @@ def test_two_tokens_by_hand() -> None:
     torch.testing.assert_close(embedded, torch.tensor([[[2.0, 5.0], [1.0, 1.0], [-2.0, -11.0]]]))
     hidden, logits = torch.tensor([[[2.0, 1.0]]]), torch.tensor([[[1.0, 1.0, 1.0]]])
     expected = torch.tensor([[[1.0, 7.0, -17.0]]])  # 2 * (2 * 0.5 + 1 * 2) = 6 for each unit of A
-    torch.testing.assert_close(TiedOutputPart(part)(hidden, logits), expected)
+    torch.testing.assert_close(TiedPart(part)(hidden, logits), expected)
     output = OutputPart(3, 2, 1, 2.0, None)
     output.load_state_dict(part.state_dict())
     torch.testing.assert_close(output(hidden, logits), expected)

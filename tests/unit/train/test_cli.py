@@ -68,7 +68,7 @@ def method_options(words: list[str]) -> object:
 def test_module_kinds_by_name_have_the_options_of_the_recipe() -> None:
     recipe = yaml.safe_load(Path(CHAT).read_text())["model"]["method_options"]
     assert method_options(["--skill", "chat", "--module", "lora"]) == {"module": {"lora": recipe["module"]["lora"]}}
-    assert method_options(["--skill", "chat", "--module", "block+lora"]) == recipe
+    assert method_options(["--skill", "chat", "--module", "lora+embedding"]) == recipe
     assert method_options(["--skill", "stories", "--module", "block+lora"]) == {"module": {"block": {}, "lora": {}}}
 
 

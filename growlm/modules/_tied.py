@@ -1,0 +1,42 @@
+"""The change of an output embedding that is tied to the token embedding."""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from growlm.modules._site import Part
+
+
+class EmbeddingChange(Protocol):
+    """A part of the token embedding that tells what its change of the weight adds to the logits."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Computes what the change adds to the logits of hidden states [..., D]: [..., V]."""
+
+
+class TiedPart(Part):
+    """The change of an output embedding that is tied to the token embedding: it has no weights of its own.
+
+    Args:
+        embedding: the part of the token embedding.
+    """
+
+    def __init__(self, embedding: EmbeddingChange) -> None:
+        super().__init__()
+        self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
+
+    def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
+        """Adds the logits of the token embedding's change.
+
+        Args:
+            inputs: final hidden states, [B, T, D].
+            output: logits so far, [B, T, V].
+
+        Returns:
+            The new logits, [B, T, V].
+        """
+        return output + self._embedding[0].logits(inputs)
+
+    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
+        """Gives nothing: the token embedding's change is this one's."""
+        return {}

@@ -69,6 +69,7 @@ class Step:
         self.optimizer = AdamW(self.parameters, lr=1e-3)
         encoded = [encode(e, self.stack.tokenizer, 512) for e in islice(skill.examples("train"), setup.batch_size)]
         self.batch: Batch = collate(encoded, pad_id(self.stack)).to(torch.device(setup.device))
+        self.stack.fold()
         self.stack.train()
         self.inactive_calls = 0
         for _, part in inactive_parts(self.stack):

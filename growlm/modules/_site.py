@@ -1,7 +1,9 @@
 """The one wrapper per attach point: a site runs the original and then the active parts attached to it."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -88,6 +90,30 @@ class Part(nn.Module):
         raise GrowlmError(f"{type(self).__name__} is not a decoder layer and cannot be merged as one")
 
 
+@dataclass(frozen=True)
+class _Folded:
+    """A copy of a site's layer with parts added to its weights.
+
+    Args:
+        layer: the copy, in a tuple, so that it is no submodule: it is never listed, saved or moved.
+        keys: the parts that are in it.
+        active: the modules that were active then.
+    """
+
+    layer: tuple[nn.Module]
+    keys: frozenset[str]
+    active: tuple[str, ...]
+
+
+def _deltas(part: nn.Module, original: nn.Module) -> dict[str, Tensor]:
+    """Gives what a part adds to the weights of its site's layer; nothing if it is no change of weights."""
+    assert isinstance(part, Part)
+    if not part.mergeable or part.cache_slot is not None:
+        return {}
+    with torch.no_grad():
+        return part.deltas(original)
+
+
 class Site(nn.Module):
     """Wraps a layer or linear of the base and holds any number of named parts.
 
@@ -101,6 +127,36 @@ class Site(nn.Module):
         self.original = original
         self.parts = nn.ModuleDict()
         self._switch = switch
+        self._folded: _Folded | None = None
+
+    def fold(self, growing: Container[str]) -> None:
+        """Adds the changes of weights that come first on the active path to a copy of the original, until ``unfold``.
+
+        While this very path is active the copy runs in place of the original and these parts: a pass costs the same,
+        however many there are. What it computes is the same up to rounding.
+
+        Args:
+            growing: modules whose parts still change.
+        """
+        self.unfold()
+        layer: nn.Module | None = None
+        keys: list[str] = []
+        for key, part in self.parts.items():
+            if part_owner(key) not in self._switch.active:
+                continue
+            deltas = _deltas(part, self.original) if part_owner(key) not in growing else {}
+            if not deltas:
+                break
+            layer = layer or copy.deepcopy(self.original)
+            for name, delta in deltas.items():
+                layer.get_parameter(name).data += delta
+            keys.append(key)
+        if layer is not None:
+            self._folded = _Folded((layer,), frozenset(keys), self._switch.active)
+
+    def unfold(self) -> None:
+        """Lets the original and every part run by themselves again."""
+        self._folded = None
 
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Runs the original, then the active parts in order of growth.
@@ -113,19 +169,22 @@ class Site(nn.Module):
         Returns:
             What the original returns, with the parts' changes in its (first) tensor.
         """
-        result = self.original(inputs, *args, **kwargs)
+        folded = self._folded
+        if folded is not None and (folded.active != self._switch.active or self._switch.rows):
+            folded = None
+        result = (self.original if folded is None else folded.layer[0])(inputs, *args, **kwargs)
         output = result[0] if isinstance(result, tuple) else result
-        for part, rows_B in self._active_parts():
+        for part, rows_B in self._active_parts(frozenset() if folded is None else folded.keys):
             changed = part(inputs, output, *args, **kwargs)
             if rows_B is not None:
                 changed = torch.where(rows_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
             output = changed
         return (output, *result[1:]) if isinstance(result, tuple) else output
 
-    def _active_parts(self) -> Iterator[tuple[nn.Module, Tensor | None]]:
+    def _active_parts(self, folded: frozenset[str]) -> Iterator[tuple[nn.Module, Tensor | None]]:
         for key, part in self.parts.items():
             name = part_owner(key)
-            if name in self._switch.active:
+            if name in self._switch.active and key not in folded:
                 yield part, self._switch.rows.get(name)
 
     def __getattr__(self, name: str) -> Any:

@@ -97,7 +97,10 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
             notice(f"{phase.num_cut:,} of {len(phase.batches.examples):,} examples are too long: their prompts are cut")
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
         before = _scores_before(phase, stack, known, work, notice)
-        fit(resume_path(work))
+        try:
+            fit(resume_path(work))
+        finally:
+            stack.unfold()
         nn.Module.to(stack, stack.device)  # where the base is: Lightning takes the trained tensors alone to the CPU
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))

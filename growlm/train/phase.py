@@ -219,6 +219,7 @@ class GrowPhase(LightningModule):
         """Puts the stack beside the trained module and into training mode."""
         self._started = time.monotonic()
         nn.Module.to(self.stack, self.device)
+        self.stack.fold()
         self.stack.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -86,6 +86,37 @@ def test_merged_stock_model_computes_the_same_or_is_refused(
 
 
 @every_family
+def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: str) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds)
+    stack.attach("third", kinds)
+    disturb(stack, "third")
+    calls: list[str] = []
+    for site in stack.sites().values():
+        for key, part in site.parts.items():
+            part.register_forward_pre_hook(lambda *_, key=key: calls.append(key))
+    logits = {}
+    for path in ("first",), ("first", "second", "third"):
+        with stack.active(*path):
+            logits[path] = stack(tokens()).logits
+    stack.set_path(("first", "second", "third"))
+    stack.fold()
+    calls.clear()
+    rounding = 1e-5 * max(1.0, float(logits[stack.path].abs().max()))
+    torch.testing.assert_close(stack(tokens()).logits, logits[stack.path], rtol=1e-4, atol=rounding)
+    if set(kinds) <= {"lora", "subspace"}:  # changes of linears and nothing else
+        assert {key.partition(":")[0] for key in calls} == {"third"}
+    disturb(stack, "third", seed=5)  # what grows is not folded
+    moved = stack(tokens()).logits
+    with stack.active("first"):
+        assert torch.equal(stack(tokens()).logits, logits[("first",)])
+    stack.unfold()
+    rounding = 1e-5 * max(1.0, float(moved.detach().abs().max()))
+    torch.testing.assert_close(stack(tokens()).logits, moved, rtol=1e-4, atol=rounding)
+
+
+@every_family
 def test_kinds_of_one_module_merge_together(new_stack: NewStack, family: str) -> None:
     stack = new_stack(family)
     grown(stack, "first", {kind: module_kinds.build(kind) for kind in ("block", "dense", "lora")})

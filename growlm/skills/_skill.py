@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from growlm.skills._metric import Metric, Scoring
+from growlm.errors import unknown_name
+from growlm.skills._metric import OF_ANY_SKILL, Metric, Scoring
 
 Split = Literal["train", "validation", "test"]
 
@@ -94,7 +95,12 @@ class Skill(ABC):
 
         Returns:
             A copy; the examples are the same.
+
+        Raises:
+            GrowlmError: for any other metric.
         """
+        if metric not in OF_ANY_SKILL:
+            raise unknown_name("metric of any skill", metric, OF_ANY_SKILL)
         other = copy.copy(self)
         other.metric = metric
         return other

@@ -220,9 +220,9 @@ def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _known_skills(phase: GrowPhase, stack: ModuleStack) -> dict[str, Skill]:
     """Builds every skill that is scored: the base's, those of the modules there are, and the new one."""
-    stories, metric = phase.settings["stories"], phase.settings["metric"]
-    earlier = {
-        record.name: phase.memory.skill(record.skill["name"], record.skill["options"], metric)
+    stories = phase.settings["stories"]
+    earlier = {  # each by what it was scored by before: a column of the accuracy matrix has one metric
+        record.name: phase.memory.skill(record.skill["name"], record.skill["options"], record.recipe.get("metric"))
         for record in stack.manifest.modules
     }
     return {
@@ -249,7 +249,7 @@ def _prepare_router(
         raise unknown_name("router", phase.settings["router"], [*routers, NO_ROUTER])
     router = next_router(stack, phase.settings["router"], phase.settings["router_options"])
     lessons = {
-        BASE if name == BASE_SKILL else name: SkillPrompts(skill, stack.tokenizer) for name, skill in known.items()
+        BASE if name == BASE_SKILL else name: phase.memory.prompts(stack, skill) for name, skill in known.items()
     }
     for name in untaught(stack, router, phase.name):
         router.check(stack, name, lessons[name])

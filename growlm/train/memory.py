@@ -14,6 +14,7 @@ from growlm.data.encode import Encoded, encode
 from growlm.metrics.routed import routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
+from growlm.routing._update import SkillPrompts
 from growlm.skills._metric import Metric
 from growlm.skills._skill import Skill, Split
 from growlm.stack.path import Path as StackPath
@@ -61,6 +62,10 @@ class PhaseMemory:
         key = ("encoded", stack.manifest.base.digest, skill, max_length)
         tokenizer = stack.tokenizer
         return self.once(key, lambda: [encode(example, tokenizer, max_length) for example in skill.examples("train")])
+
+    def prompts(self, stack: ModuleStack, skill: Skill) -> SkillPrompts:
+        """Gives what draws a skill's prompts for a stack's base, each of them once."""
+        return self.once(("prompts", stack.manifest.base.digest, skill), lambda: SkillPrompts(skill, stack.tokenizer))
 
     def score(self, stack: ModuleStack, skill: Skill, limit: int | None) -> Score:
         """Scores a skill's test split with the path that is active, all of whose modules are frozen.

@@ -14,12 +14,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from growlm.data.batches import Batch, StepBatches
 from growlm.data.encode import Encoded
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import GrowlmError
 from growlm.files import check_name
 from growlm.methods._method import Method
 from growlm.metrics.scoring import context_length, pad_id
 from growlm.registry import methods
-from growlm.skills._metric import OF_ANY_SKILL
 from growlm.skills._skill import Skill
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
@@ -148,7 +147,7 @@ class GrowPhase(LightningModule):
             memory: the memory that they share.
 
         Raises:
-            GrowlmError: if the skill cannot be built.
+            GrowlmError: if the skill cannot be built, or not be scored by that metric.
         """
         self.memory = memory
         self.skill: Skill = memory.skill(self.skill_name, self.settings["skill_options"], self.settings["metric"])
@@ -156,9 +155,6 @@ class GrowPhase(LightningModule):
     def _check_settings(self) -> None:
         if self.settings["name"] == BASE_SKILL:
             raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
-        metric = self.settings["metric"]
-        if metric is not None and metric not in OF_ANY_SKILL:
-            raise unknown_name("metric of any skill", metric, OF_ANY_SKILL)
         least = {"batch_size": 1, "max_length": 2, "num_scored": 1, "learning_rate": 0, "weight_decay": 0, "warmup": 0}
         for key, smallest in least.items():
             if not self.settings[key] >= smallest:

@@ -117,6 +117,11 @@ REQUESTS = [
         f'{GROW} {{words}} --module {{{{"block":{{{{"after":[9]}}}}}}}}',
         "layers [9] do not fit this base: give different numbers from 0 to 3",
     ),
+    Bad(
+        "unknown metric",
+        f"{GROW} {{words}} --model.metric los",
+        "unknown metric of any skill 'los': did you mean 'loss'?",
+    ),
     Bad("unknown method", f"{GROW} {{words}} --method gorw", "unknown method 'gorw': did you mean 'grow'?"),
     Bad("unknown path to grow on", f"{GROW} {{words}} --on wrods", "unknown module 'wrods': did you mean 'words'?"),
     Bad("unknown base", "grow --stack {tmp}/new --base mnii --skill {words}", "unknown base 'mnii'"),

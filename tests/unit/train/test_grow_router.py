@@ -14,10 +14,7 @@ from growlm.stack import store
 from growlm.stack.router_file import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
 from growlm.train.grow import Grown
-from growlm.train.phase import GrowPhase
-from growlm.train.trainer import GrowTrainer
 
-WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big")
 Run = Callable[..., Grown]
 
 
@@ -28,34 +25,6 @@ class Killed(BaseException):
 class Kill(Callback):
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
         raise Killed
-
-
-@pytest.fixture
-def run(tiny_bases: dict[str, Path], tmp_path: Path) -> Run:
-    stories = tmp_path / "stories.txt"
-    stories.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
-    for name, ask in {"first": "hello {}", "second": "{} 1 2 3 {}"}.items():
-        rows = [
-            {"prompt": ask.replace("{}", f"{one} {two}"), "completion": f" {name[0]}"} for one in WORDS for two in WORDS
-        ]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def run(name: str, folder: str = "stack", *callbacks: Callback, **settings: Any) -> Grown:
-        given = {"num_scored": 4, "stories": str(stories), "on": "none", **settings}
-        given.setdefault("method_options", {"module": {"lora": {"rank": 2}}})
-        phase = GrowPhase(
-            str(tmp_path / f"{name}.jsonl"),
-            stack=tmp_path / folder,
-            base=str(tiny_bases["llama"]),
-            batch_size=4,
-            **given,
-        )
-        trainer = GrowTrainer(max_steps=2, precision="32-true", accelerator="cpu", callbacks=list(callbacks))
-        trainer.fit(phase)
-        assert trainer.grown is not None
-        return trainer.grown
-
-    return run
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -20,6 +20,14 @@ def test_a_skill_is_built_once_for_the_same_options():
     assert memory.skill("chat", OPTIONS) is not PhaseMemory().skill("chat", OPTIONS)
 
 
+def test_another_metric_is_another_skill_of_the_same_examples():
+    memory = PhaseMemory()
+    own, other = memory.skill("chat", OPTIONS), memory.skill("chat", OPTIONS, "token_accuracy")
+    assert (own.metric, other.metric) == ("contains", "token_accuracy")
+    assert memory.skill("chat", OPTIONS, "token_accuracy") is other
+    assert list(own.examples("test")) == list(other.examples("test"))
+
+
 def test_digests_and_examples_are_those_of_the_skill(new_stack: NewStack):
     memory, stack = PhaseMemory(), new_stack(modules=())
     skill = memory.skill("arithmetic", OPTIONS)

@@ -9,6 +9,7 @@ from growlm.bench.cell import ANY_ORDER, NUM_SCORED, Measured, parse_seeds, plan
 from growlm.bench.entries import Entry, choose_entries, read_entries
 from growlm.bench.stream import Stream, StreamSkill, read_stream
 from growlm.errors import GrowlmError
+from growlm.recipes import recipe_names
 from growlm.registry import methods
 
 STREAM = Stream(
@@ -26,6 +27,14 @@ def test_every_method_stands_in_the_list_and_every_entry_can_be_built():
     entries = read_entries()
     assert {entry.method for entry in entries.values()} == set(methods)
     assert choose_entries("all", entries) == list(entries.values())
+
+
+@pytest.mark.parametrize("name", recipe_names("bench"))
+def test_every_list_can_be_built(name: str):
+    entries = read_entries(name)
+    assert len(entries) > 1
+    same = {str((entry.method, entry.options, entry.phase)) for entry in entries.values()}
+    assert len(same) == len(entries), "two entries are the same under two labels"
 
 
 def test_entries_are_chosen_by_label_once_and_in_the_order_of_the_list():

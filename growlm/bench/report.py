@@ -134,7 +134,7 @@ def _facts(summary: Summary, folder: Path) -> list[str]:
         f"{base['parameters'] / 1e6:.1f} M parameters, sha256 {base['digest'][:12]}.",
         *(f"Order {name}: {skills}." for name, skills in orders.items()),
         f"Each phase: {', '.join(f'{key} {value}' for key, value in phase.items() if key != 'learning_rate')}; the "
-        "methods' own settings are in results.json. Held-out examples; answers, where there are any, by greedy decoding.",
+        "methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
         f"Made with {', '.join(sorted({f'{k} {v}' for cell in cells for k, v in cell.environment.items()}))}.",
     ]
     request = folder / REQUEST_FILE

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from growlm.modules._site import Part
 
@@ -12,6 +12,9 @@ class EmbeddingChange(Protocol):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Computes what the change adds to the logits of hidden states [..., D]: [..., V]."""
+
+    def delta_weight(self) -> Tensor:
+        """Computes the change of the weight, [V, D]."""
 
 
 class TiedPart(Part):
@@ -37,6 +40,6 @@ class TiedPart(Part):
         """
         return output + self._embedding[0].logits(inputs)
 
-    def deltas(self, original: nn.Module) -> dict[str, Tensor]:
-        """Gives nothing: the token embedding's change is this one's."""
-        return {}
+    def delta_weight(self) -> Tensor:
+        """Gives the token embedding's change of the weight, [V, D]."""
+        return self._embedding[0].delta_weight()

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -40,8 +41,8 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
                 for name, delta in part.deltas(site.original).items():
                     key = f"{site_path}.{name}"
                     weights[key] = weights[key] + delta.detach().to(weights[key].dtype)
-    if tied := stack.anatomy.tied_embeddings():
-        weights[f"{tied[1]}.weight"] = weights[f"{tied[0]}.weight"]
+    tied = stack.anatomy.tied_embeddings()
+    untied = tied is not None and not torch.equal(*(weights[f"{path}.weight"] for path in tied))
     layers_path = stack.anatomy.family.layers
     order: list[int] = []
     merged_weights = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{layers_path}.")}
@@ -53,7 +54,10 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
         for state in (stock, *inserted):
             merged_weights |= {f"{layers_path}.{len(order)}.{name}": tensor for name, tensor in state.items()}
             order.append(layer)
-    model = cast(PreTrainedModel, type(stack.base)(reordered_config(stack.base.config, order)))
+    config = reordered_config(stack.base.config, order)
+    if untied:  # the one embedding has changed and the other has not
+        config.tie_word_embeddings = False
+    model = cast(PreTrainedModel, type(stack.base)(config))
     model.load_state_dict({name: tensor.clone() for name, tensor in merged_weights.items()})
     model.generation_config = stack.base.generation_config
     nn.Module.to(model, dtype=stack.dtype, device=stack.device)

@@ -103,7 +103,7 @@ def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: 
     stack.set_path(("first", "second", "third"))
     stack.fold()
     calls.clear()
-    rounding = 1e-5 * max(1.0, float(logits[stack.path].abs().max()))
+    rounding = 5e-5 * max(1.0, float(logits[stack.path].detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, logits[stack.path], rtol=1e-4, atol=rounding)
     if set(kinds) <= {"lora", "subspace"}:  # changes of linears and nothing else
         assert {key.partition(":")[0] for key in calls} == {"third"}
@@ -112,7 +112,7 @@ def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: 
     with stack.active("first"):
         assert torch.equal(stack(tokens()).logits, logits[("first",)])
     stack.unfold()
-    rounding = 1e-5 * max(1.0, float(moved.detach().abs().max()))
+    rounding = 5e-5 * max(1.0, float(moved.detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, moved, rtol=1e-4, atol=rounding)
 
 

@@ -7,7 +7,6 @@ memory of a process that runs that phase alone, and how often a part of an inact
 as long as the examples of the skills are.
 """
 
-import resource
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from jsonargparse import auto_cli
 from torch import nn
 from torch.optim import AdamW
 
+from growlm.bench.cost import peak_memory
 from growlm.data.batches import Batch, collate
 from growlm.data.encode import encode
 from growlm.files import combined_digest, tensor_digests, write_json
@@ -118,15 +118,15 @@ def inactive_parts(stack: ModuleStack) -> Iterator[tuple[str, nn.Module]]:
                 yield path, part
 
 
-def peak_memory(setup: Setup, on: str, phase: int, threads: int) -> int:
-    """Gives the greatest number of bytes that this process, or its GPU, has held after three steps of a phase."""
+def peak_of_phase(setup: Setup, on: str, phase: int, threads: int) -> int:
+    """Gives the greatest number of bytes that this process, or its GPU, has held in three steps of a phase."""
     torch.set_num_threads(threads)
     step = Step(setup, on, phase)
     for _ in range(3):
         step.take()
-    if setup.device.startswith("cuda"):
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
+    assert peak is not None, "this system does not tell the memory of a process"
+    return peak
 
 
 def main(
@@ -170,7 +170,7 @@ def main(
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         for on in WAYS:
             medians = [statistics.median(seconds[on, phase]) for phase in range(1, phases + 1)]
-            memory = [fresh.submit(peak_memory, setup, on, phase, threads).result() for phase in sorted({1, phases})]
+            memory = [fresh.submit(peak_of_phase, setup, on, phase, threads).result() for phase in sorted({1, phases})]
             result[on] = {
                 "seconds per step": medians,
                 "ratio of seconds": medians[-1] / medians[0],

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
@@ -114,6 +115,7 @@ def start(tmp_path: Path) -> Callable[..., Child]:
 
 def _run(words: list[str], err: str, hook: Hook | None) -> None:
     """What a child does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it from birth
     descriptor = os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,6 +1,6 @@
-"""Training the top layers of the base itself, on and on: the control of block expansion.
+"""Training the top layers of the base itself, on and on: the control of growing.
 
-Is it the new blocks that keep what was known, or just that less is trained? LLaMA Pro (Wu et al. 2024, arXiv
+Is it the new weights that keep what was known, or just that less is trained? LLaMA Pro (Wu et al. 2024, arXiv
 2401.02415) was asked this (github.com/TencentARC/LLaMA-Pro, issue 9). So here nothing is added: the last n layers are
 fine-tuned, all else is frozen, and n is chosen so that about as much is trained as ``grow`` adds. As in ``sequential``,
 each phase goes on from the last one, and what moves is kept as a difference to the frozen base. Cost per step: forward

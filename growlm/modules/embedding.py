@@ -72,15 +72,7 @@ class OutputPart(_LowRank):
     """The change of an output embedding with weights of its own."""
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the change's logits.
-
-        Args:
-            inputs: final hidden states, [B, T, D].
-            output: logits so far, [B, T, V].
-
-        Returns:
-            The new logits, [B, T, V].
-        """
+        """Adds the change's logits to those of final hidden states; see ``TiedPart.forward``."""
         return output + self.logits(inputs)
 
 

@@ -1,8 +1,8 @@
 """Modular growth: a new module for every skill, trained alone on a frozen stack.
 
 growlm's own method. The low-rank changes are after LoRA (arXiv 2106.09685), inserted blocks, where asked for, after
-LLaMA Pro (arXiv 2401.02415); unlike both, a module is one of many on a stack that keeps its history, and everything older is
-compared byte for byte. Cost per step: forward through the path, backward down to the lowest site.
+LLaMA Pro (arXiv 2401.02415); unlike both, a module is one of many on a stack that keeps its history, and everything
+older is compared byte for byte. Cost per step: forward through the path, backward down to the lowest site.
 Proved by tests/contracts/test_every_method.py.
 """
 

@@ -18,7 +18,7 @@ LoRA's: with both at zero neither would have a gradient.
 The logits are those of each token, or the mean over the tokens up to it, which is as good as one weight per sequence
 and needs nothing that a cached pass has not got: the sums wait in a cache slot of the module's own. Experts without any
 weight in a pass are not run, and with ``top_k`` each runs for those tokens only where it is among the first.
-Proved by tests/golden/test_pmoe.py and tests/contracts/test_every_module.py.
+Proved by tests/golden/test_experts.py and tests/contracts/test_every_module.py.
 
 Shapes: B batch, T tokens, D hidden, R rank, I input dim, O output dim, N tokens of the batch that are looked at.
 """

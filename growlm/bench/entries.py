@@ -13,6 +13,8 @@ from growlm.recipes import recipe_path
 from growlm.registry import methods
 
 ALL = "all"
+METHODS = "methods"
+"""The list that has every method."""
 _KEYS = ("method", "options", "phase")
 
 
@@ -33,7 +35,7 @@ class Entry:
     phase: dict[str, Any]
 
 
-def read_entries(name_or_file: str = "methods") -> dict[str, Entry]:
+def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
     """Reads a list of entries.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from growlm.bench.cell import Cell
+from growlm.bench.entries import METHODS
 from growlm.bench.local import Failure, Workers, run_local
 from growlm.bench.run_cell import Bench, Tell, earlier_result
 from growlm.errors import GrowlmError
@@ -78,10 +79,11 @@ def run_bench(
     return Done(bench.out, len(cells), skipped, time.monotonic() - started)
 
 
-def default_out(stream: str, base: str) -> Path:
-    """Names the folder of a benchmark's results: ``results/<stream>-<base>``."""
-    name = f"{stream}-{Path(base).name}".lower()
-    return Path("results") / check_name(name, "results folder (give another with --out):")
+def default_out(stream: str, base: str, entries: str) -> Path:
+    """Names the folder of a benchmark's results: ``results/<stream>-<base>``, with the list's name if it is another."""
+    list_of_entries = Path(entries).stem
+    name = f"{stream}-{Path(base).name}" + (f"-{list_of_entries}" if list_of_entries != METHODS else "")
+    return Path("results") / check_name(name.lower(), "results folder (give another with --out):")
 
 
 def _counting(tell: Tell, cells: Sequence[Cell]) -> Tell:

@@ -43,7 +43,7 @@ def bench(
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
         full_matrix: score skills before their own phase, too, which forward transfer needs.
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
-        out: folder of the results; left out: results/<stream>-<base>.
+        out: folder of the results; left out: results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); left out: one for each GPU, else for each core.
         threads: CPU threads of each; left out: an equal share of the cores.
         accelerator: Lightning's accelerator, such as cpu or gpu.
@@ -72,7 +72,7 @@ def bench(
     cells = plan_cells(source, chosen, named, parse_seeds(seeds), base, settings, measured)
     done = run_bench(
         cells,
-        Bench(out or default_out(source.name, base), accelerator, keep_stacks=not discard_stacks),
+        Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks),
         machine_workers(workers, threads),
         engine,
         cluster or {},

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
 _MOST_LOGITS = 2**22
-"""How many logits are there at once: 16 MiB in fp32, some thousand tokens' worth of a small vocabulary."""
+"""How many logits are there at once: 16 MiB in fp32, those of 512 tokens of a vocabulary of 8,192."""
 
 
 def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
@@ -29,7 +29,6 @@ def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
         Losses in nats, [N] for the batch's N trained tokens, by row and position.
     """
     hidden_ND, targets_N = _trained_hidden(stack, batch)
-
     path = stack.path
 
     def losses(hidden_ND: Tensor, targets_N: Tensor) -> Tensor:

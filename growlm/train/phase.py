@@ -49,8 +49,8 @@ class GrowPhase(LightningModule):
         weight_decay: weight decay of AdamW.
         warmup: share of the steps in which the learning rate rises.
         num_scored: how many test examples of each skill are scored, before and after.
-        metric: what every skill is scored by instead of its own metric: ``token_accuracy``, or ``loss``; both need no
-            answer to be generated and tell models apart that answer nothing right yet.
+        metric: what the skill is scored by from now on instead of its own metric: ``token_accuracy``, or ``loss``; both
+            need no answer to be generated and tell models apart that answer nothing right yet.
         router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, ``learned``
             (of method ``pmoe``), or ``none`` to leave the stack's router as it is.
         router_options: the router's options.

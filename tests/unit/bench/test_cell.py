@@ -7,6 +7,7 @@ import yaml
 
 from growlm.bench.cell import ANY_ORDER, NUM_SCORED, Measured, parse_seeds, plan_cells
 from growlm.bench.entries import Entry, choose_entries, read_entries
+from growlm.bench.run import default_out
 from growlm.bench.stream import Stream, StreamSkill, read_stream
 from growlm.errors import GrowlmError
 from growlm.recipes import recipe_names
@@ -35,6 +36,14 @@ def test_every_list_can_be_built(name: str):
     assert len(entries) > 1
     same = {str((entry.method, entry.options, entry.phase)) for entry in entries.values()}
     assert len(same) == len(entries), "two entries are the same under two labels"
+
+
+@pytest.mark.parametrize(
+    ("entries", "folder"),
+    [("methods", "five-skills-nano"), ("fusion", "five-skills-nano-fusion"), ("a/My.yaml", "five-skills-nano-my")],
+)
+def test_another_list_has_another_folder(entries: str, folder: str):
+    assert default_out("five-skills", "checkpoints/Nano", entries) == Path("results") / folder
 
 
 def test_entries_are_chosen_by_label_once_and_in_the_order_of_the_list():

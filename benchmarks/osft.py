@@ -14,7 +14,8 @@ was ever in use at once. With ``--exact_memory true`` every piece of half a mega
 
 Arms: ``factor`` and ``block`` are the method ``osft`` with this ``constraint``, through the hooks that a phase calls,
 and with the loss of a phase, which never has all logits at once (``--same_loss true``: with that of ``peft``, which is
-transformers' plain one); ``peft`` is PEFT's OSF, ``effective_rank`` the same share; ``full`` is the method ``sequential`` on the same linears.
+transformers' plain one); ``peft`` is PEFT's OSF, ``effective_rank`` the same share; ``full`` is the method
+``sequential`` on the same linears.
 The base has random weights, which are as fast as trained ones; the batch is random tokens, all trained.
 """
 

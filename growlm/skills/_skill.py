@@ -100,7 +100,7 @@ class Skill(ABC):
             GrowlmError: for any other metric.
         """
         if metric not in OF_ANY_SKILL:
-            raise unknown_name("metric of any skill", metric, OF_ANY_SKILL)
+            raise unknown_name("metric of any skill", str(metric), OF_ANY_SKILL)
         other = copy.copy(self)
         other.metric = metric
         return other

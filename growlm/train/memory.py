@@ -39,7 +39,7 @@ class PhaseMemory:
         """
         key = ("skill", name, json.dumps(options, sort_keys=True, default=str))
         skill = self.once(key, lambda: skills.build(name, options))
-        return skill if metric is None else self.once((*key, metric), lambda: skill.scored_by(metric))
+        return skill if metric is None else self.once((*key, str(metric)), lambda: skill.scored_by(metric))
 
     def digest(self, skill: Skill, split: Split) -> str:
         """Computes the digest of a skill's split."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import growlm.train.memory as module
+from growlm.errors import GrowlmError
 from growlm.metrics.scoring import score
 from growlm.train.memory import PhaseMemory
 
@@ -26,6 +27,8 @@ def test_another_metric_is_another_skill_of_the_same_examples():
     assert (own.metric, other.metric) == ("contains", "token_accuracy")
     assert memory.skill("chat", OPTIONS, "token_accuracy") is other
     assert list(own.examples("test")) == list(other.examples("test"))
+    with pytest.raises(GrowlmError, match=r"unknown metric of any skill '\['x'\]'"):  # as a file may have it
+        memory.skill("chat", OPTIONS, ["x"])  # type: ignore[arg-type]
 
 
 def test_digests_and_examples_are_those_of_the_skill(new_stack: NewStack):

@@ -27,7 +27,7 @@ def test_another_metric_is_another_skill_of_the_same_examples():
     assert (own.metric, other.metric) == ("contains", "token_accuracy")
     assert memory.skill("chat", OPTIONS, "token_accuracy") is other
     assert list(own.examples("test")) == list(other.examples("test"))
-    with pytest.raises(GrowlmError, match="unknown metric of any skill .* known: loss, token_accuracy"):  # from a file
+    with pytest.raises(GrowlmError, match=r"unknown metric of any skill .* known: loss, token_accuracy"):  # from a file
         memory.skill("chat", OPTIONS, ["x"])  # type: ignore[arg-type]
 
 

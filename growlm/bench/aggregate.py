@@ -1,5 +1,6 @@
 """From cells to figures: the accuracy matrix of each cell and mode, and mean and spread over cells."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -146,18 +147,18 @@ def learning_curve(cell: CellResult, mode: str) -> list[tuple[int, float]]:
         mode: the inference mode.
 
     Returns:
-        Pairs of tokens and score, from the bare base on; none if the mode was not measured.
+        Pairs of tokens and score, from the bare base on; none if the mode lacks some of the lower triangle.
     """
-    rows = signed(cell.scores, mode)
-    base = rows[0]
-    if any(score is None for score in rows[-1]) or any(score is None for score in base):
-        return []
-    rows = [base, rows[-1]] if cell.at_once else rows
-    tokens = [0]
-    for cost in cell.costs:
-        tokens.append(tokens[-1] + int(cost["tokens"]))
-    means = [_mean([b if s is None else s for s, b in zip(row, base, strict=True)]) for row in rows]
-    return [(token, mean) for token, mean in zip(tokens, means, strict=True) if mean is not None]
+    base, *rows = signed(cell.scores, mode)
+    learned = enumerate(rows[-1:] if cell.at_once else rows, len(rows) if cell.at_once else 1)
+    filled = [
+        row[:number] + [b if s is None else s for s, b in zip(row, base, strict=True)][number:]
+        for number, row in learned
+    ]
+    means = [_strict_mean(row) for row in (base, *filled)]
+    tokens = itertools.accumulate((int(cost["tokens"]) for cost in cell.costs), initial=0)
+    points = [(token, mean) for token, mean in zip(tokens, means, strict=True) if mean is not None]
+    return points if len(points) == len(means) else []
 
 
 def retention_curve(cell: CellResult, mode: str) -> list[float]:
@@ -168,14 +169,14 @@ def retention_curve(cell: CellResult, mode: str) -> list[float]:
         mode: the inference mode.
 
     Returns:
-        For k = 0, 1, ...; the later ones are of fewer skills. None where the mode has no lower triangle.
+        For k = 0, 1, ...; the later ones are of fewer skills. None where the mode lacks some of the lower triangle.
     """
     rows = signed(cell.scores, mode)
     num_skills = len(cell.skills)
     curve: list[float] = []
     for later in range(num_skills):
         pairs = [(rows[i + 1 + later][i], rows[i + 1][i]) for i in range(num_skills - later)]
-        change = _mean([None if now is None or then is None else now - then for now, then in pairs])
+        change = _strict_mean([None if now is None or then is None else now - then for now, then in pairs])
         if change is None:
             return []
         curve.append(change)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from growlm.bench.entries import Entry
 from growlm.bench.stream import Stream
@@ -15,20 +15,23 @@ CELL_FILE = "cell.json"
 STACK = "stack"
 NUM_SCORED = 100
 ANY_ORDER = "any"
+MatrixCells = Literal["lower", "full", "last"]
 POOLED = "mixture"
 """The skill, and the module, of a method that is given all skills at once."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured besides each learned skill after each phase.
+    """What is measured.
 
     Args:
-        future: score skills before their own phase, too, which forward transfer needs.
+        matrix: which cells of the accuracy matrix: after each phase every skill learned so far (``lower``) or all
+            skills (``full``, which forward transfer needs); or each skill after its own phase and after the last
+            (``last``: enough for average performance and backward transfer, and much cheaper on long streams).
         blimp: folder of BLiMP's files, to measure grammar before and after; None: left out.
     """
 
-    future: bool = False
+    matrix: MatrixCells = "lower"
     blimp: str | None = None
 
 
@@ -104,7 +107,7 @@ class Cell:
             "base": self.base,
             "phase": self.phase,
             "seed": self.seed,
-            "future": self.measured.future,
+            "matrix": self.measured.matrix,
             "blimp": self.measured.blimp,
         }
 
@@ -122,7 +125,9 @@ class Cell:
             return
         for name in self.skills:
             skill = self.stream.skills[name]
-            yield PhasePlan(name, steps, {**common, "skill": skill.skill, "skill_options": skill.options, "name": name})
+            own = {"name": name, "skill": skill.skill, "skill_options": skill.options}
+            rescored = self.measured.matrix != "last" or name == self.skills[-1]
+            yield PhasePlan(name, steps, {**common, **own, "rescore": rescored})
 
 
 def plan_cells(

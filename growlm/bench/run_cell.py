@@ -149,7 +149,7 @@ def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, mem
             routing[column] = scores.get("routed", {}).get("routing_accuracy")
             if name == record.name:
                 _record_base(result, cell, stack, memory, name, scores["base"])
-        elif cell.measured.future:
+        elif cell.measured.matrix == "full":
             scores = _scores(cell, stack, memory, name, stack.manifest.current())
         else:
             continue

@@ -15,7 +15,7 @@ def bench(
     entries: str = "methods",
     steps: int | None = None,
     phase: dict[str, Any] | None = None,
-    full_matrix: bool = False,
+    matrix: Literal["lower", "full", "last"] = "lower",
     blimp: Path | None = None,
     out: Path | None = None,
     workers: int | None = None,
@@ -41,7 +41,8 @@ def bench(
         entries: the list of methods: a recipe in recipes/bench, or a YAML file of your own.
         steps: training steps of each phase, instead of the stream's.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
-        full_matrix: score skills before their own phase, too, which forward transfer needs.
+        matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
+            which forward transfer needs); or each after its own phase and after the last one (last, the cheapest).
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
         out: folder of the results; left out: results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); left out: one for each GPU, else for each core.
@@ -68,7 +69,7 @@ def bench(
     source = read_stream(stream, data, without.split(",") if without else ())
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
-    measured = Measured(full_matrix, str(blimp) if blimp else None)
+    measured = Measured(matrix, str(blimp) if blimp else None)
     cells = plan_cells(source, chosen, named, parse_seeds(seeds), base, settings, measured)
     done = run_bench(
         cells,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from growlm.data.batches import IGNORED, Batch
+from growlm.stack.recompute import recomputed_activations
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -59,7 +60,8 @@ def trained_logits(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _trained_hidden(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
     """Computes the final hidden states from which the trained tokens are told, [N, D], and lists these tokens, [N]."""
-    hidden_BTD = stack.hidden_states(batch.input_ids)
+    with recomputed_activations(stack):
+        hidden_BTD = stack.hidden_states(batch.input_ids)
     targets_BT = batch.labels[:, 1:]
     trained_BT = targets_BT != IGNORED
     return hidden_BTD[:, :-1][trained_BT], targets_BT[trained_BT]

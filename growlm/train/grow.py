@@ -275,11 +275,13 @@ def _scores_before(
 def _scored(
     phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill], before: dict[str, Any], notice: Notice
 ) -> ModuleRecord:
-    """Scores every known skill with the new module in place and writes that into its record."""
+    """Scores the known skills with the new module in place and writes that into its record."""
     base_scores = {record.name: record.scores[record.name]["base"] for record in stack.manifest.modules[:-1]} | before
     scores: dict[str, Any] = {}
     limit = phase.settings["num_scored"]
     for name, skill in known.items():
+        if name not in before and not phase.settings["rescore"]:
+            continue
         path = () if name == BASE_SKILL else stack.path_of(name)
         notice(f"scoring {name} on its own path, on the whole stack and routed")
         routed = phase.settings["router"] != NO_ROUTER

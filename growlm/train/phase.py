@@ -49,6 +49,7 @@ class GrowPhase(LightningModule):
         weight_decay: weight decay of AdamW.
         warmup: share of the steps in which the learning rate rises.
         num_scored: how many test examples of each skill are scored, before and after.
+        rescore: score the older skills again when the phase is finished.
         metric: what the skill is scored by from now on instead of its own metric: ``token_accuracy``, or ``loss``; both
             need no answer to be generated and tell models apart that answer nothing right yet.
         router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, ``learned``
@@ -76,6 +77,7 @@ class GrowPhase(LightningModule):
         weight_decay: float = 0.0,
         warmup: float = 0.05,
         num_scored: int = 100,
+        rescore: bool = True,
         metric: str | None = None,
         router: str = "ridge",
         router_options: dict[str, Any] | None = None,
@@ -101,6 +103,7 @@ class GrowPhase(LightningModule):
             "weight_decay": weight_decay,
             "warmup": warmup,
             "num_scored": num_scored,
+            "rescore": rescore,
             "metric": metric,
             "router": router,
             "router_options": router_options or {},

@@ -185,7 +185,7 @@ def test_all_skills_at_once_future_skills_and_no_stacks(
     request_words: list[str], command: Command, tmp_path: Path
 ) -> None:
     cells = ["--methods", "pooled,lora", "--seeds", "3", "--orders", "2", "--workers", "1"]
-    more = [*cells, "--full_matrix", "--discard_stacks", "--out", tmp_path / "more"]
+    more = [*cells, "--matrix", "full", "--discard_stacks", "--out", tmp_path / "more"]
     assert command([*request_words, *more]).status == 0
     cells = measured(tmp_path / "more")
     pooled = cells["cells/pooled/order-any/seed-3/cell.json"]
@@ -200,6 +200,20 @@ def test_all_skills_at_once_future_skills_and_no_stacks(
     done = command(["report", tmp_path / "more"])
     assert done.status == 0, done.err
     assert "FWT" in (tmp_path / "more" / "report.html").read_text()
+
+
+def test_each_skill_after_its_own_phase_and_after_the_last(
+    request_words: list[str], whole: Path, command: Command, tmp_path: Path
+) -> None:
+    words = [*request_words, "--methods", "lora", "--seeds", "0", "--matrix", "last", "--out", tmp_path / "last"]
+    assert command(words).status == 0
+    found = measured(tmp_path / "last")["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
+    expected = measured(whole)["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
+    assert found == expected, "of two skills the last row is the only one that has an older skill"
+    other = command([*words, "--matrix", "lower"])
+    assert other.status == 2
+    (complaint,) = complaints(other)
+    assert "matrix 'last', now 'lower'" in complaint
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # submitit's debug executor leaves its logs open

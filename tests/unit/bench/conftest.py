@@ -26,7 +26,7 @@ def settings(label: str = "grow", seed: int = 0, order: str = "1", **changes: An
         "base": "nano",
         "phase": {"steps": 5, "num_scored": 4},
         "seed": seed,
-        "future": False,
+        "matrix": "lower",
         "blimp": None,
         **changes,
     }

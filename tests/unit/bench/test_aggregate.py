@@ -76,6 +76,13 @@ def test_retention_curve(make_cell: Make):
     assert retention_curve(make_cell("joint", at_once=True), "all") == []
 
 
+def test_a_mode_without_the_whole_lower_triangle_has_no_curves(make_cell: Make):
+    cell = make_cell()
+    cell.scores.modes["all"][2][0] = None
+    assert learning_curve(cell, "all") == retention_curve(cell, "all") == []
+    assert retention_curve(cell, "oracle") != []
+
+
 def test_mean_curve():
     assert mean_curve([[0.0, -1.0], [], [0.0, -2.0]]) == [0.0, -1.5]
     assert mean_curve([[]]) == []

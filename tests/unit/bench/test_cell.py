@@ -105,6 +105,13 @@ def test_phases_of_a_cell():
     assert pooled.arguments["skill_options"]["skills"]["sums"] == {"skill": "arithmetic", "options": {}}
 
 
+def test_older_skills_are_scored_at_the_end_alone_if_asked_for():
+    for matrix, rescored in (("lower", [True, True]), ("full", [True, True]), ("last", [False, True])):
+        (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured(matrix))
+        assert [phase.arguments["rescore"] for phase in grow.phases()] == rescored
+        assert grow.settings()["matrix"] == matrix
+
+
 def test_unknown_orders_are_refused():
     with pytest.raises(GrowlmError, match=r"unknown order of stream 'two' '3'"):
         plan_cells(STREAM, [GROW], ["3"], [0], "nano", {}, Measured())

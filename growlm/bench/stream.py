@@ -15,7 +15,9 @@ from growlm.registry import skills as registered
 _KEYS = ("skills", "orders", "phase", "composites")
 _SKILL_KEYS = ("skill", "options")
 # a cell of a benchmark decides these, never the stream
-_OF_A_CELL = ("skill", "skill_options", "name", "stack", "base", "method", "method_options", "seed", "restart")
+_OF_A_CELL = (
+    *("skill", "skill_options", "name", "stack", "base", "method", "method_options", "rescore", "seed", "restart"),
+)
 
 
 @dataclass(frozen=True)

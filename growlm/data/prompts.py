@@ -1,10 +1,12 @@
 """The prompts of a skill: what a model sees before it answers, as a router learns to tell skills by."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Any
+
+from torch import Tensor
 
 from growlm.data.encode import encode_prompt
 from growlm.errors import GrowlmError
@@ -82,7 +84,26 @@ def prompts_before_answers(example: Example) -> Iterator[Example]:
             yield replace(example, messages=example.messages[:index])
 
 
-def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> list[list[int]]:
+class DrawnPrompts(list[list[int]]):
+    """Prompts of a skill, each its token ids, with what was computed of them on a base that never changes."""
+
+    def __init__(self, prompts: Iterable[list[int]] = ()) -> None:
+        super().__init__(prompts)
+        self._computed: dict[Hashable, Tensor] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
+        """Gives what was computed under a key, or computes it.
+
+        Args:
+            key: what the result is a function of, the prompts apart.
+            compute: computes it.
+        """
+        if key not in self._computed:
+            self._computed[key] = compute()
+        return self._computed[key]
+
+
+def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> DrawnPrompts:
     """Takes one prompt of each example of a split: of one the first turn, of the next the second, and so on.
 
     Of a plain text a beginning is taken, often a short one, its length a function of the example's name.
@@ -99,7 +120,7 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> lis
     Raises:
         GrowlmError: if an example holds a special token.
     """
-    drawn: list[list[int]] = []
+    drawn = DrawnPrompts()
     for number, example in enumerate(islice(skill.examples(split), limit)):
         prompts = list(prompts_before_answers(example))
         if not prompts:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from growlm.data.prompts import DrawnPrompts
 from growlm.errors import GrowlmError
 from growlm.routing._features import shallow_features
 from growlm.routing._router import DrawPrompts, Prompts, Router
@@ -161,7 +162,14 @@ class Ridge(Router):
         return stack.anatomy.check_layers([stack.anatomy.num_layers // 2 if self.layer is None else self.layer])[0]
 
     def _features(self, stack: "ModuleStack", prompts: Prompts) -> Tensor:
-        return folded(shallow_features(stack, prompts, self._layer(stack)), self.width)
+        layer = self._layer(stack)
+
+        def features() -> Tensor:
+            return folded(shallow_features(stack, prompts, layer), self.width)
+
+        if not isinstance(prompts, DrawnPrompts):
+            return features()
+        return prompts.once((stack.manifest.base.digest, str(stack.dtype), layer, self.width), features)
 
     def _distance(self, name: str, features_ND: Tensor) -> Tensor:
         """Computes the mean squared Mahalanobis distance of features from a module's, Double[N]."""

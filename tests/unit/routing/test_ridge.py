@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from growlm.data.prompts import DrawnPrompts
 from growlm.errors import GrowlmError
+from growlm.routing import ridge
+from growlm.routing._features import shallow_features
 from growlm.routing.ridge import Ridge, augmented, folded, mean_and_covariance, moment, packed, ridge_weights, unpacked
 
 NAMES = ("base", "first", "second", "third")
@@ -49,6 +52,23 @@ def test_every_phase_equals_the_joint_solution_so_far(new_stack: Any, draw: Any)
         features = [growing._features(stack, draw(known)("train", 10**6)) for known in NAMES[:number]]
         joint = ridge_weights([moment(group) / len(group) for group in features], growing.penalty)
         assert torch.allclose(growing.weights(), joint, atol=1e-5)
+
+
+def test_what_is_seen_of_a_skills_prompts_is_computed_once(new_stack: Any, draw: Any, monkeypatch: pytest.MonkeyPatch):
+    stack = new_stack("first")
+    prompts = DrawnPrompts(draw("first")("train", 80))
+    counted: list[int] = []
+
+    def features(stack: Any, prompts: Any, layer: int) -> torch.Tensor:
+        counted.append(layer)
+        return shallow_features(stack, prompts, layer)
+
+    monkeypatch.setattr(ridge, "shallow_features", features)
+    first = Ridge()._features(stack, prompts)
+    assert torch.equal(Ridge()._features(stack, prompts), first)
+    assert torch.equal(Ridge()._features(stack, list(prompts)), first)
+    assert len(counted) == 2, "of a list that is no skill's prompts it is computed each time"
+    assert Ridge(width=8)._features(stack, prompts).shape[1] == 8
 
 
 @pytest.mark.parametrize(("width", "share"), [(256, 0.98), (16, 0.9)])

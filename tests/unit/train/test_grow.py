@@ -11,7 +11,9 @@ from growlm.train.grow import Grown
 Run = Callable[..., Grown]
 
 
-@pytest.mark.parametrize(("rescore", "scored"), [(True, ["stories", "first", "second"]), (False, ["stories", "second"])])
+@pytest.mark.parametrize(
+    ("rescore", "scored"), [(True, ["stories", "first", "second"]), (False, ["stories", "second"])]
+)
 def test_older_skills_are_scored_again_unless_told_otherwise(run: Run, rescore: bool, scored: list[str]) -> None:
     run("first")
     grown = run("second", rescore=rescore)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,19 @@ class Stream:
     composites: dict[str, tuple[str, ...]]
 
 
-def read_stream(name_or_file: str, data: Path | None = None, without: Sequence[str] = ()) -> Stream:
+def read_stream(
+    name_or_file: str,
+    data: Path | None = None,
+    without: Sequence[str] = (),
+    skill_options: Mapping[str, Any] | None = None,
+) -> Stream:
     """Reads a stream's recipe and checks it against the skills there are and the data that is there.
 
     Args:
         name_or_file: a recipe of ``recipes/streams``, or a YAML file of your own.
         data: folder of the tasks, for streams that read some; given to each skill with an option ``data``.
         without: skills to leave out, with the composites that need them.
+        skill_options: options of every skill that has them, instead of the recipe's.
 
     Returns:
         The stream.
@@ -75,7 +81,7 @@ def read_stream(name_or_file: str, data: Path | None = None, without: Sequence[s
     for key in ("skills", "orders", "phase"):
         if not content.get(key):
             raise GrowlmError(f"{file}: {key!r} is missing or empty; a stream has skills, orders and phase")
-    skills = _skills(_mapping(content, "skills", file), data, file)
+    skills = _with_options(_skills(_mapping(content, "skills", file), data, file), skill_options or {})
     orders = _orders(_mapping(content, "orders", file), skills, file)
     composites = _composites(_mapping(content, "composites", file), skills, file)
     phase = check_phase(_mapping(content, "phase", file), file)
@@ -119,6 +125,19 @@ def _skills(entries: Mapping[str, Any], data: Path | None, file: Path) -> dict[s
             options = {"data": str(data), **options}
         found[name] = StreamSkill(skill, dict(options))
     return found
+
+
+def _with_options(skills: Mapping[str, StreamSkill], options: Mapping[str, Any]) -> dict[str, StreamSkill]:
+    known = {name: registered.options(entry.skill) for name, entry in skills.items()}
+    for key in options:
+        if not any(key in names for names in known.values()):
+            raise unknown_name(
+                "option of any skill of the stream", key, {key for names in known.values() for key in names}
+            )
+    return {
+        name: replace(entry, options=entry.options | {key: options[key] for key in options if key in known[name]})
+        for name, entry in skills.items()
+    }
 
 
 def _orders(entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file: Path) -> dict[str, tuple[str, ...]]:

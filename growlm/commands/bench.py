@@ -15,6 +15,7 @@ def bench(
     entries: str = "methods",
     steps: int | None = None,
     phase: dict[str, Any] | None = None,
+    skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
     blimp: Path | None = None,
     out: Path | None = None,
@@ -41,6 +42,7 @@ def bench(
         entries: the list of methods: a recipe in recipes/bench, or a YAML file of your own.
         steps: training steps of each phase, instead of the stream's.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
+        skill_options: options of every skill that has them as JSON, such as {"num_train": 100, "max_prompt": 128}.
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
             which forward transfer needs); or each after its own phase and after the last one (last, the cheapest).
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
@@ -66,7 +68,7 @@ def bench(
 
     console = Console(stderr=True, highlight=False)
     chosen = choose_entries(methods, read_entries(entries))
-    source = read_stream(stream, data, without.split(",") if without else ())
+    source = read_stream(stream, data, without.split(",") if without else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
     measured = Measured(matrix, str(blimp) if blimp else None)

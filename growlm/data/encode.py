@@ -67,7 +67,9 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
         ids, trained = ids[:max_length], trained[:max_length]
     else:
         whole, answer = encode_prompt(example, tokenizer), encode_answer(example.completion or "", tokenizer)
-        prompt = cut_prompt(whole, max_length - len(answer), example.cut)
+        # room for any answer that might have been: how much is cut must not tell which one is right
+        choices = [encode_answer(choice, tokenizer) for choice in example.choices] if example.cut else []
+        prompt = cut_prompt(whole, max_length - max(map(len, (answer, *choices))), example.cut)
         cut = len(whole) - len(prompt)
         ids, trained = [*prompt, *answer], [*[False] * len(prompt), *[True] * len(answer)]
     if not any(trained):
@@ -92,7 +94,8 @@ def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
     _refuse_special_tokens(example, tokenizer)
     if example.messages:
         return _render(example.messages, tokenizer, add_generation_prompt=True)["input_ids"]
-    return [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
+    ids = [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
+    return ids if example.max_prompt is None else cut_prompt(ids, example.max_prompt, example.cut)
 
 
 def encode_answer(text: str, tokenizer: Any) -> list[int]:

@@ -52,6 +52,7 @@ class Example:
         text: plain text; trained whole.
         cut: where tokens are left out of a prompt that is too long: ``"left"`` its beginning, ``"middle"`` its middle;
             empty: nowhere, it is refused. The completion is never cut.
+        max_prompt: greatest number of tokens of the prompt, wherever it is given to a model; None: what it can see.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Example:
     choices: tuple[str, ...] = ()
     text: str | None = None
     cut: Literal["", "left", "middle"] = ""
+    max_prompt: int | None = None
 
 
 class Skill(ABC):
@@ -154,8 +156,9 @@ class Skill(ABC):
         digest = hashlib.sha256()
         for example in self.examples(split):
             content = asdict(example)
-            if not example.cut:  # as before there were any that are cut
-                del content["cut"]
+            for key in ("cut", "max_prompt"):
+                if not content[key]:  # as before there were any that are cut
+                    del content[key]
             digest.update(json.dumps(content, ensure_ascii=False).encode())
             digest.update(b"\n")
         return digest.hexdigest()

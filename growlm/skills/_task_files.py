@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,18 +26,29 @@ class TaskFiles(Skill):
 
     left_out: tuple[str, ...]
 
-    def keep(self, parts: Mapping[Split, list[Example]], where: Path, limits: Mapping[Split, int | None]) -> None:
+    def keep(
+        self,
+        parts: Mapping[Split, list[Example]],
+        where: Path,
+        limits: Mapping[Split, int | None],
+        cut: Cut | None = None,
+        max_prompt: int | None = None,
+    ) -> None:
         """Takes what was read: every example in one split only, and samples where there are limits.
 
         Args:
             parts: the examples by split; where nothing is left of validation, a tenth of training is held out for it.
             where: the task's folder or file, for messages.
             limits: the greatest number of examples by split; a sample is drawn, always the same one.
+            cut: where tokens are left out of a prompt that is too long; None: nowhere.
+            max_prompt: greatest number of tokens of a prompt; None: what the model can see.
 
         Raises:
-            GrowlmError: if there is nothing to train or to test, or a limit is below 1.
+            GrowlmError: if there is nothing to train or to test, or a limit is too small.
         """
         require_metric(self.metric)
+        if max_prompt is not None and (max_prompt < 2 or cut is None):
+            raise GrowlmError(f"max_prompt is {max_prompt}, cut is {cut}: give at least 2 tokens, and where to cut")
         for split, limit in limits.items():
             if limit is not None and limit < 1:
                 raise GrowlmError(f"num_{split} is {limit}: give at least 1")
@@ -47,7 +59,13 @@ class TaskFiles(Skill):
         if not kept["validation"]:
             del kept["validation"]
             hold_out(kept, _HELD_OUT_SHARE, where)
-        self._parts = {split: _sample(kept[split], limits.get(split), f"{where.stem}/{split}") for split in parts}
+        self._parts = {
+            split: [
+                example if example.prompt is None or cut is None else replace(example, cut=cut, max_prompt=max_prompt)
+                for example in _sample(kept[split], limits.get(split), f"{where.stem}/{split}")
+            ]
+            for split in parts
+        }
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Yields the split's examples in the files' order."""

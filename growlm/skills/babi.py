@@ -55,6 +55,8 @@ class Babi(TaskFiles):
         num_train: train on a sample of so many.
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer.
+        max_prompt: greatest number of tokens of a story and its question, in training and tests alike, its end; None:
+            what the base can see.
     """
 
     metric = "exact_match"
@@ -67,13 +69,14 @@ class Babi(TaskFiles):
         num_train: int | None = None,
         num_test: int | None = None,
         scoring: Scoring = "generation",
+        max_prompt: int | None = None,
     ) -> None:
         self.scoring = scoring
         folder = _folder(data)
         read = [_read_task(folder, number) for number in _numbers(tasks)]
         splits: tuple[Split, ...] = ("train", "validation", "test")
         turns = {split: _in_turns([parts[split] for parts in read]) for split in splits}
-        self.keep(turns, folder, {"train": num_train, "test": num_test})
+        self.keep(turns, folder, {"train": num_train, "test": num_test}, "left", max_prompt)
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
@@ -117,7 +120,7 @@ def _read_task(folder: Path, number: int) -> dict[Split, list[Example]]:
     parts: dict[Split, list[Example]] = {"train": [], "validation": [], "test": []}
     for split, examples in parts.items():
         examples += [
-            Example(name, prompt=prompt, completion=f" {answer}", choices=choices, cut="left")
+            Example(name, prompt=prompt, completion=f" {answer}", choices=choices)
             for story in stories[split]
             for name, prompt, answer in story
         ]

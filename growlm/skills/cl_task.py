@@ -43,6 +43,7 @@ class ClTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer.
         cut: where tokens are left out of a prompt that is too long.
+        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
     """
 
     metric = "label_match"
@@ -57,9 +58,9 @@ class ClTask(TaskFiles):
         num_test: int | None = None,
         scoring: Scoring = "generation",
         cut: Cut = "middle",
+        max_prompt: int | None = None,
     ) -> None:
         self.scoring = scoring
-        self._cut: Cut = cut
         self._task = task
         folder, ending = _find(Path(data).expanduser(), task)
         lacking = _lacking_file(folder, ending)
@@ -71,7 +72,7 @@ class ClTask(TaskFiles):
             read = {split: list(self._stored(folder / f"{name}.json", prompt)) for split, name in _FILES.items()}
         else:
             read = self._lines(folder, ending)
-        self.keep(read, folder, {"train": num_train, "test": num_test})
+        self.keep(read, folder, {"train": num_train, "test": num_test}, cut, max_prompt)
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
@@ -130,7 +131,6 @@ class ClTask(TaskFiles):
             prompt=_asked(prompt),
             completion=f" {label}",
             choices=tuple(f" {choice}" for choice in labels),
-            cut=self._cut,
         )
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ class Hub(TaskFiles):
             conversations, ``bits_per_byte`` for text.
         scoring: how the model is asked for its answer.
         cut: where tokens are left out of a prompt that is too long; left out: nowhere.
+        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
         held_out_share: share of training held out for each split that the data set has not.
         num_train: train on a sample of so many.
         num_test: test on a sample of so many.
@@ -60,6 +60,7 @@ class Hub(TaskFiles):
         metric: Metric | None = None,
         scoring: Scoring = "generation",
         cut: Cut | None = None,
+        max_prompt: int | None = None,
         held_out_share: float = 0.1,
         num_train: int | None = None,
         num_test: int | None = None,
@@ -71,11 +72,11 @@ class Hub(TaskFiles):
             raise GrowlmError(f"max_answer_tokens is {max_answer_tokens}: give at least 1")
         self.scoring, self.max_answer_tokens = scoring, max_answer_tokens
         loaded = _load(dataset, config, revision)
-        rows = _Rows(dataset, fields or {}, template or {}, labels or {}, cut)
+        rows = _Rows(dataset, fields or {}, template or {}, labels or {})
         parts = {split: rows.read(loaded[name]) for split, name in _split_names(loaded, splits, dataset).items()}
         hold_out(parts, held_out_share, dataset)
         self.metric = metric or _usual_metric(parts["train"][0])
-        self.keep(parts, Path(dataset), {"train": num_train, "test": num_test})
+        self.keep(parts, Path(dataset), {"train": num_train, "test": num_test}, cut, max_prompt)
 
 
 class _Rows:
@@ -87,7 +88,6 @@ class _Rows:
         fields: Mapping[str, str],
         template: Mapping[str, str],
         labels: Mapping[str, list[str]],
-        cut: Cut | None,
     ) -> None:
         for name in template:
             if name not in _TEMPLATES:
@@ -101,7 +101,6 @@ class _Rows:
         completion = {"completion": f"{{{fields['completion']}}}"} if "completion" in fields else {}
         self._template = {**completion, **template}
         self._labels = labels
-        self._cut = cut
 
     def read(self, table: Any) -> list[Example]:
         """Reads a split."""
@@ -117,10 +116,7 @@ class _Rows:
         if len(choosing) == 1 and choosing[0] in labels and "choices" not in mapped:
             template = self._template["completion"]
             mapped["choices"] = [_filled(template, {choosing[0]: label}, where) for label in labels[choosing[0]]]
-        example = self._reader.example(mapped or named, f"{Path(self._dataset).name}:{number}", where)
-        if self._cut is None or example.prompt is None:
-            return example
-        return replace(example, cut=self._cut)
+        return self._reader.example(mapped or named, f"{Path(self._dataset).name}:{number}", where)
 
 
 def _load(dataset: str, config: str | None, revision: str | None) -> Any:

@@ -41,6 +41,7 @@ class SuperniTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer; by candidates only where there are choices.
         cut: where tokens are left out of a prompt that is too long.
+        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
     """
 
     metric = "rouge_l"
@@ -55,12 +56,12 @@ class SuperniTask(TaskFiles):
         num_test: int | None = None,
         scoring: Scoring = "generation",
         cut: Cut = "middle",
+        max_prompt: int | None = None,
     ) -> None:
         if num_examples < 0:
             raise GrowlmError(f"num_examples is {num_examples}: give 0 or more")
         self.scoring = scoring
         self._num_examples = num_examples
-        self._cut: Cut = cut
         root = Path(data).expanduser()
         place = _find(root, task)
         lacking = _lacking(place, root, task)
@@ -71,7 +72,7 @@ class SuperniTask(TaskFiles):
             read = {split: list(self._read(file)) for split, file in files.items()}
         else:
             read = _drawn(list(self._read(place)), place)
-        self.keep(self._with_choices(read), place, {"train": num_train, "test": num_test})
+        self.keep(self._with_choices(read), place, {"train": num_train, "test": num_test}, cut, max_prompt)
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
@@ -93,7 +94,6 @@ class SuperniTask(TaskFiles):
                 f"{path.parent.name}/{path.stem}:{number}",
                 prompt=f"{head}Input: {words(row['input'], where + ': input').strip()}\nOutput:",
                 completion=f" {words(output, where + ': output').strip()}",
-                cut=self._cut,
             )
 
     def _with_choices(self, read: dict[Split, list[Example]]) -> dict[Split, list[Example]]:

@@ -56,6 +56,7 @@ class TraceTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer; by candidates only where the answers are A, B and C.
         cut: where tokens are left out of a prompt that is too long.
+        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
         answer_words: how many words of an answer are learned; a reason may be longer than a small base can see.
 
     Attributes:
@@ -70,6 +71,7 @@ class TraceTask(TaskFiles):
         num_test: int | None = None,
         scoring: Scoring = "generation",
         cut: Cut = "middle",
+        max_prompt: int | None = None,
         answer_words: int = 250,
     ) -> None:
         if answer_words < 1:
@@ -80,7 +82,6 @@ class TraceTask(TaskFiles):
         if scoring != "generation" and not self._choices:
             raise GrowlmError(f"task {name!r} has no candidates to score by; give scoring 'generation'")
         self.scoring = scoring
-        self._cut: Cut = cut
         self._beginning = re.compile(rf"(?:\S+\s*){{1,{answer_words}}}")
         self.shortened: tuple[str, ...] = ()
         files = _files(Path(data).expanduser(), name)
@@ -88,7 +89,7 @@ class TraceTask(TaskFiles):
         if lacking is not None:
             raise GrowlmError(f"task {task!r} is incomplete: {lacking} is missing; add it or leave the task out")
         read = {split: list(self._read(file)) for split, file in files.items()}
-        self.keep(read, files["train"].parent, {"train": num_train, "test": num_test})
+        self.keep(read, files["train"].parent, {"train": num_train, "test": num_test}, cut, max_prompt)
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
@@ -114,7 +115,6 @@ class TraceTask(TaskFiles):
                 prompt=prompt.strip(),
                 completion=f" {answer}",
                 choices=tuple(f" {choice}" for choice in self._choices),
-                cut=self._cut,
             )
 
 

@@ -94,7 +94,8 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         work = _open_work(phase, stack, settings)
         if phase.num_cut:
-            notice(f"{phase.num_cut:,} of {len(phase.batches.examples):,} examples are too long: their prompts are cut")
+            many = f"{phase.num_cut:,} of {len(phase.batches.examples):,} examples"
+            notice(f"{many} are longer than max_length: their prompts are cut, in training alone")
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
         before = _scores_before(phase, stack, known, work, notice)
         try:

@@ -36,7 +36,7 @@ def test_a_task_is_grown_and_scored_as_asked(
     grown = command(files.grow(stack, "--model.skill_options", options, "--name", "boolqa", skill="cl_task"))
     assert grown.status in (0, None), grown.err
     # one of the twelve is held out for validation
-    assert "1 of 11 examples are too long: their prompts are cut" in grown.out + grown.err
+    assert "1 of 11 examples are longer than max_length: their prompts are cut" in grown.out + grown.err
     module = read_json(stack / "modules" / "00-boolqa" / "module.json")
     assert module["cost"]["cut prompts"] == 1
     for mode in ("base", "oracle", "routed", "all"):

@@ -43,6 +43,13 @@ def test_leaves_out_what_it_is_told_to(tmp_path: Path):
     assert list(stream.composites) == ["memory_arithmetic"], "a composite goes with what it needs"
 
 
+def test_options_of_every_skill_that_has_them(tmp_path: Path):
+    stream = read_stream(str(write(tmp_path)), skill_options={"num_train": 7})
+    assert [skill.options for skill in stream.skills.values()] == [{"num_train": 7}] * 3
+    with pytest.raises(GrowlmError, match=r"unknown option of any skill of the stream 'num_trian': did you mean"):
+        read_stream(str(tmp_path / "mine.yaml"), skill_options={"num_trian": 7})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

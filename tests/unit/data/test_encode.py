@@ -1,6 +1,7 @@
 """From an example to tokens and a mask of the trained ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,27 @@ def test_the_answer_is_never_cut(tokenizer: Any, rule: Any) -> None:
     assert (whole.cut, short.cut) == (0, len(whole.input_ids) - 20)
     with pytest.raises(GrowlmError, match="tokens are more than max_length 3"):
         encode(long, tokenizer, 3)
+
+
+@pytest.mark.parametrize("rule", ["left", "middle"])
+def test_how_much_is_cut_does_not_tell_the_answer(tokenizer: Any, rule: Any) -> None:
+    choices = (" yes", " a big red box", " no cat")
+    prompts = set()
+    for choice in choices:
+        example = Example("x", prompt="the cat sat on " * 20, completion=choice, choices=choices, cut=rule)
+        encoded = encode(example, tokenizer, 20)
+        prompts.add(tuple(i for i, trained in zip(encoded.input_ids, encoded.trained, strict=True) if not trained))
+        assert len(encoded.input_ids) <= 20
+    assert len(prompts) == 1
+
+
+def test_a_prompt_has_its_greatest_length_wherever_it_is_given(tokenizer: Any) -> None:
+    long = Example("x", prompt="the cat sat on big red box " * 20, completion=" yes no", cut="left", max_prompt=8)
+    prompt = encode_prompt(long, tokenizer)
+    assert len(prompt) == 8
+    encoded = encode(long, tokenizer, 10_000)
+    assert list(encoded.input_ids[:8]) == prompt
+    assert encoded.trained == (*[False] * 8, *[True] * (len(encoded.input_ids) - 8))
+    assert encode(replace(long, prompt="the cat"), tokenizer, 10_000) == encode(
+        replace(long, prompt="the cat", max_prompt=None), tokenizer, 10_000
+    )

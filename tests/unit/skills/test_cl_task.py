@@ -140,6 +140,15 @@ def test_rows_without_an_agreed_label_are_left_out(tmp_path: Path):
     assert len(list(ClTask(str(lines(tmp_path, test=rows)), "boolqa").examples("test"))) == 1
 
 
+def test_prompts_may_be_held_short_in_every_split(tmp_path: Path):
+    skill = ClTask(str(stored(tmp_path)), "rte", cut="left", max_prompt=12)
+    for split in ("train", "validation", "test"):
+        assert {(example.cut, example.max_prompt) for example in skill.examples(split)} == {("left", 12)}
+    assert skill.digest("test") != ClTask(str(tmp_path), "rte", cut="left").digest("test")
+    with pytest.raises(GrowlmError, match=r"max_prompt is 1, .*at least 2 tokens"):
+        ClTask(str(tmp_path), "rte", max_prompt=1)
+
+
 def test_a_sample_is_always_the_same(tmp_path: Path):
     data = str(stored(tmp_path))
     samples = [[e.name for e in ClTask(data, "rte", num_train=3, num_test=2).examples("train")] for _ in range(2)]

@@ -18,10 +18,10 @@ from jsonargparse import auto_cli
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
-from growlm.metrics.scoring import context_length, pad_id
 from growlm.registry import skills
 from growlm.skills._skill import Example, Message
 from growlm.skills._tinyworld.dice import Dice
+from growlm.stack.context import context_length, pad_id
 from growlm.stack.path import format_path
 from growlm.stack.routed import routed_rows
 from growlm.stack.stack import ModuleStack

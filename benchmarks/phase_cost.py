@@ -28,9 +28,9 @@ from growlm.data.batches import Batch, collate
 from growlm.data.encode import encode
 from growlm.files import combined_digest, tensor_digests, write_json
 from growlm.methods.grow import DEFAULT_MODULE
-from growlm.metrics.scoring import pad_id
 from growlm.modules._site import part_owner
 from growlm.registry import methods, skills
+from growlm.stack.context import pad_id
 from growlm.stack.manifest import ModuleRecord
 from growlm.stack.stack import ModuleStack
 

@@ -36,12 +36,12 @@ from growlm.data.prompts import TEXT_PROMPT
 from growlm.errors import GrowlmError
 from growlm.methods._method import Method
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.metrics.scoring import context_length
 from growlm.modules._kind import ModuleKind
 from growlm.modules.experts import ColumnPart, num_shallow_layers
 from growlm.registry import module_kinds
 from growlm.routing._columns import columns, run_shallow_layers
 from growlm.skills._skill import Skill
+from growlm.stack.context import context_length
 from growlm.stack.path import BASE, Path
 
 if TYPE_CHECKING:

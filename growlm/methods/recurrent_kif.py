@@ -42,9 +42,9 @@ from growlm.methods._fused import check_shares, kept_tensors
 from growlm.methods._fusion import fused_round, mask_weights, softmax_share
 from growlm.methods._importance import Importance, Order, important, normalised, unit_scores
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.metrics.scoring import context_length
 from growlm.modules._kind import ModuleKind
 from growlm.registry import module_kinds
+from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

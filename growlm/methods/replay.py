@@ -28,10 +28,10 @@ from growlm.errors import GrowlmError
 from growlm.methods._continued import WRAPPED, ContinuedMethod
 from growlm.methods._method import Method
 from growlm.methods._replay_buffer import ReplayBuffer, Selection
-from growlm.metrics.scoring import context_length
 from growlm.modules._kind import ModuleKind
 from growlm.registry import methods
 from growlm.skills._skill import Skill
+from growlm.stack.context import context_length
 from growlm.stack.path import Path
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from growlm.metrics.scoring import (
     TokenSums,
     answer_questions,
     asked_questions,
-    context_length,
     mean_mark,
     token_sums,
 )
 from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
+from growlm.stack.context import context_length
 from growlm.stack.path import Path, format_path
 from growlm.stack.routed import choose_paths
 

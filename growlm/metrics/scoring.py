@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from growlm.data.batches import collate
-from growlm.data.encode import Encoded, cut_prompt, encode, encode_answer, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.candidates import Advance, choose_answers
 from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
 from growlm.stack.cache import roomy_cache
-from growlm.stack.loss import trained_logits, trained_token_losses
+from growlm.stack.context import context_length, pad_id
+from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 _BATCH = 64
 _MAX_NEW_TOKENS = 96
 LIKELIHOOD = "likelihood"
-
-Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -188,59 +188,6 @@ def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
 
 
 @torch.no_grad()
-def choose_answers(
-    stack: "ModuleStack", prompts: Sequence[Example], per_token: bool, advance: Advance | None = None
-) -> list[str]:
-    """Chooses the likeliest of each prompt's choices, the token that ends it included, with the path that is active.
-
-    Args:
-        stack: the stack.
-        prompts: prompts with choices.
-        per_token: divide each choice's log-probability by its number of tokens.
-        advance: is told (done, total) batches as the work goes on.
-
-    Returns:
-        For each prompt, its likeliest choice; the first of several.
-
-    Raises:
-        GrowlmError: naming the first prompt without choices.
-    """
-    candidates = [candidate for prompt in prompts for candidate in _candidates(stack, prompt)]
-    order = sorted(range(len(candidates)), key=lambda row: len(candidates[row].input_ids))
-    scores = [0.0] * len(candidates)
-    num_batches = -(-len(order) // _BATCH)
-    for number in range(num_batches):
-        rows = order[number * _BATCH : (number + 1) * _BATCH]
-        losses_N = trained_token_losses(
-            stack, collate([candidates[row] for row in rows], pad_id(stack)).to(stack.device)
-        )
-        lengths = [sum(candidates[row].trained) for row in rows]
-        for row, losses, length in zip(rows, losses_N.double().cpu().split(lengths), lengths, strict=True):
-            scores[row] = -float(losses.sum()) / (length if per_token else 1)
-        if advance:
-            advance(number + 1, num_batches)
-    answers, begin = [], 0
-    for prompt in prompts:
-        mine = scores[begin : begin + len(prompt.choices)]
-        answers.append(prompt.choices[mine.index(max(mine))].strip())
-        begin += len(prompt.choices)
-    return answers
-
-
-def _candidates(stack: "ModuleStack", prompt: Example) -> list[Encoded]:
-    """Encodes a prompt with each of its choices, cut alike for all of them."""
-    if not prompt.choices:
-        raise GrowlmError(f"{prompt.name}: no choices to score by candidates; give some, or score by generation")
-    answers = [encode_answer(choice, stack.tokenizer) for choice in prompt.choices]
-    room = context_length(stack) - max(map(len, answers))
-    ids = cut_prompt(encode_prompt(prompt, stack.tokenizer), room, prompt.cut)
-    if len(ids) > room:
-        raise GrowlmError(f"{prompt.name}: {len(ids)} tokens and a choice are more than the base can see; shorten it")
-    masks = [(*[False] * len(ids), *[True] * len(answer)) for answer in answers]
-    return [Encoded(prompt.name, (*ids, *answer), mask) for answer, mask in zip(answers, masks, strict=True)]
-
-
-@torch.no_grad()
 def generate_answers(
     stack: "ModuleStack",
     prompts: Sequence[Example],
@@ -289,17 +236,6 @@ def generate_answers(
 def contains(answer: str, expected: Sequence[Sequence[str]]) -> bool:
     """Tells whether an answer holds, for each entry, one of its alternatives as whole words, in any case."""
     return all(any(_holds(answer, phrase) for phrase in alternatives) for alternatives in expected)
-
-
-def context_length(stack: "ModuleStack") -> int:
-    """Gives the greatest number of tokens that a stack's base can see."""
-    return int(getattr(stack.base.config, "max_position_embeddings", 1_024))
-
-
-def pad_id(stack: "ModuleStack") -> int:
-    """Gives the token that padding is filled with."""
-    tokenizer = stack.tokenizer
-    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id)
 
 
 def _questions(example: Example, metric: str) -> Iterator[Question]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from growlm.data.prompts import turn_frame
 from growlm.routing._router import Prompts
+from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -66,7 +67,7 @@ def last_turns(stack: "ModuleStack", prompts: Prompts) -> Prompts:
 
 def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:
     """Cuts prompts to the end that the base can see."""
-    longest = int(getattr(stack.base.config, "max_position_embeddings", 1_024))
+    longest = context_length(stack)
     return [prompt[-longest:] for prompt in prompts]
 
 

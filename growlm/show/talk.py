@@ -11,8 +11,8 @@ from transformers import TextIteratorStreamer
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
-from growlm.metrics.scoring import context_length, pad_id
 from growlm.skills._skill import Example, Message
+from growlm.stack.context import context_length, pad_id
 from growlm.stack.manifest import STACK_FILE
 from growlm.stack.path import format_path, parse_path
 from growlm.stack.routed import choose_paths

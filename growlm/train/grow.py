@@ -16,13 +16,13 @@ from growlm.base.load import DEFAULT_BASE
 from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
-from growlm.metrics.scoring import context_length
 from growlm.registry import routers
 from growlm.routing._router import Router
 from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
 from growlm.skills._skill import Skill
 from growlm.stack import store
 from growlm.stack.card import accuracy_json, stack_card
+from growlm.stack.context import context_length
 from growlm.stack.manifest import STACK_FILE, ModuleRecord
 from growlm.stack.path import BASE, format_path, parse_path
 from growlm.stack.path import Path as StackPath

@@ -17,9 +17,9 @@ from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import check_name
 from growlm.methods._method import Method
-from growlm.metrics.scoring import context_length, pad_id
 from growlm.registry import methods
 from growlm.skills._skill import Skill
+from growlm.stack.context import context_length, pad_id
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
 from growlm.train.curve import LossCurve

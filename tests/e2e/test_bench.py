@@ -241,7 +241,10 @@ def test_submitit_runs_the_same_cells(request_words: list[str], whole: Path, com
         (["--steps", "0"], "steps is 0"),
         (["--phase", '{"batch": 3}'], "did you mean 'batch_size'"),
         (["--workers", "0"], "--workers 0 is too few"),
-        (["--skill_options", '{"trian": 3}'], "unknown option of any skill of the stream 'trian': did you mean 'train'"),
+        (
+            ["--skill_options", '{"trian": 3}'],
+            "unknown option of any skill of the stream 'trian': did you mean 'train'",
+        ),
         (["--without", "song"], "'song'"),
         (["--entries", "nothing"], "unknown recipe in 'bench' 'nothing'"),
     ],

@@ -11,16 +11,15 @@ import torch
 from growlm.data.encode import Encoded, encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.candidates import choose_answers
 from growlm.metrics.scoring import (
-    choose_answers,
     contains,
-    context_length,
     generate_answers,
-    pad_id,
     score,
     token_sums,
 )
 from growlm.skills._skill import Example, Message, Skill, Split
+from growlm.stack.context import context_length, pad_id
 
 NewStack = Callable[..., Any]
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "park"]

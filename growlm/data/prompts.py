@@ -78,7 +78,8 @@ def prompts_before_answers(example: Example) -> Iterator[Example]:
     A plain text is its own prompt.
     """
     if not example.messages:
-        yield Example(example.name, prompt=example.prompt if example.text is None else example.text)
+        prompt = example.prompt if example.text is None else example.text
+        yield replace(example, prompt=prompt, completion=None, text=None)
     for index, message in enumerate(example.messages):
         if message.role == "assistant" and index:
             yield replace(example, messages=example.messages[:index])

@@ -1,6 +1,7 @@
 """What is printed when a phase has ended: samples before and after, retention, and the proof line."""
 
 import sys
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,8 @@ def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, Any]) -> G
 def _first_prompt(example: Example) -> Example | None:
     """Gives an example up to the first answer; plain text has none."""
     if example.prompt is not None:
-        return Example(example.name, prompt=example.prompt)
+        return replace(example, completion=None)
     for index, message in enumerate(example.messages):
         if message.role == "assistant" and index:
-            return Example(example.name, messages=example.messages[:index])
+            return replace(example, messages=example.messages[:index])
     return None

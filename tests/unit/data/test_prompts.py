@@ -80,3 +80,10 @@ def test_turns_that_no_special_token_parts_are_left_together(tokenizer: Any):
 def test_a_template_that_trains_nothing_has_no_frame(tokenizer: Any):
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     assert turn_frame(tokenizer).last_turn([1, 2, 3]) == [1, 2, 3]
+
+
+def test_drawn_prompts_are_as_short_as_the_model_gets_them(tokenizer: Any) -> None:
+    long = Example("x", prompt="the cat sat on " * 20, completion=" yes", choices=(" yes",), cut="left", max_prompt=9)
+    (before,) = prompts_before_answers(long)
+    assert (before.prompt, before.completion, before.max_prompt) == (long.prompt, None, 9)
+    assert len(encode_prompt(before, tokenizer)) == 9

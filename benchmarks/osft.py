@@ -1,12 +1,15 @@
 """Speed and memory of OSFT beside PEFT's OSF: same weights, batches, loss, optimizer and preserved share.
 
 ``python benchmarks/osft.py [--size 50m] [--rounds 5] [--steps 8] [--threads 1] [--arms factor,peft,block,full]
-[--exact_memory true] [--same_loss true]``. Every measurement is a process of its own, so that its peak memory (VmHWM,
-imports and decompositions included) is its own; the arms take turns, round after round, so that what else the machine
-does hits all alike. A process takes two steps that do not count, then times the others one by one. Reported are medians
-over rounds of each round's tokens per second (tokens of a step over the median time of its steps, by the clock and by
-the processor time that all threads took), the spread, and for every arm the median over rounds of its ratio to ``peft``
-in the same round.
+[--precision fp32] [--exact_memory true] [--same_loss true]``. Every measurement is a process of its own, so that its
+peak memory (VmHWM, imports and decompositions included) is its own; the arms take turns, round after round, so that
+what else the machine does hits all alike. A process takes two steps that do not count, then times the others one by
+one. Reported are medians over rounds of each round's tokens per second (tokens of a step over the median time of its
+steps, by the clock and by the processor time that all threads took), the spread, and for every arm the median over
+rounds of its ratio to ``peft`` in the same round.
+
+Forward passes are under bf16 autocast in all arms, as those of a phase are where the hardware multiplies bf16 matrices
+itself; ``--precision fp32`` is for the others.
 
 The C library keeps what is freed for itself, in pieces that depend on the order of everything: a peak is then more than
 was ever in use at once. With ``--exact_memory true`` every piece of half a megabyte or more is given back at once
@@ -28,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jsonargparse import auto_cli
@@ -48,6 +52,7 @@ def main(
     arms: str = "factor,peft",
     exact_memory: bool = False,
     same_loss: bool = False,
+    precision: Literal["fp32", "bf16"] = "bf16",
     out: Path | None = None,
     only: str | None = None,
     base: Path | None = None,
@@ -65,6 +70,7 @@ def main(
         arms: which arms, joined by commas.
         exact_memory: give freed memory back to the system at once.
         same_loss: let growlm's arms compute all logits at once, too.
+        precision: of the forward pass, in all arms.
         out: a JSON file to write all measurements to.
         only: run this arm in this process and print what was measured; the comparison uses it.
         base: folder of the base, for ``only``.
@@ -72,7 +78,7 @@ def main(
     torch.set_num_threads(threads)
     if only is not None:
         assert base is not None
-        tell(json.dumps(measured(only, base, steps, rows, length, preserve_ratio, same_loss)))
+        tell(json.dumps(measured(only, base, steps, rows, length, preserve_ratio, same_loss, precision)))
         return
     chosen = arms.split(",")
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in chosen}
@@ -82,6 +88,7 @@ def main(
             for arm in chosen:
                 options: dict[str, object] = {"steps": steps, "rows": rows, "length": length, "threads": threads}
                 options |= {"preserve_ratio": preserve_ratio, "only": arm, "base": folder, "same_loss": same_loss}
+                options |= {"precision": precision}
                 given = [f"--{name}={value}" for name, value in options.items()]
                 exact = {"MALLOC_MMAP_THRESHOLD_": "524288"} if exact_memory else {}
                 run = subprocess.run(
@@ -113,7 +120,7 @@ def save_base(size: str, folder: Path) -> None:
 
 
 def measured(
-    arm: str, base: Path, steps: int, rows: int, length: int, preserve_ratio: float, same_loss: bool
+    arm: str, base: Path, steps: int, rows: int, length: int, preserve_ratio: float, same_loss: bool, precision: str
 ) -> dict[str, float]:
     """Trains one arm for a few steps in this process.
 
@@ -125,6 +132,7 @@ def measured(
         length: tokens of a row.
         preserve_ratio: share of the singular directions that is preserved.
         same_loss: let growlm's arms compute all logits at once, too.
+        precision: ``fp32``, or ``bf16`` for autocast.
 
     Returns:
         Tokens per second, the process's peak memory in GiB, seconds until the first step, trained parameters.
@@ -140,7 +148,9 @@ def measured(
         ids_BT = torch.randint(8192, (rows, length), generator=generator)
         step_begun, processor_begun = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        loss(ids_BT).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            losses = loss(ids_BT)
+        losses.backward()
         after_backward()
         optimizer.step()
         after_step()

@@ -38,6 +38,7 @@ def types(session: nox.Session) -> None:
     """Checks types strictly."""
     install(session)
     session.run("mypy")
+    session.run("mypy", "benchmarks")
 
 
 @nox.session

@@ -19,6 +19,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,13 @@ class Run:
             union = {module for name in names for module in stack.path_of(name)}
             return tuple(module for module in stack.parents() if module in union)
 
+        def own(name: str, stack: ModuleStack) -> StackPath:
+            return stack.path_of(name)
+
         everything = tuple(self.settings.skills)
         columns: dict[str, tuple[str, Callable[[ModuleStack], StackPath]]] = {"base": ("alone", lambda stack: ())}
         for name in everything:
-            columns[f"alone {name}"] = ("alone", lambda stack, name=name: stack.path_of(name))
+            columns[f"alone {name}"] = ("alone", partial(own, name))
         columns["sum_parts"] = ("alone", lambda stack: joined(stack, parts))
         columns["sum"] = ("alone", lambda stack: joined(stack, everything))
         if self.settings.on != "none":

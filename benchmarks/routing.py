@@ -52,8 +52,8 @@ def main(base: str) -> None:
             tell(f"{name}: {shares(stack, router, prompts)}")
     for then in SKILLS:
         for first in SKILLS:
-            prompts = switches(stack, skills.build(first), skills.build(then), NUMBER)
-            tell(f"{first}, then {then}: {shares(stack, router, prompts)}")
+            switched = switches(stack, skills.build(first), skills.build(then), NUMBER)
+            tell(f"{first}, then {then}: {shares(stack, router, switched)}")
     stories = drawn_prompts(skills.build("stories"), "test", stack.tokenizer, NUMBER)
     for length in LENGTHS:
         chosen = shares(stack, router, [ids[:length] for ids in stories])

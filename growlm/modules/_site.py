@@ -4,7 +4,7 @@ import copy
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,18 @@ class Part(nn.Module):
     mergeable: bool = True
     owner: str
     switch: Switch
+
+    def with_layer(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
+        """Runs the layer and the part at once, where that is cheaper than one after the other.
+
+        Args:
+            layer: the layer that the part stands at.
+            inputs: what the layer gets, [..., I].
+
+        Returns:
+            The new output, [..., O]; None: they are to be run one after the other.
+        """
+        return None
 
     def delta_weight(self) -> Tensor:
         """Computes what the part adds to the weight of its linear, [O, I].
@@ -172,9 +184,16 @@ class Site(nn.Module):
         folded = self._folded
         if folded is not None and (folded.active != self._switch.active or self._switch.rows):
             folded = None
-        result = (self.original if folded is None else folded.layer[0])(inputs, *args, **kwargs)
+        layer = self.original if folded is None else folded.layer[0]
+        parts = list(self._active_parts(frozenset() if folded is None else folded.keys))
+        first = cast(Part, parts[0][0]) if parts and not self._switch.rows else None
+        result = None if first is None else first.with_layer(layer, inputs)
+        if result is None:
+            result = layer(inputs, *args, **kwargs)
+        else:
+            del parts[0]
         output = result[0] if isinstance(result, tuple) else result
-        for part, rows_B in self._active_parts(frozenset() if folded is None else folded.keys):
+        for part, rows_B in parts:
             changed = part(inputs, output, *args, **kwargs)
             if rows_B is not None:
                 changed = torch.where(rows_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)

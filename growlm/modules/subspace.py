@@ -15,21 +15,53 @@ bases of the null space would be larger than the weight. Biases are never change
 Q_u and Q_v are buffers: stored with the module, never trained. Proved by tests/golden/test_subspace.py and
 tests/contracts/test_every_module.py.
 
-Shapes: B batch, T tokens, O output dim, I input dim, F and F' free directions.
+Shapes: N tokens of a batch, B batch, T tokens, O output dim, I input dim, F and F' free directions.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from growlm.base.anatomy import Anatomy
 from growlm.errors import GrowlmError
 from growlm.modules._directions import free_directions, linear_weight, num_free, num_preserved
 from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part
+
+
+class _ThroughWeight(torch.autograd.Function):
+    """y = (W + s Q_u M Q_vᵀ) x + b with gradients of x and M; the changed weight is computed again, not kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, M: Tensor, weight_OI: Tensor, bias: Tensor | None, Q_u: Tensor, Q_v: Tensor, s: float
+    ) -> Tensor:
+        device = inputs.device.type
+        ctx.autocast = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        ctx.scale = s
+        ctx.save_for_backward(inputs.flatten(0, -2) @ Q_v, M, weight_OI, Q_u, Q_v)
+        return nn.functional.linear(inputs, _changed(weight_OI, M, Q_u, Q_v, s), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        free_NF, M, weight_OI, Q_u, Q_v = ctx.saved_tensors
+        device, dtype, enabled = ctx.autocast
+        with torch.autocast(device, dtype, enabled):
+            asked = ctx.needs_input_grad[0]
+            inputs_grad = grad @ _changed(weight_OI, M, Q_u, Q_v, ctx.scale) if asked else None
+            M_grad = ctx.scale * ((grad.flatten(0, -2) @ Q_u).T @ free_NF)
+        return inputs_grad, M_grad, None, None, None, None, None
+
+
+def _changed(weight_OI: Tensor, M: Tensor, Q_u: Tensor, Q_v: Tensor, s: float) -> Tensor:
+    """Computes W + s Q_u M Q_vᵀ in full precision: a small M must not be rounded away before it is added."""
+    with torch.autocast(weight_OI.device.type, enabled=False):
+        return torch.addmm(weight_OI, Q_u, s * M @ Q_v.T)
 
 
 class SubspacePart(Part):
@@ -51,6 +83,10 @@ class SubspacePart(Part):
         self.register_buffer("Q_v", torch.zeros(in_features, free_inputs))
         self.M = nn.Parameter(torch.zeros(free_outputs, free_inputs))
         self.scale = math.sqrt(out_features * in_features / (free_outputs * free_inputs))
+        # multiplications to change the weight twice, and those that it spares a token
+        change = 2 * free_outputs * in_features * (free_inputs + out_features)
+        spared = 2 * free_outputs * free_inputs + free_outputs * out_features + free_inputs * in_features
+        self._worth_it = change / spared
 
     def set_directions(self, Q_u_OF: Tensor, Q_v_IF: Tensor) -> None:
         """Sets the free directions, orthonormal columns of the shapes that the part was built with."""
@@ -69,6 +105,18 @@ class SubspacePart(Part):
         """
         free_NF = nn.functional.linear(inputs.flatten(0, -2) @ self.Q_v, self.scale * self.M)
         return torch.addmm(output.flatten(0, -2), free_NF, self.Q_u.T).view_as(output)  # no copy of the change alone
+
+    def with_layer(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
+        """Runs a linear with its changed weight, in training on so many tokens that this is cheaper.
+
+        Every token then goes through W + ΔW and, for the gradient of M, through Q_v and Q_u once, instead of through W,
+        Q_v, M and Q_u in both passes. Under autocast W + ΔW is rounded as in full fine-tuning.
+        """
+        trains = self.training and self.M.requires_grad and torch.is_grad_enabled()
+        if not trains or type(layer) is not nn.Linear or inputs[..., 0].numel() < self._worth_it:
+            return None
+        output: Tensor = _ThroughWeight.apply(inputs, self.M, layer.weight, layer.bias, self.Q_u, self.Q_v, self.scale)
+        return output
 
     def delta_weight(self) -> Tensor:
         """Computes s Q_u M Q_vᵀ, [O, I]."""

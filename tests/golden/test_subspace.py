@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers as hf
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from growlm.base.anatomy import encoder_decoder_linears, resolve
 from growlm.errors import GrowlmError
@@ -138,6 +139,81 @@ def test_a_part_computes_with_its_change_of_the_weight() -> None:
     torch.testing.assert_close(part(inputs, output), output + inputs @ part.delta_weight().T)
     torch.testing.assert_close(part.delta_weight(), part.scale * part.Q_u @ part.M @ part.Q_v.T)
     assert [name for name, _ in part.named_parameters()] == ["M"]
+
+
+def linear_and_part(dtype: torch.dtype = torch.float64, moved: float = 0.3) -> tuple[nn.Linear, SubspacePart]:
+    torch.manual_seed(0)
+    linear = nn.Linear(12, 20).to(dtype).requires_grad_(False)
+    part = SubspacePart(20, 12, 5, 4).to(dtype).train()
+    part.set_directions(
+        torch.linalg.qr(torch.randn(20, 5).to(dtype))[0], torch.linalg.qr(torch.randn(12, 4).to(dtype))[0]
+    )
+    nn.init.normal_(part.M, 0, moved)
+    return linear, part
+
+
+def one_after_the_other(linear: nn.Linear, part: SubspacePart, inputs: Tensor) -> Tensor:
+    return part(inputs, linear(inputs))
+
+
+def gradients(output: Tensor, part: SubspacePart, inputs: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad((output * torch.arange(output.numel()).view_as(output)).sum(), (part.M, inputs))
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (3, 15, 12)])
+def test_on_many_tokens_it_trains_through_the_changed_weight(shape: tuple[int, ...]) -> None:
+    linear, part = linear_and_part()
+    inputs = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    output = part.with_layer(linear, inputs)
+    assert output is not None
+    expected = one_after_the_other(linear, part, inputs)
+    torch.testing.assert_close(output, expected)
+    for found, right in zip(gradients(output, part, inputs), gradients(expected, part, inputs), strict=True):
+        torch.testing.assert_close(found, right)
+
+
+def test_a_new_part_trains_through_the_very_weight() -> None:
+    linear, part = linear_and_part(torch.float32, moved=0.0)
+    inputs = torch.randn(40, 12)
+    output = part.with_layer(linear, inputs)
+    assert output is not None
+    assert torch.equal(output, linear(inputs))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = part.with_layer(linear, inputs)
+        assert rounded is not None
+        assert torch.equal(rounded, linear(inputs))
+    (grad,) = torch.autograd.grad(rounded.float().sum(), part.M)
+    (right,) = torch.autograd.grad(one_after_the_other(linear, part, inputs).sum(), part.M)
+    torch.testing.assert_close(grad, right, rtol=0.05, atol=0.05)
+
+
+def test_few_tokens_and_what_is_not_trained_run_one_after_the_other() -> None:
+    linear, part = linear_and_part()
+    many = torch.randn(40, 12, dtype=torch.float64)
+    assert part.with_layer(linear, many[:6]) is None
+    assert part.with_layer(Conv1D(20, 12), many) is None
+    with torch.no_grad():
+        assert part.with_layer(linear, many) is None
+    assert part.eval().with_layer(linear, many) is None
+    part.train().M.requires_grad_(False)
+    assert part.with_layer(linear, many) is None
+
+
+def test_a_stack_trains_alike_either_way(tiny_bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = ModuleStack.from_base(str(tiny_bases["llama"]))
+    stack.attach("first", {"subspace": Subspace(preserve_ratio=0.5)})
+    moved = list(stack.module_parameters("first").values())
+    for parameter in moved:
+        nn.init.normal_(parameter, 0, 0.05)
+    stack.train()
+    ids_BT = torch.randint(6, 300, (4, 50), generator=torch.Generator().manual_seed(0))
+    found = torch.autograd.grad(stack(ids_BT).logits.square().mean(), moved)
+    ran: list[bool] = []
+    monkeypatch.setattr(SubspacePart, "with_layer", lambda part, layer, inputs: ran.append(True))
+    right = torch.autograd.grad(stack(ids_BT).logits.square().mean(), moved)
+    assert ran
+    for one, other in zip(found, right, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
 
 def test_a_step_of_adam_moves_a_weight_as_far_as_if_all_of_it_were_trained() -> None:

@@ -105,7 +105,8 @@ def long_options(arguments: Sequence[str]) -> list[str]:
     """Spells short options out.
 
     ``--skill NAME`` stands for the recipe of that name if there is one, else for the skill itself; ``--module`` for
-    the kinds of the new module, joined by ``+`` (with the recipe's options for each) or as JSON with options.
+    the kinds of the new module, joined by ``+`` (with the recipe's options for each) or as JSON with options. A
+    ``--method`` that is not the recipe's does not get the options that the recipe has for its own.
 
     Args:
         arguments: the words after ``growlm grow``.
@@ -132,6 +133,8 @@ def long_options(arguments: Sequence[str]) -> list[str]:
         words.append(f"--model.skill={skill}")
     if "module" in given:
         words.append(f"--model.method_options={_method_options(given['module'], config)}")
+    elif "method" in given and _model_settings(config).get("method", "grow") != given["method"]:
+        words.append("--model.method_options={}")
     words += [f"--{long}={given[short]}" for short, long in SHORT.items() if short in given]
     return [*words, *rest]
 
@@ -156,9 +159,7 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
 
 
 def _method_options(module: str, config: str | None) -> str:
-    recipe: dict[str, Any] = {}
-    if config is not None and Path(config).is_file():  # if it is none, parsing says so
-        recipe = _read_yaml(Path(config).read_text(encoding="utf-8"), config).get("model", {}).get("method_options", {})
+    recipe: dict[str, Any] = _model_settings(config).get("method_options", {})
     if module.lstrip().startswith("{"):
         kinds = _read_yaml(module, "--module")
     else:
@@ -167,6 +168,12 @@ def _method_options(module: str, config: str | None) -> str:
         if kind not in module_kinds:
             raise unknown_name("module kind", kind, module_kinds)
     return yaml.safe_dump({**recipe, "module": kinds}, default_flow_style=True, width=10**6).strip()
+
+
+def _model_settings(config: str | None) -> dict[str, Any]:
+    if config is None or not Path(config).is_file():  # if it is none, parsing says so
+        return {}
+    return dict(_read_yaml(Path(config).read_text(encoding="utf-8"), config).get("model") or {})
 
 
 def _read_yaml(text: str, where: str) -> dict[str, Any]:

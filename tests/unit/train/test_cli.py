@@ -72,6 +72,13 @@ def test_module_kinds_by_name_have_the_options_of_the_recipe() -> None:
     assert method_options(["--skill", "stories", "--module", "block+lora"]) == {"module": {"block": {}, "lora": {}}}
 
 
+def test_another_method_does_not_get_the_options_of_the_recipes_method() -> None:
+    assert "--model.method_options={}" in long_options(["--skill", "chat", "--method", "osft"])
+    assert "--model.method_options={}" not in long_options(["--skill", "chat", "--method", "grow"])
+    own = long_options(["--skill", "chat", "--method", "osft", "--model.method_options", '{"preserve_ratio": 0.5}'])
+    assert own.index("--model.method_options={}") < own.index("--model.method_options"), "the later of two wins"
+
+
 def test_module_kinds_with_options_of_their_own() -> None:
     kinds = '{"lora": {"rank": 3}, "block": {}}'
     assert method_options(["--skill", "chat", "--module", kinds]) == {"module": {"lora": {"rank": 3}, "block": {}}}

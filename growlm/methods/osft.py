@@ -31,9 +31,9 @@ What differs from the authors' code:
 ``block`` is ``sequential`` on the linears (bit for bit where they have no biases) and ``factor`` with ``null_space``
 trains the same functions; with 1 there is nothing to train, which is an error.
 
-Cost per step: ``factor`` products with [I, F], [F, F] and [F, O] for every linear, F of the directions being free, and
-no gradient of any [O, I]; ``block`` that of ``sequential`` and eight products with U_h or V_h for every linear. Each
-phase begins with one decomposition of every linear.
+Cost per step: ``factor`` products with [I, F] and [F, O] for every linear, F of the directions being free (on few
+tokens twice, and with [F, F]), and no gradient of any [O, I]; ``block`` that of ``sequential`` and eight products with
+U_h or V_h for every linear. Each phase begins with one decomposition of every linear.
 Proved by tests/golden/test_osft.py and tests/contracts/test_every_method.py.
 
 Shapes: O output dim, I input dim, k preserved directions.

@@ -1,7 +1,8 @@
 """What a benchmark compares: entries, each a method with its options and the phase settings that suit it."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,29 @@ class Entry:
     method: str
     options: dict[str, Any]
     phase: dict[str, Any]
+
+    def at_rate(self, factor: float) -> "Entry":
+        """Gives the entry with another learning rate: what suits one base may be too fast for a wider one.
+
+        Args:
+            factor: what its learning rate is multiplied by.
+
+        Returns:
+            The entry, itself where the factor is 1.
+
+        Raises:
+            GrowlmError: if the factor is not above 0, or the entry names no learning rate.
+        """
+        if not 0 < factor < math.inf:
+            raise GrowlmError(f"--rate_factor {factor}: expected a number above 0")
+        if factor == 1:
+            return self
+        rate = self.phase.get("learning_rate")
+        if rate is None:
+            raise GrowlmError(
+                f"entry {self.label!r} names no learning rate to multiply: add it, or leave the factor out"
+            )
+        return replace(self, phase={**self.phase, "learning_rate": rate * factor})
 
 
 def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:

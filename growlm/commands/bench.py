@@ -14,6 +14,7 @@ def bench(
     without: str | None = None,
     entries: str = "methods",
     steps: int | None = None,
+    rate_factor: float = 1.0,
     phase: dict[str, Any] | None = None,
     skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
@@ -41,6 +42,8 @@ def bench(
         without: skills to leave out, joined by commas.
         entries: the list of methods: a recipe in recipes/bench, or a YAML file of your own.
         steps: training steps of each phase, instead of the stream's.
+        rate_factor: what every entry's learning rate is multiplied by; those of recipes/bench were chosen on nano, and
+            on mini half of them does better.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
         skill_options: options of every skill that has them as JSON, such as {"num_train": 100, "max_prompt": 128}.
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
@@ -67,7 +70,7 @@ def bench(
     from growlm.bench.stream import check_phase, read_stream
 
     console = Console(stderr=True, highlight=False)
-    chosen = choose_entries(methods, read_entries(entries))
+    chosen = [entry.at_rate(rate_factor) for entry in choose_entries(methods, read_entries(entries))]
     source = read_stream(stream, data, without.split(",") if without else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")

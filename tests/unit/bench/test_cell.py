@@ -55,6 +55,16 @@ def test_entries_are_chosen_by_label_once_and_in_the_order_of_the_list():
         choose_entries(" ,", entries)
 
 
+def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else():
+    assert GROW.at_rate(0.5) == Entry("grow", "grow", GROW.options, {"learning_rate": 0.25, "batch_size": 2})
+    assert GROW.at_rate(1) is GROW
+    for factor in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(GrowlmError, match=r"--rate_factor .*: expected a number above 0"):
+            GROW.at_rate(factor)
+    with pytest.raises(GrowlmError, match="entry 'joint' names no learning rate to multiply"):
+        JOINT.at_rate(0.5)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

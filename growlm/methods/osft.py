@@ -20,7 +20,8 @@ What differs from the authors' code:
   with a warning. Importance is measured at the end of each phase on its own examples and kept with the module, so that
   a later phase needs no old data; it takes the mean of the earlier ones. Before the first, everything preserves trr.
 - ``schedule`` preserves i / n in the phase that i others of the method come before, of n: the first is free. (The
-  authors' script lets the share rise linearly too, and PEFT advises it.)
+  authors' script lets the share rise linearly too, and PEFT advises it.) Where n is not known it is i / (i + 1), as if
+  every phase were the last.
 - In the ``factor`` form every phase is a new module on the path, and the changes add up to the weight that the next one
   decomposes. In the ``block`` form each phase's module supersedes the last, as in ``sequential``.
 - Targets are the linears of the layers, never the embeddings, tied or not. Biases and norms are frozen. A linear all of
@@ -116,7 +117,7 @@ class Osft(ContinuedMethod):
         mrr: share that adaptive ranks preserve of a linear without importance.
         trr: share that adaptive ranks preserve of a linear of mean importance.
         num_samples: examples of each phase on which adaptive ranks measure importance.
-        num_phases: n, how many phases a schedule has.
+        num_phases: n, how many phases a schedule has; None: that is not known.
         null_space: free the null space of rectangular weights' longer side in the ``factor`` form too.
         target_modules: names of the linears, such as q_proj; None: all linears of the layers.
     """
@@ -139,7 +140,7 @@ class Osft(ContinuedMethod):
             raise GrowlmError(f"osft mrr {mrr} and trr {trr} are not shares with mrr <= trr")
         if num_samples < 1:
             raise GrowlmError(f"osft num_samples {num_samples} is too small: give 1 or more")
-        if (ranks == "schedule") != (num_phases is not None) or (num_phases is not None and num_phases < 1):
+        if num_phases is not None and (ranks != "schedule" or num_phases < 1):
             raise GrowlmError(
                 f"osft num_phases {num_phases} does not fit ranks {ranks!r}: a schedule has 1 or more, others have none"
             )
@@ -203,13 +204,13 @@ class Osft(ContinuedMethod):
         earlier = [record.name for record in stack.manifest.modules if self._made(record)]
         if self.ranks == "adaptive":
             return adaptive_ratios(self._kept_importance(stack, earlier, sites), self.mrr, self.trr)
-        assert self.num_phases is not None
-        if len(earlier) >= self.num_phases:
+        num_phases = self.num_phases or len(earlier) + 1
+        if len(earlier) >= num_phases:
             raise GrowlmError(
-                f"the schedule of {self.num_phases} osft phases is over, the stack has {len(earlier)}: give a larger "
+                f"the schedule of {num_phases} osft phases is over, the stack has {len(earlier)}: give a larger "
                 "num_phases"
             )
-        return dict.fromkeys(sites, len(earlier) / self.num_phases)
+        return dict.fromkeys(sites, len(earlier) / num_phases)
 
     def _kept_importance(self, stack: "ModuleStack", earlier: list[str], sites: list[str]) -> dict[str, float]:
         kept = [stack.method_tensors(name) for name in earlier]

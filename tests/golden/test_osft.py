@@ -192,7 +192,6 @@ def test_all_preserved_is_nothing_to_train(stack: ModuleStack, constraint: str, 
         ({"preserve_ratio": -0.1}, "preserve_ratio -0.1 is not between 0 and 1"),
         ({"mrr": 0.9}, "mrr 0.9 and trr 0.8 are not shares"),
         ({"num_samples": 0}, "num_samples 0 is too small"),
-        ({"ranks": "schedule"}, "num_phases None does not fit ranks 'schedule'"),
         ({"ranks": "schedule", "num_phases": 0}, "num_phases 0 does not fit"),
         ({"num_phases": 3}, "num_phases 3 does not fit ranks 'uniform'"),
     ],
@@ -300,6 +299,13 @@ def test_a_schedule(stack: ModuleStack, run_phase: RunPhase, constraint: str) ->
         assert set(member._counts.values()) == {preserved}
     with pytest.raises(GrowlmError, match="the schedule of 2 osft phases is over, the stack has 2"):
         methods.build("osft", options).build(stack, NO_SKILL)
+
+
+def test_a_schedule_without_an_end_takes_every_phase_for_the_last(stack: ModuleStack, run_phase: RunPhase) -> None:
+    for name, preserved in (("one", 0), ("two", 16), ("three", 21)):  # of 32 directions
+        member = run_phase(stack, "osft", name, {"ranks": "schedule", "target_modules": ["q_proj"]})
+        assert isinstance(member, Osft)
+        assert set(member._counts.values()) == {preserved}
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------

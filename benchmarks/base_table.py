@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from card_section import put_section
 from ngram import NGram
 
 from growlm.base.load import load_base, load_tokenizer, shipped_bases
@@ -22,8 +23,6 @@ from growlm.data.source import TextSource
 from growlm.files import write_text
 from growlm.metrics.base_suite import FIRST, base_suite
 from growlm.train.watch import sample_stories
-
-BEGIN, END = "<!-- all bases -->", "<!-- end of all bases -->"
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ def main() -> None:
         write_text(arguments.json, json.dumps({"validation_distinct_3": reference, "rows": rows}, indent=2) + "\n")
     if arguments.write:
         for name in bases:
-            _write(shipped_bases()[name] / "README.md", text)
+            put_section(shipped_bases()[name] / "README.md", "Beside the other bases", text)
 
 
 def _size(name: str) -> int:
@@ -138,18 +137,6 @@ def _table(rows: Sequence[dict[str, Any]], reference: float, num_stories: int, s
         f"(validation stories: {reference:.3f})."
     )
     return "\n".join([*lines, "", note]) + "\n"
-
-
-def _write(card: Path, table: str) -> None:
-    text = card.read_text(encoding="utf-8")
-    section = f"{BEGIN}\n## Beside the other bases\n\n{table}{END}\n"
-    if BEGIN in text:
-        before, rest = text.split(BEGIN, 1)
-        text = before + section + rest.split(END + "\n", 1)[1]
-    else:
-        before, mark, rest = text.partition("## Curve")
-        text = before + section + "\n" + mark + rest
-    write_text(card, text)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def expand_base(source: Any, size: str, seed: int = 0, dropout: float = 0.0) -> 
 
     Args:
         source: the smaller base, a Llama with a tied embedding over the same vocabulary.
-        size: a name of ``growlm.base.presets.PRESETS``.
+        size: what ``growlm.base.presets.shape_of`` reads.
         seed: seed of what is drawn: how matrices are shared out, and new inner units.
         dropout: dropout of the attention weights while training.
 

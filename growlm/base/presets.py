@@ -1,10 +1,11 @@
 """One dial for the size of a base: a name gives every number of a stock Llama."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from growlm.base.tokenizer import CONTEXT, END, END_OF_TEXT, PAD, VOCAB_SIZE, special_id
-from growlm.errors import unknown_name
+from growlm.errors import GrowlmError, unknown_name
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -34,11 +35,32 @@ PRESETS = {
 }
 
 
+def shape_of(size: str) -> Preset:
+    """Reads a size: a name of ``PRESETS``, or width, layers, heads and inner width, such as ``256x8x4x640``.
+
+    Raises:
+        GrowlmError: for anything else, or a width that has no even number of dimensions for each head.
+    """
+    if size in PRESETS:
+        return PRESETS[size]
+    numbers = size.split("x")
+    if len(numbers) != len(fields(Preset)) or not all(re.fullmatch("[1-9][0-9]{0,4}", number) for number in numbers):
+        raise unknown_name("base size", size, [*PRESETS, "WIDTHxLAYERSxHEADSxINNER"])
+    shape = Preset(*map(int, numbers))
+    if shape.hidden_size % (2 * shape.num_heads):  # rotary positions turn pairs of dimensions
+        raise GrowlmError(
+            f"base size {size!r}: {shape.num_heads} heads of a width of {shape.hidden_size} have no even number of "
+            "dimensions each: give a multiple of twice the heads"
+        )
+    return shape
+
+
 def preset_config(size: str, dropout: float = 0.0) -> "LlamaConfig":
     """Builds the stock configuration of a size.
 
     Args:
-        size: ``"nano"`` (2.0 M parameters), ``"mini"`` (8.1 M) or ``"50m"`` (49.2 M), tied embedding included.
+        size: ``"nano"`` (2.0 M parameters), ``"mini"`` (8.1 M) or ``"50m"`` (49.2 M), tied embedding included; or a
+            shape of its own, as ``shape_of`` reads it.
         dropout: dropout of the attention weights while training.
 
     Returns:
@@ -49,9 +71,7 @@ def preset_config(size: str, dropout: float = 0.0) -> "LlamaConfig":
     """
     from transformers import LlamaConfig
 
-    if size not in PRESETS:
-        raise unknown_name("base size", size, PRESETS)
-    shape = PRESETS[size]
+    shape = shape_of(size)
     return LlamaConfig(
         vocab_size=VOCAB_SIZE,
         hidden_size=shape.hidden_size,
@@ -75,7 +95,7 @@ def build_base(size: str, seed: int = 0, dropout: float = 0.0) -> "LlamaForCausa
     distribution narrower by the square root of twice the number of layers (Radford et al., 2019).
 
     Args:
-        size: a name of ``PRESETS``.
+        size: what ``shape_of`` reads.
         seed: seed of the initialisation; the global random state is left as it was.
         dropout: dropout of the attention weights while training.
 

@@ -20,7 +20,7 @@ def pretrain(
         name: name of the base, which is written to the folder ``<out>/<name>``.
         data: what it learns from.
         run: how it learns.
-        size: ``nano``, ``mini`` or ``50m``.
+        size: ``nano``, ``mini`` or ``50m``; or width, layers, heads and inner width, such as ``256x8x4x640``.
         seed: seed of initialisation, order and dropout.
         expand: a smaller base, by name or folder, to begin with: it is expanded to the size so that it computes the
             same; left out: begin at random.

@@ -103,6 +103,8 @@ def _training(results: dict[str, Any]) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in run.items() if value is not None)
     versions = ", ".join(f"{key} {value}" for key, value in results["versions"].items())
     rate = results["tokens_seen"] / max(1, results["training_seconds"])
+    adamw = "AdamW for all weights" if run["muon_lr"] is None else "AdamW for embedding and norms"
+    optimizer = adamw if run["muon_lr"] is None else f"Muon for the inner matrices, {adamw}"
     begun = ""
     if results["expanded"]:
         begun = f"""It began as `{results["expanded"]}`, expanded so that it computes the same; what
@@ -111,7 +113,7 @@ that base had seen comes on top of what is counted here.
 """
     return f"""## How it was trained
 
-{begun}Muon for the inner matrices, AdamW for embedding and norms; {results["rows_per_step"]} rows of
+{begun}{optimizer}; {results["rows_per_step"]} rows of
 {results["row_length"]} tokens per step, documents packed so that none sees another (positions begin again at 0 with
 each, block-diagonal attention).
 

@@ -47,14 +47,16 @@ class Together(torch.optim.Optimizer):
         self.param_groups = [group for member in self.members for group in member.param_groups]
 
 
-def muon_and_adamw(model: nn.Module, muon_lr: float, adamw_lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def muon_and_adamw(
+    model: nn.Module, muon_lr: float | None, adamw_lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
     """Builds Muon (Jordan et al., 2024) for a transformer's inner matrices and AdamW for embeddings and vectors.
 
     Where torch has no Muon yet (before 2.9), AdamW takes the matrices as well, at its own rate.
 
     Args:
         model: the model; embeddings are told by their type.
-        muon_lr: learning rate of the matrices.
+        muon_lr: learning rate of the matrices; None: AdamW takes them as well, at its own rate.
         adamw_lr: learning rate of embeddings, norms and biases, which do not decay.
         weight_decay: decoupled weight decay of the matrices.
 
@@ -70,7 +72,7 @@ def muon_and_adamw(model: nn.Module, muon_lr: float, adamw_lr: float, weight_dec
     muon: Any = getattr(torch.optim, "Muon", None)
     first = (
         torch.optim.AdamW(matrices, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay)
-        if muon is None
+        if muon is None or muon_lr is None
         else muon(matrices, lr=muon_lr, weight_decay=weight_decay)
     )
     optimizer = Together([first, torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)])

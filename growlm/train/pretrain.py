@@ -98,7 +98,7 @@ def pretrain_base(
 
     Args:
         name: name of the base.
-        size: a name of ``growlm.base.presets.PRESETS``.
+        size: what ``growlm.base.presets.shape_of`` reads.
         data: what it learns from.
         run: how it learns.
         seed: seed of initialisation, order and dropout.

@@ -31,7 +31,7 @@ class PretrainRun:
 
     Args:
         steps: optimizer steps.
-        muon_lr: peak learning rate of the inner matrices (Muon).
+        muon_lr: peak learning rate of the inner matrices (Muon); null: AdamW takes them as well, at its own rate.
         adamw_lr: peak learning rate of embeddings and norms (AdamW).
         weight_decay: decoupled weight decay of the inner matrices.
         schedule: shape of the learning rate over the steps.
@@ -50,7 +50,7 @@ class PretrainRun:
     """
 
     steps: int = 1_000
-    muon_lr: float = 0.02
+    muon_lr: float | None = 0.02
     adamw_lr: float = 0.004
     weight_decay: float = 0.1
     schedule: Literal["constant", "cosine", "wsd"] = "wsd"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from growlm.base.presets import PRESETS, build_base, preset_config
+from growlm.base.presets import PRESETS, Preset, build_base, preset_config, shape_of
 from growlm.errors import GrowlmError
 
 
@@ -35,3 +35,21 @@ def test_matrices_that_write_to_the_residual_stream_begin_narrower() -> None:
 def test_an_unknown_size_names_the_known_ones() -> None:
     with pytest.raises(GrowlmError, match="did you mean 'mini'"):
         preset_config("mimi")
+
+
+def test_a_shape_of_ones_own_is_four_numbers() -> None:
+    assert shape_of("mini") is PRESETS["mini"]
+    assert shape_of("192x13x3x512") == Preset(hidden_size=192, num_layers=13, num_heads=3, intermediate_size=512)
+
+
+@pytest.mark.parametrize(
+    "size", ["192x13x3", "192x13x3x512x1", "192x0x3x512", "192xx3x512", "1e9x1x1x1", "100000x1x1x1"]
+)
+def test_what_is_no_shape_is_refused(size: str) -> None:
+    with pytest.raises(GrowlmError, match="unknown base size"):
+        shape_of(size)
+
+
+def test_heads_that_do_not_fit_the_width_are_refused() -> None:
+    with pytest.raises(GrowlmError, match="3 heads of a width of 64 have no even number of dimensions each"):
+        shape_of("64x2x3x128")

@@ -37,6 +37,12 @@ def test_without_muon_adamw_takes_the_matrices_at_its_own_rate(monkeypatch) -> N
     assert [group["lr"] for group in optimizer.param_groups] == [0.001, 0.001]
 
 
+def test_without_a_rate_for_muon_adamw_takes_the_matrices() -> None:
+    optimizer = muon_and_adamw(small(), None, 0.001, 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.001, 0.001]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+
+
 def test_frozen_parameters_are_left_out() -> None:
     model = small()
     model[1].requires_grad_(False)

@@ -1,0 +1,181 @@
+"""What suits pretraining on little text: short runs of one size, each with one thing changed.
+
+``python benchmarks/pretrain_choices.py --data data --out results/pretrain-choices [--card 50m's folder]``
+
+A base of 49 million parameters meets the five million tokens of TinyStories at hand many times over. Here the smaller
+``mini`` meets a smaller share of them as often, so that what shows is what a long run on all of them would meet. Every
+run has the same number of tokens, seed and validation stories, and differs from the first in the one thing that it is
+named after. Run again, it goes on where it was. ``--card`` puts the table into a base's model card.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from card_section import put_section
+from jsonargparse import auto_cli
+
+from growlm.data.source import SEPARATOR, TextSource
+from growlm.errors import GrowlmError
+from growlm.files import read_json, write_json, write_text
+from growlm.registry import skills
+from growlm.train.pretrain import pretrain_base
+from growlm.train.settings import PretrainData, PretrainRun
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run has otherwise than the first.
+
+    Args:
+        run: other settings of the run.
+        size: another shape of about as many parameters.
+        added: another text beside the stories, as much of it as of them.
+        repeat: passes over the stories in an epoch, where the other text has one.
+    """
+
+    run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    size: str = "mini"
+    added: str | None = None
+    repeat: float = 1.0
+
+
+CHOICES = {
+    "as mini": Choice(),
+    "dropout 0.1": Choice({"dropout": 0.1}),
+    "weight decay 0.4": Choice({"weight_decay": 0.4}),
+    "weight decay 0": Choice({"weight_decay": 0.0}),
+    "Muon at half the rate": Choice({"muon_lr": 0.01}),
+    "AdamW alone, 0.002": Choice({"muon_lr": None, "adamw_lr": 0.002}),
+    "cosine": Choice({"schedule": "cosine"}),
+    "deeper: 13 layers of 192": Choice(size="192x13x3x512"),
+    "wider: 5 layers of 320": Choice(size="320x5x5x832"),
+    "books, a third": Choice(added="books", repeat=2.0),
+    "picture books, a third": Choice(added="picture books", repeat=2.0),
+    "TinyWorld's stories, a third": Choice(added="TinyWorld", repeat=2.0),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs have in common; a folder holds runs of one."""
+
+    story_bytes: int
+    steps: int
+    rows_per_step: int
+    row_length: int
+    stories: int
+    seed: int
+    threads: int
+
+
+def main(
+    data: Path = Path("data"),
+    out: Path = Path("results/pretrain-choices"),
+    story_bytes: int = 400_000,
+    steps: int = 150,
+    rows_per_step: int = 8,
+    row_length: int = 512,
+    stories: int = 300,
+    seed: int = 0,
+    threads: int = 2,
+    card: Path | None = None,
+) -> None:
+    """Trains what has not been trained yet, writes ``choices.json`` and prints the table.
+
+    Args:
+        data: folder of ``tinystories`` (``train.txt``, ``valid.txt``) and ``books`` (``books.jsonl``,
+            ``picturebooks.txt``).
+        out: folder of the runs and the result.
+        story_bytes: how much of the stories is used, in bytes.
+        steps: steps of a run.
+        rows_per_step: rows of a step.
+        row_length: tokens of a row.
+        stories: validation stories of which bits per byte are measured.
+        seed: seed of the runs.
+        threads: CPU threads.
+        card: folder of a base whose card gets the table.
+    """
+    settings = Settings(story_bytes, steps, rows_per_step, row_length, stories, seed, threads)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "choices.json"
+    result: dict[str, Any] = read_json(file) if file.exists() else {"settings": vars(settings), "runs": {}}
+    if result["settings"] != vars(settings):
+        raise GrowlmError(f"{file} was made with other settings: give another --out")
+    validation = _validation(data, out, stories)
+    for label, choice in CHOICES.items():
+        if label not in result["runs"]:
+            result["runs"][label] = _run(choice, settings, data, validation, out)
+            write_json(file, result)
+    text = _table(result)
+    sys.stdout.write(text)
+    if card is not None:
+        put_section(card / "README.md", "What was tried at a smaller size", text)
+
+
+def _validation(data: Path, out: Path, count: int) -> Path:
+    """Writes the first validation stories to a file of their own."""
+    documents = TextSource(path=str(data / "tinystories" / "valid.txt")).documents()
+    chosen = [story for story, _ in zip(documents, range(count), strict=False)]
+    file = out / "validation.txt"
+    write_text(file, f"\n{SEPARATOR}\n".join(chosen))
+    return file
+
+
+def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: Path) -> dict[str, Any]:
+    stories = TextSource(str(data / "tinystories" / "train.txt"), max_bytes=settings.story_bytes, repeat=choice.repeat)
+    sources = [stories]
+    if choice.added is not None:
+        sources.append(replace(_added(choice.added, data, out), max_bytes=settings.story_bytes))
+    run = PretrainRun(steps=settings.steps, watch_every=0, compile=True, threads=settings.threads)
+    folder = pretrain_base(
+        "run",
+        choice.size,
+        PretrainData(sources, str(validation), "nano", settings.row_length, settings.rows_per_step),
+        replace(run, **choice.run),
+        settings.seed,
+        out,
+        out,
+        overwrite=True,
+    )
+    training = read_json(folder / "training.json")
+    shutil.rmtree(folder)
+    return {
+        "bits_per_byte": training["validation"]["bits_per_byte"],
+        "loss": training["curve"][-1]["loss"] if training["curve"] else None,
+        **{key: training[key] for key in ("parameters", "tokens_seen", "training_seconds", "machine", "versions")},
+        "passes": training["tokens_seen"] / sum(source["tokens"] * source["repeat"] for source in training["sources"]),
+    }
+
+
+def _added(what: str, data: Path, out: Path) -> TextSource:
+    if what == "TinyWorld":
+        file = out / "tinyworld.txt"
+        tales = skills.build("stories", {"num_train": 4_000}).examples("train")
+        write_text(file, f"\n{SEPARATOR}\n".join(tale.text for tale in tales))
+        return TextSource(str(file))
+    return TextSource(str(data / "books" / {"books": "books.jsonl", "picture books": "picturebooks.txt"}[what]))
+
+
+def _table(result: dict[str, Any]) -> str:
+    runs, settings = result["runs"], result["settings"]
+    reference = next(iter(runs.values()))["bits_per_byte"]
+    lines = ["| run | parameters | bits per byte | change |", "|---|---|---|---|"]
+    lines += [
+        f"| {label} | {run['parameters']:,} | {run['bits_per_byte']:.4f} | {run['bits_per_byte'] - reference:+.4f} |"
+        for label, run in runs.items()
+    ]
+    first = next(iter(runs.values()))
+    note = (
+        f"Made by `benchmarks/pretrain_choices.py`: {settings['steps']} steps, {first['tokens_seen']:,} tokens each, "
+        f"of {settings['story_bytes'] / 1e3:.0f} kB of stories ({first['passes']:.1f} passes), seed {settings['seed']}; "
+        f"measured on the first {settings['stories']} validation stories."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+if __name__ == "__main__":
+    auto_cli(main)

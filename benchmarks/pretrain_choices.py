@@ -171,8 +171,8 @@ def _table(result: dict[str, Any]) -> str:
     first = next(iter(runs.values()))
     note = (
         f"Made by `benchmarks/pretrain_choices.py`: {settings['steps']} steps, {first['tokens_seen']:,} tokens each, "
-        f"of {settings['story_bytes'] / 1e3:.0f} kB of stories ({first['passes']:.1f} passes), seed {settings['seed']}; "
-        f"measured on the first {settings['stories']} validation stories."
+        f"of {settings['story_bytes'] / 1e3:.0f} kB of stories ({first['passes']:.1f} passes), seed "
+        f"{settings['seed']}; measured on the first {settings['stories']} validation stories."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

@@ -1,11 +1,15 @@
-"""What suits pretraining on little text: short runs of one size, each with one thing changed.
+"""What suits pretraining the 50M base: short runs of a smaller size, each with one thing changed.
 
-``python benchmarks/pretrain_choices.py --data data --out results/pretrain-choices [--card 50m's folder]``
+``python benchmarks/pretrain_choices.py --question little-text [--card checkpoints/tinystories-50m]``
 
-A base of 49 million parameters meets the five million tokens of TinyStories at hand many times over. Here the smaller
-``mini`` meets a smaller share of them as often, so that what shows is what a long run on all of them would meet. Every
-run has the same number of tokens, seed and validation stories, and differs from the first in the one thing that it is
-named after. Run again, it goes on where it was. ``--card`` puts the table into a base's model card.
+- ``little-text``: a base of 49 million parameters meets the five million tokens of TinyStories at hand many times over.
+  Here ``mini`` meets a smaller share of them as often, so that what shows is what a long run on all of them would meet.
+- ``grown``: without a GPU that base begins as ``mini``, expanded, and sees few tokens. Here a base of the size of
+  ``mini`` begins as ``nano``: how fast may it go on without undoing what the smaller one learned last?
+
+All runs of a question see as many tokens in as many rows, with the same seed and validation stories, and differ from
+the first in the one thing that they are named after. Run again, it goes on where it was. ``--card`` puts the table into
+a base's model card.
 """
 
 import shutil
@@ -13,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from card_section import put_section
 from jsonargparse import auto_cli
@@ -35,15 +39,25 @@ class Choice:
         size: another shape of about as many parameters.
         added: another text beside the stories, as much of it as of them.
         repeat: passes over the stories in an epoch, where the other text has one.
+        expand: a smaller base to begin with.
     """
 
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
     size: str = "mini"
     added: str | None = None
     repeat: float = 1.0
+    expand: str | None = None
 
 
-CHOICES = {
+def _from_nano(rate: float | None) -> Choice:
+    """Begins as ``nano``, whose heads have 32 dimensions, at rates in the proportion of the defaults."""
+    if rate is None:
+        return Choice(size=_HEADS_OF_32)
+    return Choice({"muon_lr": rate, "adamw_lr": rate / 5, "warmup_steps": 10}, size=_HEADS_OF_32, expand="nano")
+
+
+_HEADS_OF_32 = "256x8x8x640"
+_LITTLE_TEXT = {
     "as mini": Choice(),
     "dropout 0.1": Choice({"dropout": 0.1}),
     "weight decay 0.4": Choice({"weight_decay": 0.4}),
@@ -57,13 +71,22 @@ CHOICES = {
     "picture books, a third": Choice(added="picture books", repeat=2.0),
     "TinyWorld's stories, a third": Choice(added="TinyWorld", repeat=2.0),
 }
+_GROWN = {
+    "from nano, Muon 0.005": _from_nano(0.005),
+    "from nano, Muon 0.001": _from_nano(0.001),
+    "from nano, Muon 0.002": _from_nano(0.002),
+    "from nano, Muon 0.01": _from_nano(0.01),
+    "from nano, Muon 0.02": _from_nano(0.02),
+    "at random, Muon 0.02": _from_nano(None),
+}
+QUESTIONS = {"little-text": (_LITTLE_TEXT, 400_000), "grown": (_GROWN, None)}
 
 
 @dataclass(frozen=True)
 class Settings:
     """What all runs have in common; a folder holds runs of one."""
 
-    story_bytes: int
+    story_bytes: int | None
     steps: int
     rows_per_step: int
     row_length: int
@@ -73,9 +96,9 @@ class Settings:
 
 
 def main(
+    question: Literal["little-text", "grown"] = "little-text",
     data: Path = Path("data"),
-    out: Path = Path("results/pretrain-choices"),
-    story_bytes: int = 400_000,
+    out: Path | None = None,
     steps: int = 150,
     rows_per_step: int = 8,
     row_length: int = 512,
@@ -87,10 +110,10 @@ def main(
     """Trains what has not been trained yet, writes ``choices.json`` and prints the table.
 
     Args:
+        question: which runs.
         data: folder of ``tinystories`` (``train.txt``, ``valid.txt``) and ``books`` (``books.jsonl``,
             ``picturebooks.txt``).
-        out: folder of the runs and the result.
-        story_bytes: how much of the stories is used, in bytes.
+        out: folder of the runs and the result; left out: results/pretrain-<question>.
         steps: steps of a run.
         rows_per_step: rows of a step.
         row_length: tokens of a row.
@@ -99,21 +122,23 @@ def main(
         threads: CPU threads.
         card: folder of a base whose card gets the table.
     """
+    choices, story_bytes = QUESTIONS[question]
     settings = Settings(story_bytes, steps, rows_per_step, row_length, stories, seed, threads)
+    out = out or Path("results") / f"pretrain-{question}"
     out.mkdir(parents=True, exist_ok=True)
     file = out / "choices.json"
     result: dict[str, Any] = read_json(file) if file.exists() else {"settings": vars(settings), "runs": {}}
     if result["settings"] != vars(settings):
         raise GrowlmError(f"{file} was made with other settings: give another --out")
     validation = _validation(data, out, stories)
-    for label, choice in CHOICES.items():
+    for label, choice in choices.items():
         if label not in result["runs"]:
             result["runs"][label] = _run(choice, settings, data, validation, out)
             write_json(file, result)
     text = _table(result)
     sys.stdout.write(text)
     if card is not None:
-        put_section(card / "README.md", "What was tried at a smaller size", text)
+        put_section(card / "README.md", f"What was tried at a smaller size: {question}", text)
 
 
 def _validation(data: Path, out: Path, count: int) -> Path:
@@ -140,6 +165,7 @@ def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: 
         out,
         out,
         overwrite=True,
+        expand=choice.expand,
     )
     training = read_json(folder / "training.json")
     shutil.rmtree(folder)
@@ -147,6 +173,7 @@ def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: 
         "bits_per_byte": training["validation"]["bits_per_byte"],
         "loss": training["curve"][-1]["loss"] if training["curve"] else None,
         **{key: training[key] for key in ("parameters", "tokens_seen", "training_seconds", "machine", "versions")},
+        "source_bytes": [source["bytes"] for source in training["sources"]],
         "passes": training["tokens_seen"] / sum(source["tokens"] * source["repeat"] for source in training["sources"]),
     }
 
@@ -171,7 +198,7 @@ def _table(result: dict[str, Any]) -> str:
     first = next(iter(runs.values()))
     note = (
         f"Made by `benchmarks/pretrain_choices.py`: {settings['steps']} steps, {first['tokens_seen']:,} tokens each, "
-        f"of {settings['story_bytes'] / 1e3:.0f} kB of stories ({first['passes']:.1f} passes), seed "
+        f"{first['passes']:.1f} passes over {sum(first['source_bytes']) / 1e6:.1f} MB of stories, seed "
         f"{settings['seed']}; measured on the first {settings['stories']} validation stories."
     )
     return "\n".join([*lines, "", note]) + "\n"

@@ -85,10 +85,25 @@ def prompts_before_answers(example: Example) -> Iterator[Example]:
             yield replace(example, messages=example.messages[:index])
 
 
-class DrawnPrompts(list[list[int]]):
+def routed_prompt(example: Example, tokenizer: Any) -> list[int]:
+    """Encodes what stands before an answer as a router sees it: whole, also where the model is given less of it.
+
+    What tells skills apart, such as an instruction, may be in the part that is left out to save time.
+
+    Args:
+        example: messages that end with the user's turn, or a prompt.
+        tokenizer: the base's tokenizer.
+
+    Returns:
+        The tokens.
+    """
+    return encode_prompt(replace(example, max_prompt=None), tokenizer)
+
+
+class DrawnPrompts(list[Sequence[int]]):
     """Prompts of a skill, each its token ids, with what was computed of them on a base that never changes."""
 
-    def __init__(self, prompts: Iterable[list[int]] = ()) -> None:
+    def __init__(self, prompts: Iterable[Sequence[int]] = ()) -> None:
         super().__init__(prompts)
         self._computed: dict[Hashable, Tensor] = {}
 
@@ -116,7 +131,7 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
         limit: only the first so many examples.
 
     Returns:
-        The prompts' tokens, exactly as the model would get them.
+        The prompts' tokens, as a router sees them.
 
     Raises:
         GrowlmError: if an example holds a special token.
@@ -126,7 +141,7 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
         prompts = list(prompts_before_answers(example))
         if not prompts:
             continue
-        ids = encode_prompt(prompts[number % len(prompts)], tokenizer)
+        ids = routed_prompt(prompts[number % len(prompts)], tokenizer)
         if example.text is not None:
             longest = max(1, min(len(ids), _LONGEST_BEGINNING))
             ids = ids[: max(1, round(longest ** random.Random(example.name).random()))]

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from growlm.data.encode import Encoded, encode, encode_prompt
-from growlm.data.prompts import TEXT_PROMPT
+from growlm.data.encode import Encoded, encode
+from growlm.data.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.scoring import (
     LIKELIHOOD,
@@ -48,6 +48,7 @@ def routed_score(
     split: Split = "test",
     limit: int | None = None,
     known: Mapping[Path, Score] | None = None,
+    turns: "Turns | None" = None,
 ) -> RoutedScore:
     """Scores a skill with the path of every prompt chosen by the stack's router.
 
@@ -61,6 +62,7 @@ def routed_score(
         split: which of its splits.
         limit: only the first so many examples; None: all.
         known: what the same examples scored by some paths; taken over where every prompt went by one of them.
+        turns: what ``find_turns`` gives for the same arguments, if it is known already.
 
     Returns:
         The score; where every prompt went by the own path, it is that of the own path to the last bit.
@@ -70,45 +72,88 @@ def routed_score(
     """
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
-    turns = _turns(stack, examples)
-    paths = choose_paths(stack, [turn.prompt for turn in turns])
+    turns = turns or find_turns(stack, skill, split, limit)
+    paths = choose_paths(stack, turns.prompts)
     chosen = Counter(format_path(path) for path in paths)
     accuracy = None if own is None else sum(path == own for path in paths) / len(paths)
     shares = {path: number / len(paths) for path, number in chosen.most_common()}
     if len(chosen) == 1 and paths[0] in (known or {}):
         return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
-    sums = _token_sums(stack, turns, paths)
+    sums = _token_sums(stack, turns.found, paths)
     scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
         value = _bits_per_byte(stack, examples, paths)
     elif skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy
     else:
-        answers = _answers(stack, skill, [question.prompt for question in questions])
+        chosen_before = dict(zip(map(tuple, turns.prompts), paths, strict=True))
+        answers = _answers(stack, skill, [question.prompt for question in questions], chosen_before)
         value, count, scoring = mean_mark(questions, answers), len(questions), skill.scoring
-    cut = len({turn.example for turn in turns if turn.encoded.cut})
+    cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares)
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """One answer of an example: which tokens of it, and what stands before them."""
+class Turn:
+    """One answer of an example: which of its tokens it is.
+
+    Args:
+        example: the example's number.
+        encoded: the example.
+        begin: index of the answer's first token.
+        end: index after its last one.
+    """
 
     example: int
     encoded: Encoded
     begin: int
     end: int
-    prompt: Sequence[int]
 
 
-def _turns(stack: "ModuleStack", examples: Sequence[Example]) -> list[_Turn]:
-    turns: list[_Turn] = []
-    for number, example in enumerate(examples):
+@dataclass(frozen=True)
+class Turns:
+    """The answers of a skill's examples, and what stands before each as a router sees it.
+
+    Args:
+        found: the answers.
+        prompts: as many prompts, with what routers have computed of them.
+    """
+
+    found: tuple[Turn, ...]
+    prompts: DrawnPrompts
+
+
+def find_turns(stack: "ModuleStack", skill: Skill, split: Split = "test", limit: int | None = None) -> Turns:
+    """Finds the answers that a skill is scored by: a function of the base alone, whatever has been grown on it.
+
+    Args:
+        stack: the stack.
+        skill: the skill.
+        split: which of its splits.
+        limit: only the first so many examples; None: all.
+
+    Returns:
+        The answers and their prompts.
+
+    Raises:
+        GrowlmError: if an example cannot be encoded.
+    """
+    found: list[Turn] = []
+    prompts = DrawnPrompts()
+    for number, example in enumerate(islice(skill.examples(split), limit)):
         encoded = encode(example, stack.tokenizer, context_length(stack))
         for begin, end in _trained_stretches(encoded):
-            prompt = encoded.input_ids[: TEXT_PROMPT if example.text is not None else begin]
-            turns.append(_Turn(number, encoded, begin, end, prompt))
-    return turns
+            found.append(Turn(number, encoded, begin, end))
+            prompts.append(_prompt(stack, example, encoded, begin))
+    return Turns(tuple(found), prompts)
+
+
+def _prompt(stack: "ModuleStack", example: Example, encoded: Encoded, begin: int) -> Sequence[int]:
+    if example.text is not None:
+        return encoded.input_ids[:TEXT_PROMPT]
+    if example.max_prompt is None:
+        return encoded.input_ids[:begin]
+    return routed_prompt(example, stack.tokenizer)
 
 
 def _trained_stretches(encoded: Encoded) -> list[tuple[int, int]]:
@@ -120,7 +165,7 @@ def _trained_stretches(encoded: Encoded) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _token_sums(stack: "ModuleStack", turns: Sequence[_Turn], paths: Sequence[Path]) -> TokenSums:
+def _token_sums(stack: "ModuleStack", turns: Sequence[Turn], paths: Sequence[Path]) -> TokenSums:
     """Compares the trained tokens with what is told of them, each turn's by its own path."""
     sums = TokenSums(0.0, 0, 0)
     for path in dict.fromkeys(paths):
@@ -148,8 +193,13 @@ def _bits_per_byte(stack: "ModuleStack", examples: Sequence[Example], paths: Seq
     return sum(bits * size for bits, size in parts) / sum(size for _, size in parts)
 
 
-def _answers(stack: "ModuleStack", skill: Skill, prompts: Sequence[Example]) -> list[str]:
-    paths = choose_paths(stack, [encode_prompt(prompt, stack.tokenizer) for prompt in prompts])
+def _answers(
+    stack: "ModuleStack", skill: Skill, prompts: Sequence[Example], chosen: Mapping[tuple[int, ...], Path]
+) -> list[str]:
+    asked = [tuple(routed_prompt(prompt, stack.tokenizer)) for prompt in prompts]
+    others = [prompt for prompt in dict.fromkeys(asked) if prompt not in chosen]
+    chosen = {**chosen, **dict(zip(others, choose_paths(stack, others), strict=True))}
+    paths = [chosen[prompt] for prompt in asked]
     answers = [""] * len(prompts)
     for path in dict.fromkeys(paths):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]

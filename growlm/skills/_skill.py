@@ -52,7 +52,8 @@ class Example:
         text: plain text; trained whole.
         cut: where tokens are left out of a prompt that is too long: ``"left"`` its beginning, ``"middle"`` its middle;
             empty: nowhere, it is refused. The completion is never cut.
-        max_prompt: greatest number of tokens of the prompt, wherever it is given to a model; None: what it can see.
+        max_prompt: greatest number of tokens of the prompt, wherever a model answers it; None: what it can see. Routers
+            look at all of it.
     """
 
     name: str

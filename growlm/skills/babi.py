@@ -55,8 +55,8 @@ class Babi(TaskFiles):
         num_train: train on a sample of so many.
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer.
-        max_prompt: greatest number of tokens of a story and its question, in training and tests alike, its end; None:
-            what the base can see.
+        max_prompt: greatest number of tokens of a story and its question that the model is given, in training and tests
+            alike, its end; None: what the base can see. A router sees the whole story.
     """
 
     metric = "exact_match"

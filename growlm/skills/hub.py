@@ -41,7 +41,8 @@ class Hub(TaskFiles):
             conversations, ``bits_per_byte`` for text.
         scoring: how the model is asked for its answer.
         cut: where tokens are left out of a prompt that is too long; left out: nowhere.
-        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
+        max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
+            what the base can see. A router sees the whole prompt.
         held_out_share: share of training held out for each split that the data set has not.
         num_train: train on a sample of so many.
         num_test: test on a sample of so many.

@@ -41,7 +41,8 @@ class SuperniTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer; by candidates only where there are choices.
         cut: where tokens are left out of a prompt that is too long.
-        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
+        max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
+            what the base can see. A router sees the whole prompt.
     """
 
     metric = "rouge_l"

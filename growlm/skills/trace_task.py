@@ -56,7 +56,8 @@ class TraceTask(TaskFiles):
         num_test: test on a sample of so many.
         scoring: how the model is asked for its answer; by candidates only where the answers are A, B and C.
         cut: where tokens are left out of a prompt that is too long.
-        max_prompt: greatest number of tokens of a prompt, in training and tests alike; None: what the base can see.
+        max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
+            what the base can see. A router sees the whole prompt.
         answer_words: how many words of an answer are learned; a reason may be longer than a small base can see.
 
     Attributes:

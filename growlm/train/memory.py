@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from growlm.data.encode import Encoded, encode
-from growlm.metrics.routed import routed_score
+from growlm.metrics.routed import find_turns, routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
 from growlm.routing._update import SkillPrompts
@@ -102,7 +102,9 @@ class PhaseMemory:
                 measured[path] = self.score(stack, skill, limit)
         scores = {"oracle": asdict(measured[own]), "all": asdict(measured[stack.manifest.current()])}
         if routed:
-            scores["routed"] = asdict(routed_score(stack, skill, own, limit=limit, known=measured))
+            key = ("turns", stack.manifest.base.digest, skill, limit)
+            turns = self.once(key, lambda: find_turns(stack, skill, limit=limit))
+            scores["routed"] = asdict(routed_score(stack, skill, own, limit=limit, known=measured, turns=turns))
         return scores
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:

@@ -82,8 +82,22 @@ def test_a_template_that_trains_nothing_has_no_frame(tokenizer: Any):
     assert turn_frame(tokenizer).last_turn([1, 2, 3]) == [1, 2, 3]
 
 
-def test_drawn_prompts_are_as_short_as_the_model_gets_them(tokenizer: Any) -> None:
-    long = Example("x", prompt="the cat sat on " * 20, completion=" yes", choices=(" yes",), cut="left", max_prompt=9)
+class Long(Skill):
+    """A skill whose prompts are longer than the model is given."""
+
+    metric = "exact_match"
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        yield Example(
+            "x", prompt="the cat sat on " * 20, completion=" yes", choices=(" yes",), cut="left", max_prompt=9
+        )
+
+
+def test_a_router_learns_from_the_whole_of_a_prompt_that_the_model_is_given_the_end_of(tokenizer: Any) -> None:
+    (long,) = Long().examples("train")
     (before,) = prompts_before_answers(long)
     assert (before.prompt, before.completion, before.max_prompt) == (long.prompt, None, 9)
     assert len(encode_prompt(before, tokenizer)) == 9
+    (drawn,) = drawn_prompts(Long(), "train", tokenizer, 10)
+    assert len(drawn) > 60
+    assert drawn[-8:] == encode_prompt(before, tokenizer)[-8:]

@@ -8,7 +8,7 @@ import pytest
 from growlm.data.encode import encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics import routed
-from growlm.metrics.routed import routed_score
+from growlm.metrics.routed import find_turns, routed_score
 from growlm.metrics.scoring import Score, TokenSums, generate_answers, score, token_sums
 from growlm.skills._skill import Example, Message, Skill, Split
 from growlm.stack.path import Path
@@ -83,6 +83,29 @@ def test_every_turn_goes_by_its_own_path(new_stack: Any):
     assert (by_tokens.metric, by_tokens.value, by_tokens.loss) == ("token_accuracy", sums.accuracy, found.loss)
 
 
+def test_a_prompt_that_is_held_short_is_routed_by_the_whole_of_it(new_stack: Any):
+    stack = new_stack(modules=("first", "second"))
+    asked = [Example(f"x {n}", prompt="the cat sat " * n, completion=" yes", cut="left", max_prompt=4) for n in (1, 9)]
+    skill = Fixed("exact_match", asked)
+    seen: list[int] = []
+
+    def choose(prompt: Sequence[int]) -> Path:
+        seen.append(len(prompt))
+        return ("first",) if len(prompt) > 10 else ()
+
+    stack.router = Told(choose)
+    found = routed_score(stack, skill, ("first",))
+    assert found.paths == {"base": 0.5, "first": 0.5}
+    lengths = [len(encode_prompt(Example("x", prompt=example.prompt), stack.tokenizer)) for example in asked]
+    assert seen == lengths, "each prompt is routed once, for its loss and its answer alike"
+    parts = []
+    for path, example in (((), asked[0]), (("first",), asked[1])):
+        with stack.active(*path):
+            parts.append(token_sums(stack, [encode(example, stack.tokenizer, 256)]))
+    assert found.loss == pytest.approx((parts[0] + parts[1]).loss, rel=1e-5)
+    assert routed_score(stack, skill, ("first",), turns=find_turns(stack, skill)) == found
+
+
 def _sums(stack: Any, messages: tuple[Message, ...]) -> TokenSums:
     return token_sums(stack, [encode(Example("x", messages=messages), stack.tokenizer, 256)])
 
@@ -102,8 +125,8 @@ def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
         first = generate_answers(stack, prompts[:1])
     with stack.active():
         second = generate_answers(stack, prompts[1:])
-    assert routed._answers(stack, Fixed("contains", TALKS), prompts) == [*first, *second]
-    assert routed._answers(stack, Fixed("contains", TALKS), prompts[::-1]) == [*second, *first]
+    assert routed._answers(stack, Fixed("contains", TALKS), prompts, {}) == [*first, *second]
+    assert routed._answers(stack, Fixed("contains", TALKS), prompts[::-1], {}) == [*second, *first]
     assert routed_score(stack, Fixed("contains", TALKS), None).routing_accuracy is None
 
 

@@ -6,6 +6,7 @@ all d.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from growlm.errors import GrowlmError
@@ -13,6 +14,34 @@ from growlm.metrics.likelihood import Window, window_nats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TextSums:
+    """What the tokens of some documents add up to.
+
+    Args:
+        nats: -ln p of them all, their ends included.
+        num_tokens: how many they are, the ends included.
+        num_bytes: UTF-8 bytes of the documents.
+    """
+
+    nats: float
+    num_tokens: int
+    num_bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits per UTF-8 byte."""
+        return self.nats / math.log(2) / self.num_bytes
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy of a token, in nats."""
+        return self.nats / self.num_tokens
+
+    def __add__(self, other: "TextSums") -> "TextSums":
+        return TextSums(self.nats + other.nats, self.num_tokens + other.num_tokens, self.num_bytes + other.num_bytes)
 
 
 def bits_per_byte(
@@ -23,11 +52,7 @@ def bits_per_byte(
     context: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> float:
-    """Measures a causal language model on documents.
-
-    Each document follows the start token and must be ended by the end token. One that is longer than the context is
-    read in windows that overlap by half, each token scored once. Batches hold windows of like length and are padded
-    on the right, where causal attention cannot see the padding.
+    """Measures a causal language model on documents, as ``text_sums`` does.
 
     Args:
         model: any causal language model whose output has ``logits`` [B, T, V].
@@ -43,11 +68,43 @@ def bits_per_byte(
     Raises:
         GrowlmError: if there is no text.
     """
+    return text_sums(model, tokenizer, texts, batch_size, context, progress).bits_per_byte
+
+
+def text_sums(
+    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    texts: Sequence[str],
+    batch_size: int = 16,
+    context: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> TextSums:
+    """Adds up how likely a causal language model finds documents.
+
+    Each document follows the start token and must be ended by the end token. One that is longer than the context is
+    read in windows that overlap by half, each token scored once. Batches hold windows of like length and are padded
+    on the right, where causal attention cannot see the padding.
+
+    Args:
+        model: any causal language model whose output has ``logits`` [B, T, V].
+        tokenizer: its tokenizer.
+        texts: the documents.
+        batch_size: windows per forward pass.
+        context: longest window in tokens; the model's own limit if left out.
+        progress: called with the share that is done.
+
+    Returns:
+        The sums.
+
+    Raises:
+        GrowlmError: if there is no text.
+    """
     num_bytes = sum(len(text.encode()) for text in texts)
     if num_bytes == 0:
         raise GrowlmError("bits per byte need text: no document holds any")
     limit = context or int(getattr(model.config, "max_position_embeddings", 1_024))
-    windows = [window for text in texts for window in _windows(_encode(tokenizer, text), limit)]
+    documents = [_encode(tokenizer, text) for text in texts]
+    windows = [window for tokens in documents for window in _windows(tokens, limit)]
     windows.sort(key=lambda window: -len(window.tokens))
     training = model.training
     model.eval()
@@ -57,7 +114,7 @@ def bits_per_byte(
         if progress is not None:
             progress(min(1.0, (begin + batch_size) / len(windows)))
     model.train(training)
-    return nats / math.log(2) / num_bytes
+    return TextSums(nats, sum(len(tokens) - 1 for tokens in documents), num_bytes)
 
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from growlm.data.encode import Encoded, encode
 from growlm.data.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
-from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.bits_per_byte import TextSums, text_sums
 from growlm.metrics.scoring import (
     LIKELIHOOD,
     Score,
@@ -79,17 +79,18 @@ def routed_score(
     shares = {path: number / len(paths) for path, number in chosen.most_common()}
     if len(chosen) == 1 and paths[0] in (known or {}):
         return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
-    sums = _token_sums(stack, turns.found, paths)
+    cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
-        value = _bits_per_byte(stack, examples, paths)
-    elif skill.metric in ASKS_NOTHING:
+        told = _text_sums(stack, examples, paths)
+        return RoutedScore(skill.metric, told.bits_per_byte, told.loss, count, scoring, cut, accuracy, shares)
+    sums = _token_sums(stack, turns.found, paths)
+    if skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy
     else:
         chosen_before = dict(zip(map(tuple, turns.prompts), paths, strict=True))
         answers = _answers(stack, skill, [question.prompt for question in questions], chosen_before)
         value, count, scoring = mean_mark(questions, answers), len(questions), skill.scoring
-    cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares)
 
 
@@ -182,15 +183,13 @@ def _token_sums(stack: "ModuleStack", turns: Sequence[Turn], paths: Sequence[Pat
     return sums
 
 
-def _bits_per_byte(stack: "ModuleStack", examples: Sequence[Example], paths: Sequence[Path]) -> float:
-    parts: list[tuple[float, int]] = []
+def _text_sums(stack: "ModuleStack", examples: Sequence[Example], paths: Sequence[Path]) -> TextSums:
+    sums = TextSums(0.0, 0, 0)
     for path in dict.fromkeys(paths):
         texts = [example.text or "" for example, chosen in zip(examples, paths, strict=True) if chosen == path]
         with stack.active(*path):
-            parts.append((bits_per_byte(stack, stack.tokenizer, texts), sum(len(text.encode()) for text in texts)))
-    if len(parts) == 1:
-        return parts[0][0]
-    return sum(bits * size for bits, size in parts) / sum(size for _, size in parts)
+            sums += text_sums(stack, stack.tokenizer, texts)
+    return sums
 
 
 def _answers(

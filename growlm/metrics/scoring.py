@@ -12,7 +12,7 @@ from growlm.data.batches import collate
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
-from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
 from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
@@ -79,14 +79,14 @@ def score(
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
     encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
-    sums, cut = token_sums(stack, encoded), sum(example.cut > 0 for example in encoded)
+    cut = sum(example.cut > 0 for example in encoded)
+    if skill.metric == "bits_per_byte":
+        told = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
+        return Score(skill.metric, told.bits_per_byte, told.loss, len(examples), LIKELIHOOD, cut)
+    sums = token_sums(stack, encoded)
     if skill.metric in ASKS_NOTHING:
-        values = {"loss": sums.loss, "token_accuracy": sums.accuracy}
-        if skill.metric == "bits_per_byte":
-            values["bits_per_byte"] = bits_per_byte(
-                stack, stack.tokenizer, [example.text or "" for example in examples]
-            )
-        return Score(skill.metric, values[skill.metric], sums.loss, len(examples), LIKELIHOOD, cut)
+        value = sums.loss if skill.metric == "loss" else sums.accuracy
+        return Score(skill.metric, value, sums.loss, len(examples), LIKELIHOOD, cut)
     answers = answer_questions(stack, skill, [question.prompt for question in questions], advance)
     return Score(skill.metric, mean_mark(questions, answers), sums.loss, len(questions), skill.scoring, cut)
 

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from growlm.base.tokenizer import train_tokenizer
 from growlm.errors import GrowlmError
-from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.bits_per_byte import TextSums, bits_per_byte, text_sums
 
 TEXTS = ["The cat sat on the mat.", "A dog.", "Hello to twelve cats and one dog, said the café."]
 
@@ -50,6 +50,9 @@ def test_a_uniform_model_needs_the_logarithm_of_its_vocabulary(tokenizer: PreTra
     num_tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in TEXTS)
     expected = num_tokens * math.log2(len(tokenizer)) / sum(len(text.encode()) for text in TEXTS)
     assert bits_per_byte(uniform, tokenizer, TEXTS) == pytest.approx(expected, rel=1e-6)
+    sums = text_sums(uniform, tokenizer, TEXTS, context=5)
+    assert (sums.num_tokens, sums.loss) == (num_tokens, pytest.approx(math.log(len(tokenizer)), rel=1e-6))
+    assert sums + sums == TextSums(2 * sums.nats, 2 * num_tokens, 2 * sums.num_bytes)
 
 
 def test_it_equals_a_sum_over_tokens_by_hand(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:

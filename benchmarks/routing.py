@@ -13,6 +13,7 @@ from itertools import islice
 from growlm.data.encode import encode_prompt
 from growlm.data.prompts import drawn_prompts
 from growlm.registry import skills
+from growlm.routing._router import Prompts
 from growlm.routing._update import SkillPrompts
 from growlm.routing.ridge import Ridge
 from growlm.skills._procedural import Composite, Procedural
@@ -79,7 +80,7 @@ def switches(stack: ModuleStack, first: Skill, then: Skill, limit: int) -> list[
     ]
 
 
-def shares(stack: ModuleStack, router: Ridge, prompts: list[list[int]]) -> str:
+def shares(stack: ModuleStack, router: Ridge, prompts: Prompts) -> str:
     """Writes the share of each path among the choices."""
     chosen = Counter(format_path(path) for path in router.choose(stack, prompts))
     return ", ".join(f"{path} {100 * number / len(prompts):.1f} %" for path, number in chosen.most_common())

@@ -76,7 +76,7 @@ def _base(name: str, stories: Path, blimp_folder: Path | None, samples: int) -> 
     measured: dict[str, Any] = {
         "name": name,
         "parameters": model.num_parameters(),
-        "tokens_seen": training["tokens_seen"],
+        "tokens_seen": training["tokens_seen"] + sum(one["tokens_seen"] for one in training.get("ancestors", [])),
         "first": suite.stories.bits_per_byte_first,
         "all": suite.stories.bits_per_byte,
         "consistency": suite.consistency.accuracy,

@@ -69,7 +69,7 @@ tags: [growlm, llama, tinystories]
 ---
 # {results["name"]}
 
-A base of growlm: a stock `LlamaForCausalLM` of {results["parameters"]:,} parameters (preset `{results["size"]}`,
+A base of growlm: a stock `LlamaForCausalLM` of {results["parameters"]:,} parameters (size `{results["size"]}`,
 tied embedding of 8,192 entries, weights in bf16). It tells small children's stories; it knows nothing else, and it
 has never seen a conversation: `growlm grow` adds skills to it.
 
@@ -82,20 +82,32 @@ tokenizer = AutoTokenizer.from_pretrained("checkpoints/{results["name"]}")
 
 
 def _data(results: dict[str, Any]) -> str:
+    learned = results["tokenizer"]
+    tokenizer = f"that of `{learned}`" if learned else "learned from exactly these sources"
+    before = "".join(f"{_saw(ancestor)}\n\n" for ancestor in reversed(results["ancestors"]))
+    known = [ancestor.get("tokens_seen") for ancestor in results["ancestors"]]
+    total = f" {results['tokens_seen'] + sum(known):,} tokens in all." if known and None not in known else ""
+    return f"""## What it saw
+
+{before}{_saw(results)}
+
+Padding is left out.{total} Nothing else was seen. The tokenizer (byte-level BPE of 8,192 entries, digits single) is
+{tokenizer}; a document is `<|endoftext|>`, its text, `<|endoftext|>`."""
+
+
+def _saw(results: dict[str, Any]) -> str:
+    """Tells what one base, this one or one that it began as, learned from itself."""
+    if "tokens_seen" not in results:
+        return f"`{results['name']}`: not known."
     rows = [
         f"| {source['hub'] or Path(source['path']).name} | {source['bytes'] / 1e6:.2f} MB | {source['tokens']:,} "
         f"| {source['repeat']:g} | `{source['sha256'][:16]}…` |"
         for source in results["sources"]
     ]
     table = "\n".join(["| source | text | tokens | passes per epoch | SHA-256 |", "|---|---|---|---|---|", *rows])
-    learned = results["tokenizer"]
-    tokenizer = f"that of `{learned}`" if learned else "learned from exactly these sources"
-    return f"""## What it saw
+    return f"""`{results["name"]}` ({results["parameters"]:,} parameters): {results["tokens_seen"]:,} tokens of
 
-{table}
-
-{results["tokens_seen"]:,} tokens in all (padding left out). Nothing else was seen. The tokenizer (byte-level BPE of
-8,192 entries, digits single) is {tokenizer}; a document is `<|endoftext|>`, its text, `<|endoftext|>`."""
+{table}"""
 
 
 def _training(results: dict[str, Any]) -> str:
@@ -105,12 +117,12 @@ def _training(results: dict[str, Any]) -> str:
     rate = results["tokens_seen"] / max(1, results["training_seconds"])
     adamw = "AdamW for all weights" if run["muon_lr"] is None else "AdamW for embedding and norms"
     optimizer = adamw if run["muon_lr"] is None else f"Muon for the inner matrices, {adamw}"
-    begun = ""
-    if results["expanded"]:
-        begun = f"""It began as `{results["expanded"]}`, expanded so that it computes the same; what
-that base had seen comes on top of what is counted here.
-
-"""
+    names = [f"`{ancestor['name']}`" for ancestor in results["ancestors"]]
+    begun = (
+        f"It began as {', which began as '.join(names)}, each expanded so that it computes the same.\n\n"
+        if names
+        else ""
+    )
     return f"""## How it was trained
 
 {begun}{optimizer}; {results["rows_per_step"]} rows of

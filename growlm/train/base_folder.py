@@ -28,6 +28,7 @@ class BaseRecord:
         size: its preset.
         seed: seed of the run.
         expanded: the smaller base that it began with, if any.
+        ancestors: what is known of that base and of those before it, see ``growlm.train.ancestry``.
         data: what it learned from.
         run: how it learned.
         digests: SHA-256 of each source.
@@ -46,6 +47,7 @@ class BaseRecord:
     size: str
     seed: int
     expanded: str | None
+    ancestors: tuple[dict[str, Any], ...]
     data: PretrainData
     run: PretrainRun
     digests: list[str]
@@ -104,6 +106,7 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "parameters": model.num_parameters(),
         "seed": record.seed,
         "expanded": record.expanded,
+        "ancestors": list(record.ancestors),
         "sources": [
             {**asdict(source), "sha256": digest, "tokens": tokens, "bytes": num_bytes}
             for source, digest, tokens, num_bytes in zip(

@@ -23,6 +23,7 @@ from growlm.data.source import TextSource
 from growlm.data.text import encode_source
 from growlm.errors import GrowlmError
 from growlm.files import check_name, combined_digest, folder_lock, require_disk_space, tensor_digests
+from growlm.train.ancestry import ancestors
 from growlm.train.base_folder import BaseRecord, write_base
 from growlm.train.loss import chunked_cross_entropy
 from growlm.train.machine import keep_freed_memory, machine_kind, require_compiler, set_threads, versions
@@ -142,10 +143,11 @@ def pretrain_base(
 
 @dataclass(frozen=True)
 class _Start:
-    """What a run begins with: a smaller base and its digest, or nothing."""
+    """What a run begins with: a smaller base, its digest and what it had begun with itself; or nothing."""
 
     base: str | None = None
     digest: str = ""
+    ancestors: tuple[dict[str, Any], ...] = ()
 
 
 def _start(size: str, seed: int, dropout: float, expand: str | None) -> tuple[LlamaForCausalLM, _Start]:
@@ -153,7 +155,7 @@ def _start(size: str, seed: int, dropout: float, expand: str | None) -> tuple[Ll
         return build_base(size, seed, dropout), _Start()
     smaller = load_base(expand)
     digest = combined_digest(tensor_digests(dict(smaller.named_parameters())))
-    return expand_base(smaller, size, seed, dropout), _Start(expand, digest)
+    return expand_base(smaller, size, seed, dropout), _Start(expand, digest, tuple(ancestors(expand)))
 
 
 def _fit(
@@ -197,6 +199,7 @@ def _fit(
         size=size,
         seed=seed,
         expanded=start.base,
+        ancestors=start.ancestors,
         data=data,
         run=run,
         digests=[text.digest for text in phase.rows.texts],

@@ -56,7 +56,10 @@ def test_a_base_begins_as_a_smaller_one(data: PretrainData, tmp_path: Path, monk
     folder = pretrain_base("larger", "larger", data, run, 0, tmp_path / "out", tmp_path / "work", expand=str(small))
     results = [json.loads((one / "training.json").read_text()) for one in (small, folder)]
     assert results[1]["expanded"] == str(small)
-    assert "It began as" in (folder / "README.md").read_text()
+    assert [ancestor["name"] for ancestor in results[1]["ancestors"]] == ["toy"]
+    card = (folder / "README.md").read_text()
+    assert "It began as `toy`, expanded" in card.replace(", each", ",")
+    assert f"{results[0]['tokens_seen'] + results[1]['tokens_seen']:,} tokens in all" in card
     figures = [result["validation"]["bits_per_byte"] for result in results]
     assert figures[1] == pytest.approx(figures[0], rel=1e-3)
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -97,7 +100,7 @@ def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
         "| train.txt |",
         "| 1.5 |",
         f"`{source.digest()[:16]}",
-        "tokens in all",
+        " tokens of",
         "muon_lr 0.02",
         "## Limits",
     ):

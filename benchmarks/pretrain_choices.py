@@ -25,7 +25,6 @@ from jsonargparse import auto_cli
 from growlm.data.source import SEPARATOR, TextSource
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json, write_text
-from growlm.registry import skills
 from growlm.train.pretrain import pretrain_base
 from growlm.train.settings import PretrainData, PretrainRun
 
@@ -154,7 +153,7 @@ def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: 
     stories = TextSource(str(data / "tinystories" / "train.txt"), max_bytes=settings.story_bytes, repeat=choice.repeat)
     sources = [stories]
     if choice.added is not None:
-        sources.append(replace(_added(choice.added, data, out), max_bytes=settings.story_bytes))
+        sources.append(replace(_added(choice.added, data), max_bytes=settings.story_bytes))
     run = PretrainRun(steps=settings.steps, watch_every=0, compile=True, threads=settings.threads)
     folder = pretrain_base(
         "run",
@@ -178,12 +177,9 @@ def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: 
     }
 
 
-def _added(what: str, data: Path, out: Path) -> TextSource:
+def _added(what: str, data: Path) -> TextSource:
     if what == "TinyWorld":
-        file = out / "tinyworld.txt"
-        tales = skills.build("stories", {"num_train": 4_000}).examples("train")
-        write_text(file, f"\n{SEPARATOR}\n".join(tale.text for tale in tales))
-        return TextSource(str(file))
+        return TextSource(skill="stories", skill_options={"num_train": 4_000})
     return TextSource(str(data / "books" / {"books": "books.jsonl", "picture books": "picturebooks.txt"}[what]))
 
 

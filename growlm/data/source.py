@@ -1,14 +1,17 @@
-"""A source of text to pretrain on: a file or a Hugging Face data set, and how often it is used."""
+"""A source of text to pretrain on: a file, a Hugging Face data set or a skill, and how often it is used."""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import field as a_field
 from pathlib import Path
 from typing import Any
 
 from growlm.errors import GrowlmError
 from growlm.files import file_digest
+from growlm.registry import skills
+from growlm.skills._skill import Skill
 
 SEPARATOR = "<|endoftext|>"
 
@@ -20,6 +23,8 @@ class TextSource:
     Args:
         path: a file: ``.jsonl`` with one document per line, or plain text with ``<|endoftext|>`` between documents.
         hub: instead of a file, the name of a Hugging Face data set (needs ``pip install growlm[data]``).
+        skill: instead of a file, the name of a skill whose training examples are plain texts, such as ``stories``.
+        skill_options: the skill's options.
         split: split of the Hugging Face data set.
         field: the field that holds the text, for JSONL and Hugging Face data sets.
         repeat: passes over this source in one epoch; a fraction takes another random share in every epoch.
@@ -28,25 +33,32 @@ class TextSource:
 
     path: str | None = None
     hub: str | None = None
+    skill: str | None = None
+    skill_options: dict[str, Any] = a_field(default_factory=dict[str, Any])
     split: str = "train"
     field: str = "text"
     repeat: float = 1.0
     max_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.hub is None):
-            raise GrowlmError("a text source needs either path or hub: give exactly one of them")
+        if sum(origin is not None for origin in (self.path, self.hub, self.skill)) != 1:
+            raise GrowlmError("a text source needs path, hub or skill: give exactly one of them")
+        if self.skill_options and self.skill is None:
+            raise GrowlmError(f"{self.name}: skill_options are for a skill: leave them out")
         if self.repeat <= 0:
             raise GrowlmError(f"{self.name}: repeat is {self.repeat}, but has to be above 0; leave the source out")
 
     @property
     def name(self) -> str:
         """What messages and cards call the source."""
-        return self.hub or Path(self.path or "").name
+        return self.hub or self.skill or Path(self.path or "").name
 
     def digest(self) -> str:
-        """Computes a SHA-256 over the file's bytes (or the data set's name and fingerprint) and what is taken."""
-        content = file_digest(self._file()) if self.hub is None else self._dataset()._fingerprint
+        """Computes a SHA-256 over the content (of a data set, its name and fingerprint) and what is taken of it."""
+        if self.skill is not None:
+            content = self._skill().digest("train")
+        else:
+            content = file_digest(self._file()) if self.hub is None else self._dataset()._fingerprint
         return hashlib.sha256(json.dumps([content, self.split, self.field, self.max_bytes]).encode()).hexdigest()
 
     def documents(self) -> Iterator[str]:
@@ -65,6 +77,8 @@ class TextSource:
                 yield text
 
     def _all(self) -> Iterator[str]:
+        if self.skill is not None:
+            return self._told()
         if self.hub is not None:
             return (row[self.field] for row in self._dataset())
         path = self._file()
@@ -83,6 +97,16 @@ class TextSource:
                     yield str(json.loads(line)[self.field])
                 except (json.JSONDecodeError, KeyError, TypeError):
                     raise GrowlmError(f"{path}, line {number}: no JSON object with {self.field!r}") from None
+
+    def _skill(self) -> Skill:
+        assert self.skill is not None
+        return skills.build(self.skill, self.skill_options)
+
+    def _told(self) -> Iterator[str]:
+        for example in self._skill().examples("train"):
+            if example.text is None:
+                raise GrowlmError(f"skill {self.skill!r} has no plain texts: take one that has, such as 'stories'")
+            yield example.text
 
     def _dataset(self) -> Any:
         try:

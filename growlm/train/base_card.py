@@ -100,7 +100,7 @@ def _saw(results: dict[str, Any]) -> str:
     if "tokens_seen" not in results:
         return f"`{results['name']}`: not known."
     rows = [
-        f"| {source['hub'] or Path(source['path']).name} | {source['bytes'] / 1e6:.2f} MB | {source['tokens']:,} "
+        f"| {_source(source)} | {source['bytes'] / 1e6:.2f} MB | {source['tokens']:,} "
         f"| {source['repeat']:g} | `{source['sha256'][:16]}…` |"
         for source in results["sources"]
     ]
@@ -108,6 +108,12 @@ def _saw(results: dict[str, Any]) -> str:
     return f"""`{results["name"]}` ({results["parameters"]:,} parameters): {results["tokens_seen"]:,} tokens of
 
 {table}"""
+
+
+def _source(source: dict[str, Any]) -> str:
+    if source.get("skill"):
+        return f"`{source['skill']}` of growlm"
+    return source["hub"] or Path(source["path"]).name
 
 
 def _training(results: dict[str, Any]) -> str:
@@ -139,6 +145,7 @@ def _measured(results: dict[str, Any]) -> str:
     validation = results["validation"]
     if validation is None:
         return ""
+    whole = "all" if validation["documents"] == validation["documents_there"] else "first"
     return f"""## Measured
 
 Bits per byte on `{validation["file"]}` (SHA-256 `{validation["sha256"][:16]}…`, never trained on), fp32, each
@@ -147,7 +154,7 @@ document after the start token, its end token included:
 | documents | bits per byte |
 |---|---|
 | first {validation["first_documents"]} | {validation["bits_per_byte_first"]:.4f} |
-| all {validation["documents"]:,} | {validation["bits_per_byte"]:.4f} |"""
+| {whole} {validation["documents"]:,} | {validation["bits_per_byte"]:.4f} |"""
 
 
 def _curve(curve: Sequence[dict[str, float]], has_plot: bool) -> str:

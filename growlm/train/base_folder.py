@@ -98,7 +98,8 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
 
 
 def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> dict[str, Any]:
-    first = record.stories[: record.run.watch_stories]
+    measured = record.stories[: record.run.final_stories]
+    first = measured[: record.run.watch_stories]
     validation = record.data.validation
     return {
         "name": record.name,
@@ -126,8 +127,9 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         else {
             "file": validation,
             "sha256": file_digest(Path(validation)),
-            "documents": len(record.stories),
-            "bits_per_byte": bits_per_byte(model, tokenizer, record.stories),
+            "documents": len(measured),
+            "documents_there": len(record.stories),
+            "bits_per_byte": bits_per_byte(model, tokenizer, measured),
             "first_documents": len(first),
             "bits_per_byte_first": bits_per_byte(model, tokenizer, first),
         },

@@ -240,7 +240,7 @@ def _settings(
     tokenizer: PreTrainedTokenizerBase,
 ) -> dict[str, str | int | float | bool | None]:
     """Lists what the result depends on."""
-    ignored = {"save_seconds", "accelerator"}
+    ignored = {"save_seconds", "accelerator", "final_stories"}
     backend: Any = tokenizer.backend_tokenizer
     return {
         "size": size,

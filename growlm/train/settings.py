@@ -44,6 +44,7 @@ class PretrainRun:
         threads: CPU threads; results repeat bit for bit only at the same number.
         watch_every: steps between two measurements and samples, 0 for none before the end.
         watch_stories: how many validation documents are measured while training.
+        final_stories: how many validation documents are measured at the end; null: all.
         save_seconds: seconds between two saved states.
         accelerator: Lightning's accelerator.
         devices: number of devices.
@@ -63,6 +64,7 @@ class PretrainRun:
     threads: int | None = None
     watch_every: int = 100
     watch_stories: int = 120
+    final_stories: int | None = None
     save_seconds: float = 60.0
     accelerator: str = "auto"
     devices: int = 1

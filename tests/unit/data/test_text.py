@@ -8,6 +8,7 @@ from growlm.base.tokenizer import train_tokenizer
 from growlm.data.source import TextSource
 from growlm.data.text import encode_source
 from growlm.errors import GrowlmError
+from growlm.registry import skills
 
 STORIES = ["The cat sat.\nIt ran.", "A dog said hello.", "One two three."]
 
@@ -41,7 +42,30 @@ def test_only_the_first_documents_are_taken(plain: Path) -> None:
     assert list(TextSource(path=str(plain), max_bytes=limit).documents()) == STORIES[:2]
 
 
-@pytest.mark.parametrize("options", [{}, {"path": "a.txt", "hub": "b"}, {"path": "a.txt", "repeat": 0}])
+def test_a_skill_tells_its_training_texts() -> None:
+    told = TextSource(skill="stories", skill_options={"num_train": 3})
+    stories = list(told.documents())
+    assert len(stories) == 3
+    assert stories == [example.text for example in skills.build("stories", {"num_train": 3}).examples("train")]
+    assert told.digest() == TextSource(skill="stories", skill_options={"num_train": 3}).digest()
+    assert told.digest() != TextSource(skill="stories", skill_options={"num_train": 2}).digest()
+
+
+def test_a_skill_without_plain_texts_is_refused() -> None:
+    with pytest.raises(GrowlmError, match="skill 'chat' has no plain texts"):
+        list(TextSource(skill="chat").documents())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"path": "a.txt", "hub": "b"},
+        {"path": "a.txt", "skill": "stories"},
+        {"path": "a.txt", "skill_options": {"num_train": 3}},
+        {"path": "a.txt", "repeat": 0},
+    ],
+)
 def test_a_source_that_makes_no_sense_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(GrowlmError):
         TextSource(**options)

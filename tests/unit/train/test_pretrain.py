@@ -108,6 +108,13 @@ def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
     assert str(tmp_path) not in card.replace(str(data.validation), "")
 
 
+def test_fewer_documents_are_measured_if_asked_for(data: PretrainData, tmp_path: Path) -> None:
+    folder = build(data, tmp_path, replace(RUN, steps=1, warmup_steps=0, watch_every=0, final_stories=3))
+    validation = json.loads((folder / "training.json").read_text())["validation"]
+    assert (validation["documents"], validation["documents_there"]) == (3, 4)
+    assert "| first 3 |" in (folder / "README.md").read_text()
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(data: PretrainData, tmp_path: Path) -> None:
     digests = [
         file_digest(build(data, tmp_path / str(i), seed=seed) / "model.safetensors") for i, seed in enumerate([0, 0, 1])

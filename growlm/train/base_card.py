@@ -193,4 +193,5 @@ are untrained. It is for studying how skills are added and kept, not for use wit
 ## Licence
 
 The weights are shared under CDLA-Sharing-1.0, the licence of the TinyStories data that they come from (where they were
-used, books are in the public domain, and picture books are Pratham Books', CC BY 4.0); growlm itself is under Apache-2.0."""
+used, books are in the public domain, and picture books are Pratham Books', CC BY 4.0); growlm itself is under
+Apache-2.0."""

@@ -71,12 +71,13 @@ def _five_gram(base: str, train: Path, stories: Sequence[str]) -> dict[str, Any]
 def _base(name: str, stories: Path, blimp_folder: Path | None, samples: int) -> dict[str, Any]:
     model, tokenizer = load_base(name), load_tokenizer(name)
     training = json.loads((shipped_bases()[name] / "training.json").read_text())
+    trained = [training, *training.get("ancestors", [])]
     suite = base_suite(model, tokenizer, stories, blimp_folder, progress=_teller(name))
     assert suite.stories is not None
     measured: dict[str, Any] = {
         "name": name,
         "parameters": model.num_parameters(),
-        "tokens_seen": training["tokens_seen"] + sum(one["tokens_seen"] for one in training.get("ancestors", [])),
+        "tokens_seen": sum(one["tokens_seen"] for one in trained),
         "first": suite.stories.bits_per_byte_first,
         "all": suite.stories.bits_per_byte,
         "consistency": suite.consistency.accuracy,

@@ -123,12 +123,8 @@ def _training(results: dict[str, Any]) -> str:
     rate = results["tokens_seen"] / max(1, results["training_seconds"])
     adamw = "AdamW for all weights" if run["muon_lr"] is None else "AdamW for embedding and norms"
     optimizer = adamw if run["muon_lr"] is None else f"Muon for the inner matrices, {adamw}"
-    names = [f"`{ancestor['name']}`" for ancestor in results["ancestors"]]
-    begun = (
-        f"It began as {', which began as '.join(names)}, each expanded so that it computes the same.\n\n"
-        if names
-        else ""
-    )
+    names = ", which began as ".join(f"`{ancestor['name']}`" for ancestor in results["ancestors"])
+    begun = f"It began as {names}, each expanded so that it computes the same.\n\n" if names else ""
     return f"""## How it was trained
 
 {begun}{optimizer}; {results["rows_per_step"]} rows of

@@ -25,7 +25,7 @@ class BaseRecord:
 
     Args:
         name: name of the base.
-        size: its preset.
+        size: its size, a preset's name or numbers.
         seed: seed of the run.
         expanded: the smaller base that it began with, if any.
         ancestors: what is known of that base and of those before it, see ``growlm.train.ancestry``.

@@ -170,7 +170,6 @@ def _run(choice: Choice, settings: Settings, data: Path, validation: Path, out: 
     shutil.rmtree(folder)
     return {
         "bits_per_byte": training["validation"]["bits_per_byte"],
-        "loss": training["curve"][-1]["loss"] if training["curve"] else None,
         **{key: training[key] for key in ("parameters", "tokens_seen", "training_seconds", "machine", "versions")},
         "source_bytes": [source["bytes"] for source in training["sources"]],
         "passes": training["tokens_seen"] / sum(source["tokens"] * source["repeat"] for source in training["sources"]),

@@ -219,7 +219,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
-            if not was_there and not any(folder.iterdir()):
+            if not was_there and folder.exists() and not any(folder.iterdir()):
                 folder.rmdir()
 
 

@@ -219,6 +219,12 @@ def test_the_lock_leaves_nothing_behind(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_was_removed_while_it_was_held_does_not_hide_what_went_wrong(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), folder_lock(tmp_path / "new"):
+        shutil.rmtree(tmp_path / "new")
+        raise KeyError
+
+
 def test_a_lock_file_that_its_holder_removed_meanwhile_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,9 +220,13 @@ def test_the_lock_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_was_removed_while_it_was_held_does_not_hide_what_went_wrong(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), folder_lock(tmp_path / "new"):
-        shutil.rmtree(tmp_path / "new")
-        raise KeyError
+    def lose(folder: Path) -> None:
+        with folder_lock(folder):
+            shutil.rmtree(folder)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        lose(tmp_path / "new")
 
 
 def test_a_lock_file_that_its_holder_removed_meanwhile_is_not_taken(

@@ -21,9 +21,10 @@ from growlm.files import read_json, write_json
 from growlm.registry import skills
 from growlm.skills._skill import Example, Message
 from growlm.skills._tinyworld.dice import Dice
+from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.path import format_path
-from growlm.stack.routed import routed_rows
+from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
 
 KEPT = 40
@@ -155,24 +156,39 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
     Returns:
         For each, the path, the answer, and what is wrong with it.
     """
+    paths = choose_paths(stack, prompts)
+    answers: dict[int, tuple[str, str, list[str]]] = {}
+    for path in sorted(set(paths)):
+        rows = [row for row, chosen in enumerate(paths) if chosen == path]
+        with stack.active(*path):
+            stack.fold()
+            told = generate(stack, [prompts[row] for row in rows], max_new_tokens)
+            stack.unfold()
+        for row, (text, wrong) in zip(rows, told, strict=True):
+            answers[row] = (format_path(path), text, wrong)
+    return [answers[row] for row in range(len(prompts))]
+
+
+def generate(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int) -> list[tuple[str, list[str]]]:
+    """Answers prompts by the path that is active; gives each answer and what is wrong with it."""
     length, padding = max(map(len, prompts)), pad_id(stack)
-    input_ids_BT = torch.tensor([[*[padding] * (length - len(ids)), *ids] for ids in prompts], device=stack.device)
-    mask_BT = torch.tensor([[*[0] * (length - len(ids)), *[1] * len(ids)] for ids in prompts], device=stack.device)
     stops = stop_ids(stack.tokenizer)
-    with routed_rows(stack, input_ids_BT, {"attention_mask": mask_BT}) as paths:
-        output_BT = stack.generate(
-            input_ids_BT,
-            attention_mask=mask_BT,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=stops,
-            pad_token_id=padding,
-        )
+    input_ids = [[*[padding] * (length - len(ids)), *ids] for ids in prompts]
+    mask = [[*[0] * (length - len(ids)), *[1] * len(ids)] for ids in prompts]
+    output_BT = stack.generate(
+        torch.tensor(input_ids, device=stack.device),
+        attention_mask=torch.tensor(mask, device=stack.device),
+        past_key_values=roomy_cache(stack.config.get_text_config()),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=padding,
+    )
     answers = []
-    for path, tokens in zip(paths, output_BT[:, length:].tolist(), strict=True):
+    for tokens in output_BT[:, length:].tolist():
         text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
         wrong = [] if any(stop in tokens for stop in stops) else ["stuck"]
-        answers.append((format_path(path), text, wrong if text else [*wrong, "empty"]))
+        answers.append((text, wrong if text else [*wrong, "empty"]))
     return answers
 
 

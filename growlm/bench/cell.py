@@ -9,6 +9,7 @@ from growlm.bench.entries import Entry
 from growlm.bench.stream import Stream
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import methods
+from growlm.registry import skills as registered
 
 CELLS = "cells"
 CELL_FILE = "cell.json"
@@ -97,6 +98,7 @@ class Cell:
             "label": self.entry.label,
             "method": self.entry.method,
             "options": self.entry.options,
+            **({"by_skill": self.entry.by_skill} if self.entry.by_skill else {}),
             "stream": self.stream.name,
             "order": self.order,
             "skills": [
@@ -114,18 +116,17 @@ class Cell:
     def phases(self) -> Iterator[PhasePlan]:
         """Yields the phases; skills that are learned at once get as many steps as they would get one by one."""
         common = {key: value for key, value in self.phase.items() if key != "steps"}
-        common |= {"base": self.base, "method": self.entry.method, "method_options": self.entry.options}
-        common["seed"] = self.seed
+        common |= {"base": self.base, "method": self.entry.method, "seed": self.seed}
         steps = self.phase["steps"]
         if self.at_once:
             pooled = {name: {"skill": s.skill, "options": s.options} for name, s in self.stream.skills.items()}
-            yield PhasePlan(
-                POOLED, steps * len(pooled), {**common, "skill": POOLED, "skill_options": {"skills": pooled}}
-            )
+            own = {"skill": POOLED, "skill_options": {"skills": pooled}, "method_options": self.entry.options}
+            yield PhasePlan(POOLED, steps * len(pooled), {**common, **own})
             return
         for name in self.skills:
             skill = self.stream.skills[name]
             own = {"name": name, "skill": skill.skill, "skill_options": skill.options}
+            own["method_options"] = self.entry.options_for(name)
             rescored = self.measured.matrix != "last" or name == self.skills[-1]
             yield PhasePlan(name, steps, {**common, **own, "rescore": rescored})
 
@@ -156,11 +157,15 @@ def plan_cells(
         The cells; those of one seed stand together, so that an interrupted benchmark has whole tables.
 
     Raises:
-        GrowlmError: for an unknown order.
+        GrowlmError: for an unknown order, or options for a skill that there is not.
     """
     for order in orders:
         if order not in stream.orders:
             raise unknown_name(f"order of stream {stream.name!r}", order, stream.orders)
+    for entry in entries:
+        for name in entry.by_skill:
+            if name not in stream.skills and name not in registered:  # others' streams have other skills
+                raise unknown_name(f"skill in 'by_skill' of entry {entry.label!r}", name, [*stream.skills])
     cells: list[Cell] = []
     for seed in seeds:
         for order in orders:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from growlm.registry import methods
 ALL = "all"
 METHODS = "methods"
 """The list that has every method."""
-_KEYS = ("method", "options", "phase")
+_KEYS = ("method", "options", "phase", "by_skill")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,18 @@ class Entry:
         method: the registered method.
         options: its constructor's arguments.
         phase: what of the stream's phase settings it replaces, such as its learning rate.
+        by_skill: by skill, options that its phase has instead of those of all, such as a module of another kind.
     """
 
     label: str
     method: str
     options: dict[str, Any]
     phase: dict[str, Any]
+    by_skill: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def options_for(self, skill: str) -> dict[str, Any]:
+        """Gives the options of the phase that learns a skill."""
+        return self.options | self.by_skill.get(skill, {})
 
     def at_rate(self, factor: float) -> "Entry":
         """Gives the entry with another learning rate: what suits one base may be too fast for a wider one.
@@ -64,7 +70,7 @@ def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
 
     Args:
         name_or_file: a recipe of ``recipes/bench``, or a YAML file of your own: by label, ``method`` (left out: the
-            label), ``options`` and ``phase``.
+            label), ``options``, ``phase`` and ``by_skill``.
 
     Returns:
         The entries by label.
@@ -112,11 +118,17 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
         if key not in _KEYS:
             raise unknown_name(f"key of entry {label!r} in {file}", str(key), _KEYS)
     method = content.get("method", label)
-    options, phase = content.get("options") or {}, content.get("phase") or {}
+    options, phase, by_skill = (content.get(key) or {} for key in _KEYS[1:])
     if not isinstance(method, str) or not isinstance(options, dict) or not isinstance(phase, dict):
         raise GrowlmError(f"{where}: 'method' has to be a name, 'options' and 'phase' keys with values")
-    try:
-        methods.build(method, options)
-    except GrowlmError as error:
-        raise GrowlmError(f"{where}: {error}") from None
-    return Entry(label, method, options, check_phase(phase, where))
+    if not isinstance(by_skill, dict) or not all(isinstance(own, dict) for own in by_skill.values()):
+        raise GrowlmError(f"{where}: 'by_skill' has to be {{SKILL: {{OPTION: VALUE}}}}")
+    entry = Entry(label, method, options, check_phase(phase, where), by_skill)
+    for skill in (None, *by_skill):
+        try:
+            built = methods.build(method, options if skill is None else entry.options_for(skill))
+        except GrowlmError as error:
+            raise GrowlmError(f"{where}{'' if skill is None else f', skill {skill!r}'}: {error}") from None
+        if built.at_once and by_skill:
+            raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'by_skill' out")
+    return entry

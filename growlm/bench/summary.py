@@ -124,6 +124,7 @@ class Summary:
             "label": row.label,
             "method": row.method,
             "options": row.cells[0].settings["options"],
+            **{key: row.cells[0].settings[key] for key in ("by_skill",) if key in row.cells[0].settings},
             "phase": row.cells[0].settings["phase"],
             "mode": row.mode,
             "seeds": sorted({cell.settings["seed"] for cell in row.cells}),

@@ -1,5 +1,6 @@
 """Entries, and which cells a request has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_every_method_stands_in_the_list_and_every_entry_can_be_built():
 def test_every_list_can_be_built(name: str):
     entries = read_entries(name)
     assert len(entries) > 1
-    same = {str((entry.method, entry.options, entry.phase)) for entry in entries.values()}
+    same = {str((entry.method, entry.options, entry.phase, entry.by_skill)) for entry in entries.values()}
     assert len(same) == len(entries), "two entries are the same under two labels"
 
 
@@ -75,6 +76,9 @@ def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else(
         ({"grow": {"options": {"modul": {}}}}, r"entry 'grow': unknown option of method 'grow' 'modul'"),
         ({"grow": {"phase": {"learning_rat": 1.0}}}, r"unknown key of phase .*did you mean 'learning_rate'"),
         ({"grow": {"phase": {"learning_rate": "fast"}}}, r"learning_rate is 'fast', expected float"),
+        ({"grow": {"by_skill": {"sums": 3}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
+        ({"grow": {"by_skill": {"sums": {"modul": {}}}}}, r"entry 'grow', skill 'sums': unknown option .* 'modul'"),
+        ({"joint": {"by_skill": {"chat": {}}}}, "learns all skills at once; leave 'by_skill' out"),
         ({"grow": ["lora"]}, r"entry 'grow' is \['lora'\]; write"),
         ({"../grow": {"method": "grow"}}, "cannot be a name"),
     ],
@@ -113,6 +117,16 @@ def test_phases_of_a_cell():
     assert joint.order == ANY_ORDER
     assert pooled.steps == 6, "as many as one by one"
     assert pooled.arguments["skill_options"]["skills"]["sums"] == {"skill": "arithmetic", "options": {}}
+
+
+def test_a_skill_can_have_options_of_its_own():
+    entry = replace(GROW, by_skill={"sums": {"module": {"block": {}}}, "code": {"module": {"dense": {}}}})
+    cell, plain = plan_cells(STREAM, [entry, GROW], ["1"], [0], "nano", {}, Measured())
+    assert [phase.arguments["method_options"]["module"] for phase in cell.phases()] == [{"lora": {}}, {"block": {}}]
+    assert cell.settings() == {**plain.settings(), "by_skill": entry.by_skill}
+    wrong = replace(GROW, by_skill={"sum": {}})
+    with pytest.raises(GrowlmError, match=r"unknown skill in 'by_skill' of entry 'grow' 'sum': did you mean 'sums'"):
+        plan_cells(STREAM, [wrong], ["1"], [0], "nano", {}, Measured())
 
 
 def test_older_skills_are_scored_at_the_end_alone_if_asked_for():

@@ -1,13 +1,14 @@
-"""Whether skills that were learned apart combine: what the composite skills score, by every way to use the modules.
+"""Whether skills that were learned apart combine: what composite skills score by every way to use the modules.
 
-``python benchmarks/composition.py --base nano --steps 300 --out results/composition``: run again, it goes on where it
-was. Every skill is grown alone on the bare base (stack ``alone``), and, unless ``--on none``, one on another as asked
-(stack ``grown``); ``joint`` is one full fine-tuning on all skills at once, as many steps as all phases together. Then,
-for every composite skill whose parts were grown, with greedy decoding:
+``python benchmarks/composition.py results/six-skills-mini-modules`` measures the stacks of a finished
+benchmark (``growlm bench``, stacks kept): one whose modules were all grown on the bare base (entry ``--alone``), one
+whose modules were grown one on another (``--grown``), and the yardstick, one model trained on all skills at once
+(``--joint``). Run again, it goes on where it was. For every skill and composite skill, greedy decoding:
 
 - ``base``: the bare base, and ``single``: the best of the modules grown alone, whatever its skill;
-- ``sum``: all modules grown alone, switched on together, and ``sum_parts``: those of the composite's parts only;
-- ``stack``: all modules of ``grown``, and ``stack_parts``: the parts and what they were grown on;
+- ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
+  with ``--scales 0.7``, ``sum_parts x 0.7``: the same, what each of them changes multiplied by so much;
+- ``stack_parts``: the path of the parts in ``grown``, and ``stack``: all its modules;
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
@@ -17,233 +18,234 @@ to well above ``base``, of which nothing can be told.
 import json
 import statistics
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import auto_cli
 
+from growlm.bench.cell import CELL_FILE, CELLS, STACK
+from growlm.bench.result import CellResult, read_cell
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
-from growlm.methods.grow import DEFAULT_MODULE
 from growlm.metrics.scoring import score
+from growlm.modules.embedding import EmbeddingPart
+from growlm.modules.lora import LoraPart
 from growlm.registry import skills as registered
-from growlm.skills._procedural import Composite
+from growlm.skills._metric import Metric
+from growlm.stack.manifest import read_manifest
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
-from growlm.train.memory import PhaseMemory
-from growlm.train.phase import GrowPhase
-from growlm.train.trainer import GrowTrainer
 
 SINGLE_SHARE = 0.8
 LEAST_GAIN = 0.1
-COLUMNS = ("base", "single", "sum_parts", "sum", "stack_parts", "stack", "joint")
 
 Cells = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run depends on; a folder holds one."""
+    """What a file of scores depends on, but for the stacks, whose digests stand beside the scores."""
 
-    base: str
-    skills: list[str]
-    on: str
-    module: dict[str, dict[str, Any]]
-    steps: int
-    joint_steps: int
-    batch_size: int
-    learning_rate: float
-    joint_learning_rate: float
-    num_train: int
+    alone: str
+    grown: str
+    joint: str
     num_test: int
-    difficulty: float
+    metric: Metric | None
+    scales: list[float]
 
 
-@dataclass
-class Run:
-    """One seed's stacks and scores."""
+@dataclass(frozen=True)
+class Way:
+    """One way to use the modules.
 
-    settings: Settings
-    seed: int
-    folder: Path
-    memory: PhaseMemory = field(default_factory=PhaseMemory)
+    Args:
+        where: the stack.
+        path: gives the path on it.
+        scale: what every module's change is multiplied by.
+    """
 
-    def grow(self, stack: str, name: str, steps: int, on: str = "none", **settings: Any) -> None:
-        """Grows a module of a stack unless it is there."""
-        say(f"seed {self.seed}: {stack} stack, {name}, {steps} steps")
-        asked = self.settings
-        phase = GrowPhase(
-            **{
-                "skill": name,
-                "skill_options": self.skill_options(),
-                "name": name,
-                "stack": self.folder / stack,
-                "base": asked.base,
-                "on": on,
-                "method_options": {"module": asked.module},
-                "batch_size": asked.batch_size,
-                "learning_rate": asked.learning_rate,
-                "num_scored": 1,  # composites are what is scored here
-                "router": "none",
-                "seed": self.seed,
-                **settings,
-            }
-        )
-        phase.remember(self.memory)
-        GrowTrainer(max_steps=steps).fit(phase)
+    where: str
+    path: Callable[[ModuleStack], StackPath]
+    scale: float = 1.0
 
-    def skill_options(self) -> dict[str, Any]:
-        """Gives the options that every skill of the run has."""
-        return {"num_train": self.settings.num_train, "difficulty": self.settings.difficulty}
 
-    def grow_all(self) -> None:
-        """Grows every stack that the columns need."""
-        asked = self.settings
-        for name in asked.skills:
-            self.grow("alone", name, asked.steps)
-        if asked.on != "none":
-            for name in asked.skills:
-                self.grow("grown", name, asked.steps, asked.on)
-        mixed = {name: {"skill": name, "options": self.skill_options()} for name in asked.skills}
-        self.grow(
-            "joint",
-            "mixture",
-            asked.joint_steps,
-            skill_options={"skills": mixed},
-            method="joint",
-            method_options={},
-            learning_rate=asked.joint_learning_rate,
-        )
+@dataclass(frozen=True)
+class Seed:
+    """The cells of one seed.
 
-    def measure(self, composites: Mapping[str, tuple[str, ...]]) -> Cells:
-        """Scores every composite, and every single skill, by every column; what is in the file already is kept."""
-        file = self.folder / "scores.json"
-        cells: Cells = read_json(file) if file.exists() else {}
-        stacks: dict[str, ModuleStack] = {}
-        for name, parts in {**{skill: (skill,) for skill in self.settings.skills}, **composites}.items():
-            skill = registered.build(name, {"num_test": self.settings.num_test, "difficulty": self.settings.difficulty})
+    Args:
+        stacks: by column group (``alone``, ``grown``, ``joint``), the stack's folder.
+        skills: names of the single skills, each with the skill and its options.
+        composites: for each composite skill, its parts.
+        base: the base.
+    """
+
+    stacks: dict[str, Path]
+    skills: dict[str, dict[str, Any]]
+    composites: dict[str, tuple[str, ...]]
+    base: str
+
+    def measure(self, cells: Cells, settings: Settings, keep: Callable[[], None]) -> None:
+        """Scores every skill and composite by every column; what is there already is kept.
+
+        Args:
+            cells: the scores by skill and column; they are entered here.
+            settings: how.
+            keep: is called after each score.
+        """
+        loaded: dict[str, ModuleStack] = {}
+        for name, parts in {**{skill: (skill,) for skill in self.skills}, **self.composites}.items():
             row = cells.setdefault(name, {})
-            for column, (where, path) in self.paths(parts).items():
+            known = self.skills.get(name, {"skill": name, "options": self.difficulty()})
+            skill = registered.build(known["skill"], {**known["options"], "num_test": settings.num_test})
+            skill = skill if settings.metric is None else skill.scored_by(settings.metric)
+            for column, way in self.ways(parts, settings.scales).items():
                 if column in row:
                     continue
-                if where not in stacks:
-                    stacks[where] = ModuleStack.from_pretrained(self.folder / where, base=self.settings.base)
-                say(f"seed {self.seed}: {name} by {column}")
-                with stacks[where].active(*path(stacks[where])):
-                    row[column] = score(stacks[where], skill).value
-                write_json(file, cells)
-        return cells
+                if way.where not in loaded:
+                    loaded[way.where] = ModuleStack.from_pretrained(self.stacks[way.where], base=self.base)
+                stack = loaded[way.where]
+                with stack.active(*way.path(stack)), scaled(stack, way.scale):
+                    row[column] = score(stack, skill).value
+                keep()
 
-    def paths(self, parts: tuple[str, ...]) -> dict[str, tuple[str, Callable[[ModuleStack], StackPath]]]:
-        """Gives, for each column of a composite, the stack and the path on it."""
+    def difficulty(self) -> dict[str, float]:
+        """Gives the difficulty of the skills, which is that of the composites, too."""
+        told = {skill["options"].get("difficulty") for skill in self.skills.values()}
+        if len(told) > 1:
+            raise GrowlmError(
+                f"the benchmark's skills have several difficulties ({told}): composites need a single one"
+            )
+        (difficulty,) = told
+        return {} if difficulty is None else {"difficulty": difficulty}
 
-        def joined(stack: ModuleStack, names: tuple[str, ...]) -> StackPath:
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Gives the digests of the stacks' modules."""
+        manifests = {where: read_manifest(folder) for where, folder in self.stacks.items()}
+        return {where: {record.name: record.digest for record in each.modules} for where, each in manifests.items()}
+
+    def ways(self, parts: tuple[str, ...], scales: Sequence[float]) -> dict[str, Way]:
+        """Gives, for each column of a composite, the way to use the modules."""
+
+        def joined(names: Iterable[str], stack: ModuleStack) -> StackPath:
             union = {module for name in names for module in stack.path_of(name)}
             return tuple(module for module in stack.parents() if module in union)
 
-        def own(name: str, stack: ModuleStack) -> StackPath:
-            return stack.path_of(name)
-
-        everything = tuple(self.settings.skills)
-        columns: dict[str, tuple[str, Callable[[ModuleStack], StackPath]]] = {"base": ("alone", lambda stack: ())}
-        for name in everything:
-            columns[f"alone {name}"] = ("alone", partial(own, name))
-        columns["sum_parts"] = ("alone", lambda stack: joined(stack, parts))
-        columns["sum"] = ("alone", lambda stack: joined(stack, everything))
-        if self.settings.on != "none":
-            columns["stack_parts"] = ("grown", lambda stack: joined(stack, parts))
-            columns["stack"] = ("grown", lambda stack: joined(stack, everything))
-        columns["joint"] = ("joint", lambda stack: stack.path_of("mixture"))
+        columns = {"base": Way("alone", lambda stack: ())}
+        for name in self.skills:
+            columns[f"alone {name}"] = Way("alone", partial(joined, (name,)))
+        for scale in scales:
+            columns[f"sum_parts x {scale:g}"] = Way("alone", partial(joined, parts), scale)
+        for ways, where in (("sum", "alone"), ("stack", "grown")):
+            columns[f"{ways}_parts"] = Way(where, partial(joined, parts))
+            columns[ways] = Way(where, partial(joined, tuple(self.skills)))
+        columns["joint"] = Way("joint", lambda stack: stack.manifest.current())
         return columns
 
 
+@contextmanager
+def scaled(stack: ModuleStack, scale: float) -> Iterator[None]:
+    """Multiplies what the active modules change, and lets every site run their sum as one, for a ``with`` block."""
+    parts = [part for site in stack.sites().values() for part in site.parts.values()]
+    if scale != 1 and not all(isinstance(part, LoraPart | EmbeddingPart) for part in parts):
+        raise GrowlmError("--scales needs modules of the kinds lora and embedding alone, without the output embedding")
+    before = [getattr(part, "scale", None) for part in parts]
+    for part in parts if scale != 1 else []:
+        part.scale *= scale  # type: ignore[operator, assignment]
+    stack.fold()
+    try:
+        yield
+    finally:
+        stack.unfold()
+        for part, own in zip(parts, before, strict=True):
+            if own is not None:
+                part.scale = own
+
+
 def main(
-    base: str = "nano",
-    skills: tuple[str, ...] = ("chat", "memory", "reasoning", "arithmetic", "commands"),
-    on: str = "all",
-    module: dict[str, dict[str, Any]] | None = None,
-    steps: int = 300,
-    joint_steps: int | None = None,
-    batch_size: int = 16,
-    learning_rate: float = 2e-3,
-    joint_learning_rate: float = 1e-3,
-    num_train: int = 6_000,
-    num_test: int = 100,
-    difficulty: float = 0.5,
-    seeds: tuple[int, ...] = (0,),
-    out: Path = Path("results/composition"),
+    results: Path,
+    alone: str = "lora-embedding-on-none",
+    grown: str = "lora-embedding",
+    joint: str = "joint",
+    num_test: int = 50,
+    metric: Metric | None = None,
+    scales: tuple[float, ...] = (),
 ) -> None:
-    """Grows the single skills, scores the composites by every column, writes ``composition.json`` and prints a table.
+    """Scores the stacks, writes ``composition-<metric>.json`` into the folder of the results, and prints a table.
 
     Args:
-        base: name of a shipped base, or a folder.
-        skills: the single skills, in the order they are grown in.
-        on: what the modules of the stack ``grown`` stand on: ``all``, or ``none`` to leave that stack out.
-        module: kinds of the modules and their options; left out: the default of ``grow``.
-        steps: steps of a phase.
-        joint_steps: steps of joint training; left out: as many as all phases have together.
-        batch_size: examples per step.
-        learning_rate: of a phase.
-        joint_learning_rate: of joint training, all of whose weights move.
-        num_train: training examples of each skill.
-        num_test: test examples of each composite.
-        difficulty: of all skills, from 0 to 1.
-        seeds: seeds of the phases.
-        out: folder of the stacks and the result.
+        results: folder of a benchmark.
+        alone: entry whose modules were grown on the bare base.
+        grown: entry whose modules were grown one on another.
+        joint: entry that was trained on all skills at once.
+        num_test: test examples of each skill and composite.
+        metric: what they are scored by; left out: whole answers, each skill by its own metric.
+        scales: what modules that are switched on together are multiplied by, besides 1.
     """
-    settings = Settings(
-        base=base,
-        skills=list(skills),
-        on=on,
-        module=module or DEFAULT_MODULE,
-        steps=steps,
-        joint_steps=joint_steps or steps * len(skills),
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        joint_learning_rate=joint_learning_rate,
-        num_train=num_train,
-        num_test=num_test,
-        difficulty=difficulty,
-    )
-    keep_settings(out / "settings.json", settings)
-    composites = {
-        name: registered.get(name).parts
-        for name in registered
-        if issubclass(registered.get(name), Composite) and {*registered.get(name).parts} <= {*skills}
-    }
-    by_seed: dict[str, Cells] = {}
-    for seed in seeds:
-        run = Run(settings, seed, out / f"seed-{seed}")
-        run.grow_all()
-        by_seed[str(seed)] = run.measure(composites)
-        result = {"settings": asdict(settings), "seeds": by_seed, "summary": summary(by_seed, composites)}
-        write_json(out / "composition.json", result)
-    sys.stdout.write(table(summary(by_seed, composites)))
+    settings = Settings(alone, grown, joint, num_test, metric, list(scales))
+    file = results / f"composition-{metric or 'answers'}.json"
+    kept: dict[str, Any] = read_json(file) if file.exists() else {"settings": asdict(settings), "seeds": {}}
+    if kept["settings"] != asdict(settings):
+        raise GrowlmError(f"{file} was measured with other settings ({json.dumps(kept['settings'])}): remove it")
+    seeds = find_seeds(results, settings)
+    for number, seed in seeds.items():
+        measured = kept["seeds"].setdefault(number, {"modules": seed.digests(), "scores": {}})
+        if measured["modules"] != seed.digests():
+            raise GrowlmError(f"{file} was measured on other stacks of seed {number}: remove it")
+        cells: Cells = measured["scores"]
+
+        def keep(number: str = number, cells: Cells = cells) -> None:
+            write_json(file, kept)
+            sys.stderr.write(f"seed {number}: {sum(map(len, cells.values()))} scores\n")
+
+        seed.measure(cells, settings, keep)
+    by_seed = {number: measured["scores"] for number, measured in kept["seeds"].items()}
+    kept["summary"] = summary(by_seed, next(iter(seeds.values())).composites)
+    write_json(file, kept)
+    sys.stdout.write(table(kept["summary"]))
 
 
-def keep_settings(file: Path, settings: Settings) -> None:
-    """Refuses a folder that holds another run.
+def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
+    """Finds the seeds of which every cell that is asked for is finished and has its stack.
 
     Args:
-        file: where the settings are kept.
-        settings: those of this run.
+        results: folder of a benchmark.
+        settings: which entries.
+
+    Returns:
+        The seeds by number.
 
     Raises:
-        GrowlmError: naming what differs.
+        GrowlmError: if there is none, or the benchmark has no composites.
     """
-    asked = json.loads(json.dumps(asdict(settings)))
-    if file.exists():
-        there = read_json(file)
-        changed = [f"{key} {there.get(key)!r}" for key in asked if there.get(key) != asked[key]]
-        if changed:
-            raise GrowlmError(
-                f"{file.parent} holds a run with other settings ({', '.join(changed)}): give another --out"
-            )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, asked)
+    entries = {"alone": settings.alone, "grown": settings.grown, "joint": settings.joint}
+    found: dict[str, dict[str, tuple[Path, CellResult]]] = {}
+    for where, label in entries.items():
+        for file in sorted((results / CELLS / label).glob(f"*/*/{CELL_FILE}")):
+            result = read_cell(file)
+            if result.finished and (file.parent / STACK).is_dir():
+                found.setdefault(str(result.settings["seed"]), {})[where] = (file.parent / STACK, result)
+    whole = {number: cells for number, cells in sorted(found.items()) if cells.keys() == entries.keys()}
+    if not whole:
+        raise GrowlmError(
+            f"{results} has no seed whose cells of {', '.join(entries.values())} are finished, with stacks"
+        )
+    seeds = {}
+    for number, cells in whole.items():
+        asked = cells["alone"][1].settings
+        if not asked["composites"]:
+            raise GrowlmError(f"stream {asked['stream']!r} of {results} has no composite skills")
+        seeds[number] = Seed(
+            stacks={where: stack for where, (stack, _) in cells.items()},
+            skills={skill["name"]: skill for skill in asked["skills"]},
+            composites={name: tuple(parts) for name, parts in asked["composites"].items()},
+            base=asked["base"],
+        )
+    return seeds
 
 
 def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, Any]]:
@@ -254,7 +256,8 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
         composites: for each composite, its parts.
 
     Returns:
-        For each skill: the columns' means, ``best`` (the skill whose module alone is best), ``shares`` and ``flags``.
+        For each skill: the columns' means (``scores``), their ``shares``, ``best`` (the skill whose module alone is
+        best), ``flags``, and the ``spread`` over the seeds.
     """
     told: dict[str, dict[str, Any]] = {}
     for name in next(iter(by_seed.values())):
@@ -264,14 +267,14 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
         best = max(alone, key=lambda column: alone[column])
         means["single"] = alone[best]
         gain = means["joint"] - means["base"]
-        columns = {column: means[column] for column in COLUMNS if column in means}
+        columns = {column: value for column, value in means.items() if column not in alone}
         flags = []
         if name in composites and gain < LEAST_GAIN:
             flags.append("joint does not solve it")
         elif name in composites and means["single"] >= SINGLE_SHARE * means["joint"]:
             flags.append("one skill suffices")
         told[name] = {
-            **columns,
+            "scores": columns,
             "best": best.removeprefix("alone "),
             "shares": {column: (value - means["base"]) / gain for column, value in columns.items() if gain > 0},
             "flags": flags,
@@ -283,21 +286,16 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
 
 def table(told: Mapping[str, Mapping[str, Any]]) -> str:
     """Writes the scores in percent, and the mean share of joint training's gain over the composites."""
-    columns = [column for column in COLUMNS if column in next(iter(told.values()))]
-    lines = [f"{'skill':24}" + "".join(f"{column:>12}" for column in columns) + "  best single"]
+    columns = list(next(iter(told.values()))["scores"])
+    lines = [f"{'skill':24}" + "".join(f"{column:>16}" for column in columns) + "  best single"]
     for name, row in told.items():
-        cells = "".join(f"{100 * row[column]:12.1f}" for column in columns)
+        cells = "".join(f"{100 * row['scores'][column]:16.1f}" for column in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
     measured = [row for row in told.values() if row["composite"] and "joint does not solve it" not in row["flags"]]
     if measured:
         shares = [statistics.fmean(row["shares"].get(column, 0.0) for row in measured) for column in columns]
-        lines.append(f"{'share of joint gain':24}" + "".join(f"{share:12.2f}" for share in shares))
+        lines.append(f"{'share of joint gain':24}" + "".join(f"{share:16.2f}" for share in shares))
     return "\n".join(lines) + "\n"
-
-
-def say(text: str) -> None:
-    """Tells what goes on, on standard error."""
-    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

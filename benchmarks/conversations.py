@@ -3,8 +3,8 @@
 ``python benchmarks/conversations.py --stack checkpoints/stack``: two thousand conversations of five turns, each turn of
 a skill drawn from those of the stack (``chat`` goes on where it was), greedy decoding, as ``growlm chat`` answers. Run
 again, it goes on where it was. Counted are crashes, answers that reach the limit of tokens without a stop token
-(stuck), and empty answers, by the skill asked for and by the path taken; a few of them are kept to be read. The exit
-status is 1 if there are any.
+(stuck), answers that were ended because they only repeated themselves (looped), and empty answers, by the skill asked
+for and by the path taken; a few of them are kept to be read. The exit status is 1 if there are any.
 """
 
 import sys
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from jsonargparse import auto_cli
+from transformers import StoppingCriteriaList
 
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
@@ -23,13 +24,14 @@ from growlm.skills._skill import Example, Message
 from growlm.skills._tinyworld.dice import Dice
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
+from growlm.stack.loops import LoopStop
 from growlm.stack.path import format_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
 
 KEPT = 40
 MOST_EXAMPLES = 500
-WRONG = ("stuck", "empty", "crashed")
+WRONG = ("stuck", "looped", "empty", "crashed")
 
 
 class Asking:
@@ -183,11 +185,14 @@ def generate(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: i
         do_sample=False,
         eos_token_id=stops,
         pad_token_id=padding,
+        stopping_criteria=StoppingCriteriaList([LoopStop(length)]),
     )
     answers = []
     for tokens in output_BT[:, length:].tolist():
         text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        wrong = [] if any(stop in tokens for stop in stops) else ["stuck"]
+        ended = any(stop in tokens for stop in stops)
+        told = tokens if ended or padding not in tokens else tokens[: tokens.index(padding)]
+        wrong = [] if ended else ["stuck" if len(told) == max_new_tokens else "looped"]
         answers.append((text, wrong if text else [*wrong, "empty"]))
     return answers
 

@@ -6,13 +6,14 @@ from threading import Thread
 from typing import Any
 
 import torch
-from transformers import TextIteratorStreamer
+from transformers import StoppingCriteriaList, TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message
 from growlm.stack.context import context_length, pad_id
+from growlm.stack.loops import LoopStop
 from growlm.stack.manifest import STACK_FILE
 from growlm.stack.path import format_path, parse_path
 from growlm.stack.routed import choose_paths
@@ -170,6 +171,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
         "max_new_tokens": min(max_new_tokens, context_length(stack) - 1),
         "eos_token_id": stop_ids(stack.tokenizer),
         "pad_token_id": pad_id(stack),
+        "stopping_criteria": StoppingCriteriaList([LoopStop(input_ids_BT.shape[1])]),
         "streamer": streamer,
         **sampling,
     }

@@ -14,6 +14,7 @@ from growlm.errors import GrowlmError
 from growlm.routing.ridge import Ridge
 from growlm.show.talk import Conversation, open_stack, routes, stream_text
 from growlm.skills._skill import Example, Message
+from growlm.stack.loops import WINDOW
 
 NewStack = Callable[..., Any]
 
@@ -36,6 +37,16 @@ def test_streaming_yields_what_generating_gives(new_stack: NewStack, path: tuple
             pieces = list(stream_text(stack, prompt, max_new_tokens=20))
             assert "".join(pieces) == generated(stack, ids, 20)
             assert all(pieces)
+
+
+def test_a_text_that_only_repeats_itself_is_ended(new_stack: NewStack) -> None:
+    stack = new_stack(modules=())
+    with torch.no_grad():  # nothing but the embeddings is left: the likeliest token after any is itself
+        for parameter in stack.base.model.layers.parameters():
+            parameter.zero_()
+        stack.get_output_embeddings().weight.copy_(torch.nn.functional.normalize(stack.get_input_embeddings().weight))
+    ids = encode_prompt(Example("x", prompt="the cat"), stack.tokenizer)
+    assert "".join(stream_text(stack, "the cat", max_new_tokens=200)) == stack.tokenizer.decode(ids[-1:] * WINDOW)
 
 
 def test_drawing_is_a_function_of_the_seed(new_stack: NewStack) -> None:

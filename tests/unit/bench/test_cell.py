@@ -11,7 +11,7 @@ from growlm.bench.entries import Entry, choose_entries, read_entries
 from growlm.bench.run import default_out
 from growlm.bench.stream import Stream, StreamSkill, read_stream
 from growlm.errors import GrowlmError
-from growlm.recipes import recipe_names, recipe_path
+from growlm.recipes import recipe_names
 from growlm.registry import methods
 
 STREAM = Stream(
@@ -37,14 +37,6 @@ def test_every_list_can_be_built(name: str):
     assert len(entries) > 1
     same = {str((entry.method, entry.options, entry.phase, entry.by_skill)) for entry in entries.values()}
     assert len(same) == len(entries), "two entries are the same under two labels"
-
-
-def test_modules_by_skill_are_those_of_the_recipes():
-    entry = read_entries("modules")["by-skill"]
-    assert entry.by_skill == read_entries("modules")["by-skill-on-none"].by_skill
-    for skill in ("chat", "memory", "reasoning", "arithmetic", "commands", "code"):
-        recipe = yaml.safe_load(recipe_path("skills", skill).read_text())
-        assert recipe["model"]["method_options"] == entry.options_for(skill)
 
 
 @pytest.mark.parametrize(

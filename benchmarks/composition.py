@@ -3,7 +3,8 @@
 ``python benchmarks/composition.py results/six-skills-mini-modules`` measures the stacks of a finished
 benchmark (``growlm bench``, stacks kept): one whose modules were all grown on the bare base (entry ``--alone``), one
 whose modules were grown one on another (``--grown``), and the yardstick, one model trained on all skills at once
-(``--joint``). Run again, it goes on where it was. For every skill and composite skill, greedy decoding:
+(``--joint``). Run again, it goes on where it was. For every skill and composite skill, scored by whole answers (greedy
+decoding) or by ``--metric token_accuracy``:
 
 - ``base``: the bare base, and ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
@@ -89,13 +90,15 @@ class Seed:
     composites: dict[str, tuple[str, ...]]
     base: str
 
-    def measure(self, cells: Cells, settings: Settings, keep: Callable[[], None]) -> None:
+    def measure(self, cells: Cells, settings: Settings) -> Iterator[str]:
         """Scores every skill and composite by every column; what is there already is kept.
 
         Args:
             cells: the scores by skill and column; they are entered here.
             settings: how.
-            keep: is called after each score.
+
+        Yields:
+            What has been scored, after each score.
         """
         loaded: dict[str, ModuleStack] = {}
         for name, parts in {**{skill: (skill,) for skill in self.skills}, **self.composites}.items():
@@ -111,7 +114,7 @@ class Seed:
                 stack = loaded[way.where]
                 with stack.active(*way.path(stack)), scaled(stack, way.scale):
                     row[column] = score(stack, skill).value
-                keep()
+                yield f"{name} by {column}"
 
     def difficulty(self) -> dict[str, float]:
         """Gives the difficulty of the skills, which is that of the composites, too."""
@@ -149,21 +152,21 @@ class Seed:
 
 @contextmanager
 def scaled(stack: ModuleStack, scale: float) -> Iterator[None]:
-    """Multiplies what the active modules change, and lets every site run their sum as one, for a ``with`` block."""
-    parts = [part for site in stack.sites().values() for part in site.parts.values()]
-    if scale != 1 and not all(isinstance(part, LoraPart | EmbeddingPart) for part in parts):
-        raise GrowlmError("--scales needs modules of the kinds lora and embedding alone, without the output embedding")
-    before = [getattr(part, "scale", None) for part in parts]
-    for part in parts if scale != 1 else []:
-        part.scale *= scale  # type: ignore[operator, assignment]
+    """Multiplies what all modules change, and lets every site run their sum as one, for a ``with`` block."""
+    before: dict[LoraPart | EmbeddingPart, float] = {}
+    for part in (part for site in stack.sites().values() for part in site.parts.values() if scale != 1):
+        if not isinstance(part, LoraPart | EmbeddingPart):
+            raise GrowlmError("--scales needs modules of the kinds lora and embedding, without the output embedding")
+        before[part] = part.scale
+    for part in before:
+        part.scale *= scale
     stack.fold()
     try:
         yield
     finally:
         stack.unfold()
-        for part, own in zip(parts, before, strict=True):
-            if own is not None:
-                part.scale = own
+        for part, own in before.items():
+            part.scale = own
 
 
 def main(
@@ -196,13 +199,9 @@ def main(
         measured = kept["seeds"].setdefault(number, {"modules": seed.digests(), "scores": {}})
         if measured["modules"] != seed.digests():
             raise GrowlmError(f"{file} was measured on other stacks of seed {number}: remove it")
-        cells: Cells = measured["scores"]
-
-        def keep(number: str = number, cells: Cells = cells) -> None:
+        for scored in seed.measure(measured["scores"], settings):
             write_json(file, kept)
-            sys.stderr.write(f"seed {number}: {sum(map(len, cells.values()))} scores\n")
-
-        seed.measure(cells, settings, keep)
+            sys.stderr.write(f"seed {number}: {scored}\n")
     by_seed = {number: measured["scores"] for number, measured in kept["seeds"].items()}
     kept["summary"] = summary(by_seed, next(iter(seeds.values())).composites)
     write_json(file, kept)
@@ -220,7 +219,7 @@ def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
         The seeds by number.
 
     Raises:
-        GrowlmError: if there is none, or the benchmark has no composites.
+        GrowlmError: if there is none, an entry has several orders, or the benchmark has no composites.
     """
     entries = {"alone": settings.alone, "grown": settings.grown, "joint": settings.joint}
     found: dict[str, dict[str, tuple[Path, CellResult]]] = {}
@@ -228,7 +227,10 @@ def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
         for file in sorted((results / CELLS / label).glob(f"*/*/{CELL_FILE}")):
             result = read_cell(file)
             if result.finished and (file.parent / STACK).is_dir():
-                found.setdefault(str(result.settings["seed"]), {})[where] = (file.parent / STACK, result)
+                cells = found.setdefault(str(result.settings["seed"]), {})
+                if where in cells:
+                    raise GrowlmError(f"{results} has {label!r} in several orders: give the folder of a single one")
+                cells[where] = (file.parent / STACK, result)
     whole = {number: cells for number, cells in sorted(found.items()) if cells.keys() == entries.keys()}
     if not whole:
         raise GrowlmError(

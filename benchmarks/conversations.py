@@ -12,19 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import auto_cli
-from transformers import StoppingCriteriaList
 
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.metrics.greedy import greedy_tokens
 from growlm.registry import skills
 from growlm.skills._skill import Example, Message
 from growlm.skills._tinyworld.dice import Dice
-from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
-from growlm.stack.loops import LoopStop
 from growlm.stack.path import format_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
@@ -146,7 +143,6 @@ def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> lis
     return ids[-room:]
 
 
-@torch.no_grad()
 def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int) -> list[tuple[str, str, list[str]]]:
     """Answers prompts, each by the path that the router chooses.
 
@@ -164,37 +160,21 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
         with stack.active(*path):
             stack.fold()
-            told = generate(stack, [prompts[row] for row in rows], max_new_tokens)
+            new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, end_loops=True)
             stack.unfold()
-        for row, (text, wrong) in zip(rows, told, strict=True):
-            answers[row] = (format_path(path), text, wrong)
+        for row, tokens in zip(rows, new_tokens, strict=True):
+            answers[row] = (format_path(path), *told(stack, tokens, max_new_tokens))
     return [answers[row] for row in range(len(prompts))]
 
 
-def generate(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int) -> list[tuple[str, list[str]]]:
-    """Answers prompts by the path that is active; gives each answer and what is wrong with it."""
-    length, padding = max(map(len, prompts)), pad_id(stack)
-    stops = stop_ids(stack.tokenizer)
-    input_ids = [[*[padding] * (length - len(ids)), *ids] for ids in prompts]
-    mask = [[*[0] * (length - len(ids)), *[1] * len(ids)] for ids in prompts]
-    output_BT = stack.generate(
-        torch.tensor(input_ids, device=stack.device),
-        attention_mask=torch.tensor(mask, device=stack.device),
-        past_key_values=roomy_cache(stack.config.get_text_config()),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=stops,
-        pad_token_id=padding,
-        stopping_criteria=StoppingCriteriaList([LoopStop(length)]),
-    )
-    answers = []
-    for tokens in output_BT[:, length:].tolist():
-        text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        ended = any(stop in tokens for stop in stops)
-        told = tokens if ended or padding not in tokens else tokens[: tokens.index(padding)]
-        wrong = [] if ended else ["stuck" if len(told) == max_new_tokens else "looped"]
-        answers.append((text, wrong if text else [*wrong, "empty"]))
-    return answers
+def told(stack: ModuleStack, tokens: list[int], max_new_tokens: int) -> tuple[str, list[str]]:
+    """Decodes the new tokens of an answer; gives its text and what is wrong with it."""
+    text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    wrong = [] if text else ["empty"]
+    if not any(stop in tokens for stop in stop_ids(stack.tokenizer)):
+        full = len(tokens) == max_new_tokens and tokens[-1] != pad_id(stack)
+        wrong = ["stuck" if full else "looped", *wrong]
+    return text, wrong
 
 
 def count(result: dict[str, Any], skill: str, path: str, wrong: list[str], talk: list[Message], text: str) -> None:

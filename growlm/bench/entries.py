@@ -10,6 +10,7 @@ from growlm.bench._strict_yaml import read_strict_yaml
 from growlm.bench.stream import check_phase
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
+from growlm.methods._method import Method
 from growlm.recipes import recipe_path
 from growlm.registry import methods
 
@@ -121,14 +122,20 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
     options, phase, by_skill = (content.get(key) or {} for key in _KEYS[1:])
     if not isinstance(method, str) or not isinstance(options, dict) or not isinstance(phase, dict):
         raise GrowlmError(f"{where}: 'method' has to be a name, 'options' and 'phase' keys with values")
-    if not isinstance(by_skill, dict) or not all(isinstance(own, dict) for own in by_skill.values()):
+    if not isinstance(by_skill, dict) or not all(
+        isinstance(skill, str) and isinstance(own, dict) for skill, own in by_skill.items()
+    ):
         raise GrowlmError(f"{where}: 'by_skill' has to be {{SKILL: {{OPTION: VALUE}}}}")
     entry = Entry(label, method, options, check_phase(phase, where), by_skill)
-    for skill in (None, *by_skill):
-        try:
-            built = methods.build(method, options if skill is None else entry.options_for(skill))
-        except GrowlmError as error:
-            raise GrowlmError(f"{where}{'' if skill is None else f', skill {skill!r}'}: {error}") from None
-        if built.at_once and by_skill:
-            raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'by_skill' out")
+    if _build(method, options, where).at_once and by_skill:
+        raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'by_skill' out")
+    for skill in by_skill:
+        _build(method, entry.options_for(skill), f"{where}, skill {skill!r}")
     return entry
+
+
+def _build(method: str, options: dict[str, Any], where: str) -> Method:
+    try:
+        return methods.build(method, options)
+    except GrowlmError as error:
+        raise GrowlmError(f"{where}: {error}") from None

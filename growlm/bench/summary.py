@@ -120,12 +120,13 @@ class Summary:
     def _entry_json(self, row: Row) -> dict[str, Any]:
         wanted = {name: spread.to_json() for name, spread in desiderata(row, self.joint).items()}
         names = costs(row.cells[0])
+        settings = row.cells[0].settings
         return {
             "label": row.label,
             "method": row.method,
-            "options": row.cells[0].settings["options"],
-            **{key: row.cells[0].settings[key] for key in ("by_skill",) if key in row.cells[0].settings},
-            "phase": row.cells[0].settings["phase"],
+            "options": settings["options"],
+            **({"by_skill": settings["by_skill"]} if "by_skill" in settings else {}),
+            "phase": settings["phase"],
             "mode": row.mode,
             "seeds": sorted({cell.settings["seed"] for cell in row.cells}),
             "orders": {order: list(cells[0].skills) for order, cells in row.by_order().items()},

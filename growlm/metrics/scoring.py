@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from growlm.data.batches import collate
-from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
+from growlm.metrics.greedy import greedy_tokens
 from growlm.skills._metric import ASKS_NOTHING
 from growlm.skills._skill import Example, Skill, Split
-from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.loss import trained_logits
 
@@ -187,7 +187,6 @@ def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
     return sums
 
 
-@torch.no_grad()
 def generate_answers(
     stack: "ModuleStack",
     prompts: Sequence[Example],
@@ -206,7 +205,6 @@ def generate_answers(
         The answers, in the prompts' order, without special tokens.
     """
     tokenizer = stack.tokenizer
-    stops = stop_ids(tokenizer)
     room = context_length(stack) - max_new_tokens
     ids = [cut_prompt(encode_prompt(prompt, tokenizer), room, prompt.cut)[-room:] for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
@@ -214,19 +212,7 @@ def generate_answers(
     num_batches = -(-len(order) // _BATCH)
     for number in range(num_batches):
         rows = order[number * _BATCH : (number + 1) * _BATCH]
-        length = max(len(ids[row]) for row in rows)
-        padded = [[pad_id(stack)] * (length - len(ids[row])) + ids[row] for row in rows]
-        mask = [[0] * (length - len(ids[row])) + [1] * len(ids[row]) for row in rows]
-        output_BT = stack.generate(
-            torch.tensor(padded, device=stack.device),
-            attention_mask=torch.tensor(mask, device=stack.device),
-            past_key_values=roomy_cache(stack.config.get_text_config()),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=stops,
-            pad_token_id=pad_id(stack),
-        )
-        for row, tokens in zip(rows, output_BT[:, length:].tolist(), strict=True):
+        for row, tokens in zip(rows, greedy_tokens(stack, [ids[row] for row in rows], max_new_tokens), strict=True):
             answers[row] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
         if advance:
             advance(number + 1, num_batches)

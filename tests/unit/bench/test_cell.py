@@ -77,6 +77,7 @@ def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else(
         ({"grow": {"phase": {"learning_rat": 1.0}}}, r"unknown key of phase .*did you mean 'learning_rate'"),
         ({"grow": {"phase": {"learning_rate": "fast"}}}, r"learning_rate is 'fast', expected float"),
         ({"grow": {"by_skill": {"sums": 3}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
+        ({"grow": {"by_skill": {3: {}}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
         ({"grow": {"by_skill": {"sums": {"modul": {}}}}}, r"entry 'grow', skill 'sums': unknown option .* 'modul'"),
         ({"joint": {"by_skill": {"chat": {}}}}, "learns all skills at once; leave 'by_skill' out"),
         ({"grow": ["lora"]}, r"entry 'grow' is \['lora'\]; write"),

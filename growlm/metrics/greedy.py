@@ -1,0 +1,48 @@
+"""Greedy decoding of many prompts at once."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import StoppingCriteriaList
+
+from growlm.data.encode import stop_ids
+from growlm.stack.cache import roomy_cache
+from growlm.stack.context import pad_id
+from growlm.stack.loops import LoopStop
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+
+@torch.no_grad()
+def greedy_tokens(
+    stack: "ModuleStack", prompts: Sequence[Sequence[int]], max_new_tokens: int, end_loops: bool = False
+) -> list[list[int]]:
+    """Continues prompts with the likeliest token, again and again, by the path that is active.
+
+    Args:
+        stack: the stack.
+        prompts: the prompts' tokens; together with what is new they have to fit the context.
+        max_new_tokens: greatest number of new tokens.
+        end_loops: end rows that only repeat themselves; see ``LoopStop``.
+
+    Returns:
+        For each prompt its new tokens, with the stop token if there is one; rows that end before the longest one
+        are filled with padding.
+    """
+    length, padding = max(map(len, prompts)), pad_id(stack)
+    input_ids = [[padding] * (length - len(ids)) + list(ids) for ids in prompts]
+    mask = [[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts]
+    output_BT = stack.generate(
+        torch.tensor(input_ids, device=stack.device),
+        attention_mask=torch.tensor(mask, device=stack.device),
+        past_key_values=roomy_cache(stack.config.get_text_config()),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=stop_ids(stack.tokenizer),
+        pad_token_id=padding,
+        stopping_criteria=StoppingCriteriaList([LoopStop(length)] if end_loops else []),
+    )
+    new_tokens: list[list[int]] = output_BT[:, length:].tolist()
+    return new_tokens

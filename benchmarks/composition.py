@@ -160,11 +160,10 @@ def scaled(stack: ModuleStack, scale: float) -> Iterator[None]:
         before[part] = part.scale
     for part in before:
         part.scale *= scale
-    stack.fold()
     try:
-        yield
+        with stack.folded():
+            yield
     finally:
-        stack.unfold()
         for part, own in before.items():
             part.scale = own
 

@@ -158,10 +158,8 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
     answers: dict[int, tuple[str, str, list[str]]] = {}
     for path in sorted(set(paths)):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
-        with stack.active(*path):
-            stack.fold()
+        with stack.active(*path), stack.folded():
             new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, end_loops=True)
-            stack.unfold()
         for row, tokens in zip(rows, new_tokens, strict=True):
             answers[row] = (format_path(path), *told(stack, tokens, max_new_tokens))
     return [answers[row] for row in range(len(prompts))]

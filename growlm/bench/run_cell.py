@@ -191,7 +191,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Phas
         path = tuple(module for module in stack.parents() if module in own)
         with stack.active():
             base = memory.score(stack, skill, limit)
-        scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell))
+        scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell), folded=True)
         result.composites[name] = {
             "base": base.value,
             **{mode: scores[mode]["value"] if mode in scores else None for mode in MODES},

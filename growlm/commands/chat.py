@@ -12,6 +12,7 @@ def chat(
     temperature: float = 0.0,
     seed: int = 0,
     show_path: bool = False,
+    fuse: bool = False,
 ) -> None:
     """Talk with a stack, in a terminal or through a pipe (one line a turn).
 
@@ -28,10 +29,12 @@ def chat(
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
         show_path: tell the path of every turn, on standard error.
+        fuse: let the modules of --path run as one change of weights, right for the inputs of each one's own skill,
+            instead of adding up what they change.
     """
     from growlm.show.talk import Conversation, open_stack, routes
 
-    loaded = open_stack(stack, base, path)
+    loaded = open_stack(stack, base, path, fuse)
     conversation = Conversation(loaded, max_new_tokens, temperature, seed, routes(loaded, path))
     interactive = sys.stdin.isatty()
     if interactive:

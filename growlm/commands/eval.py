@@ -15,6 +15,7 @@ def eval(
     blimp: Path | None = None,
     base: str | None = None,
     json: bool = False,
+    fuse: bool = False,
 ) -> None:
     """Score skills on held-out examples: on the bare base, on their own path, routed, and with all modules on.
 
@@ -31,6 +32,8 @@ def eval(
         blimp: the folder of BLiMP's 67 files, for --suite base.
         base: where the base is now, if not where the manifest says.
         json: print JSON instead of a table.
+        fuse: let the modules of --path run as one change of weights, right for the inputs of each one's own skill,
+            instead of adding up what they change.
     """
     import json as json_format
     from dataclasses import asdict
@@ -42,11 +45,13 @@ def eval(
     if suite is not None:
         from growlm.show.suite import run_suite, suite_table
 
-        opened = open_stack(Path(stack), base, path or "base")
+        opened = open_stack(Path(stack), base, path if fuse else path or "base", fuse)
         measured = run_suite(opened, suite, Path(stories) if stories else None, blimp, limit)
         content, table = {"base": opened.manifest.base.source, **measured.to_json()}, suite_table(measured)
     else:
-        results = evaluate(open_stack(Path(stack), base, None), skill, path, split, limit, stories)
+        results = evaluate(
+            open_stack(Path(stack), base, path if fuse else None, fuse), skill, path, split, limit, stories
+        )
         content, table = [asdict(result) for result in results], evaluation_table(results)
     if json:
         print(json_format.dumps(content, indent=2, ensure_ascii=False))

@@ -14,6 +14,7 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     show_path: bool = False,
+    fuse: bool = False,
 ) -> None:
     """Continue a text with a stack, or with a bare base.
 
@@ -27,13 +28,15 @@ def generate(
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
         show_path: tell the path, on standard error.
+        fuse: let the modules of --path run as one change of weights, right for the inputs of each one's own skill,
+            instead of adding up what they change.
     """
     import sys
 
     from growlm.show.talk import open_stack, routes, stream_text
     from growlm.stack.path import format_path
 
-    loaded = open_stack(Path(stack), base, path)
+    loaded = open_stack(Path(stack), base, path, fuse)
     print(prompt, end="", flush=True)
     for piece in stream_text(loaded, prompt, max_new_tokens, temperature, seed, routes(loaded, path)):
         print(piece, end="", flush=True)

@@ -9,11 +9,15 @@ Proved by tests/contracts/test_every_method.py.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError
 from growlm.methods._method import Method
 from growlm.modules._kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.skills._skill import Skill
+from growlm.stack.moments import gather_moments
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -27,15 +31,22 @@ class Grow(Method):
     Args:
         module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: low-rank changes of
             all linears and of the token embedding.
+        fusible: keep second moments of the layers' inputs, by which modules are fused when the skill's data are gone;
+            about as large as a module of rank 64.
     """
 
     inference = "routed"
 
-    def __init__(self, module: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, module: dict[str, dict[str, Any]] | None = None, fusible: bool = False) -> None:
         self.module: Mapping[str, dict[str, Any]] = DEFAULT_MODULE if module is None else module
+        self.fusible = fusible
         if not self.module:
             raise GrowlmError("method 'grow' needs a module with at least one kind, such as lora")
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Builds the kinds that were asked for; see ``Method.build``."""
         return {kind: module_kinds.build(kind, options) for kind, options in self.module.items()}
+
+    def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
+        """Measures the layers' inputs if the module is to be fusible; see ``Method.end``."""
+        return gather_moments(stack, batches.examples) if self.fusible else {}

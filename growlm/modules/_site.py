@@ -1,7 +1,7 @@
 """The one wrapper per attach point: a site runs the original and then the active parts attached to it."""
 
 import copy
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -165,6 +165,43 @@ class Site(nn.Module):
             keys.append(key)
         if layer is not None:
             self._folded = _Folded((layer,), frozenset(keys), self._switch.active)
+
+    def changes(self) -> dict[str, dict[str, Tensor]]:
+        """Gives what each module on the active path adds to the parameters of the original.
+
+        Returns:
+            By module and parameter name, the difference; modules without a part here are left out.
+
+        Raises:
+            GrowlmError: if a part is no change of weights.
+        """
+        changes: dict[str, dict[str, Tensor]] = {}
+        for key, part in self.parts.items():
+            if part_owner(key) in self._switch.active:
+                deltas = _deltas(part, self.original)
+                if not deltas:
+                    raise GrowlmError(
+                        f"module {part_owner(key)!r} has a {part_kind(key)}, which is no change of weights and cannot "
+                        "be fused: give a path without it, or use its modules side by side"
+                    )
+                own = changes.setdefault(part_owner(key), {})
+                for name, delta in deltas.items():
+                    own[name] = own[name] + delta if name in own else delta
+        return changes
+
+    def run_as_one(self, deltas: Mapping[str, Tensor]) -> None:
+        """Lets a copy of the original with changed weights run in place of everything here, until ``unfold``.
+
+        While this very path is active, that is; no part of it runs then.
+
+        Args:
+            deltas: by parameter name, what is added.
+        """
+        layer = copy.deepcopy(self.original)
+        for name, delta in deltas.items():
+            layer.get_parameter(name).data += delta
+        keys = frozenset(key for key in self.parts if part_owner(key) in self._switch.active)
+        self._folded = _Folded((layer,), keys, self._switch.active)
 
     def unfold(self) -> None:
         """Lets the original and every part run by themselves again."""

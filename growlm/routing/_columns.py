@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from growlm.modules.experts import ColumnPart
-from growlm.routing._features import watched
+from growlm.stack.watched import watched
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

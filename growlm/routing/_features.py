@@ -3,8 +3,8 @@
 Shapes: B batch, T tokens, D hidden, N prompts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from growlm.data.prompts import turn_frame
 from growlm.routing._router import Prompts
 from growlm.stack.context import context_length
+from growlm.stack.watched import watched
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
 _BATCH = 32
-
-Watch = Callable[[nn.Module, tuple[Tensor, ...]], None]
 
 
 class _SeenError(Exception):
@@ -106,17 +105,6 @@ def prompt_batches(stack: "ModuleStack", prompts: Prompts) -> Iterator[tuple[lis
         length = max(len(prompts[row]) for row in rows)
         padded = [[*prompts[row], *[0] * (length - len(prompts[row]))] for row in rows]
         yield rows, torch.tensor(padded, device=stack.device)
-
-
-@contextmanager
-def watched(modules: Sequence[nn.Module], watch: Watch) -> Iterator[None]:
-    """Lets a function see the inputs of modules, ``watch(module, inputs)``, for a ``with`` block."""
-    handles = [module.register_forward_pre_hook(watch) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _hidden_states(stack: "ModuleStack", prompts: Prompts, layer: int) -> Iterator[tuple[list[int], Tensor]]:

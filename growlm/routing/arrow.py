@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
 from growlm.modules._site import Part, part_owner
-from growlm.routing._features import last_turns, prompt_batches, watched
+from growlm.routing._features import last_turns, prompt_batches
 from growlm.routing._router import DrawPrompts, Prompts, Router
 from growlm.stack.path import BASE, Path
+from growlm.stack.watched import watched
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -13,8 +13,10 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message
 from growlm.stack.context import context_length, pad_id
+from growlm.stack.fusion import fuse
 from growlm.stack.loops import LoopStop
 from growlm.stack.manifest import STACK_FILE
+from growlm.stack.moments import path_moments
 from growlm.stack.path import format_path, parse_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
@@ -22,26 +24,31 @@ from growlm.stack.stack import ModuleStack
 AUTO = "auto"
 
 
-def open_stack(folder: Path, base: str | None, path: str | None) -> ModuleStack:
+def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = False) -> ModuleStack:
     """Loads a stack, or a shipped base as a stack without modules.
 
     Args:
         folder: the stack's folder, or the name of a shipped base.
         base: where the base is now, if not where the manifest says.
         path: the path to activate, as ``parse_path`` reads it; None: the newest module's.
+        fused: let its modules run as one fused change of weights for as long as this path is active.
 
     Returns:
         The stack with the path active; whether its router is to choose instead is for the caller to ask (``routes``).
 
     Raises:
-        GrowlmError: if there is no such stack, or no such path in it.
+        GrowlmError: if there is no such stack, or no such path in it, or its modules cannot be fused.
     """
+    if fused and path is None:
+        raise GrowlmError("--fuse joins the modules of a path: give their names with --path, joined by +")
     if not (folder / STACK_FILE).exists() and str(folder) in shipped_bases():
         stack = ModuleStack.from_base(str(folder)).eval()
     else:
         stack = ModuleStack.from_pretrained(folder, base=base)
     if path is not None:
         stack.set_path(parse_path(path, stack.parents()))
+    if fused:
+        fuse(stack, path_moments(stack))
     return stack
 
 

@@ -21,6 +21,7 @@ from growlm.modules._site import Part, Site, Switch, stock_name
 from growlm.registry import module_kinds
 from growlm.stack import store
 from growlm.stack.config import GrowlmConfig
+from growlm.stack.fusion import Moments, fuse
 from growlm.stack.manifest import (
     METHOD_FILE,
     MODULE_FILE,
@@ -355,6 +356,34 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         """Lets every part run by itself again."""
         for site in self.sites().values():
             site.unfold()
+
+    @contextmanager
+    def folded(self) -> Iterator[Self]:
+        """Folds for a ``with`` block; see ``fold``."""
+        self.fold()
+        try:
+            yield self
+        finally:
+            self.unfold()
+
+    @contextmanager
+    def fused(self, *names: str, moments: Moments | None = None) -> Iterator[Self]:
+        """Activates a path whose modules run as one fused change of weights, for a ``with`` block.
+
+        Args:
+            *names: the path.
+            moments: for each of its modules, the second moments of the inputs on its own path; None: those that its
+                method kept.
+
+        Raises:
+            GrowlmError: for an unknown name, a module that is no change of weights, or moments that are missing.
+        """
+        with self.active(*names):
+            fuse(self, {name: self.method_tensors(name) for name in self.path} if moments is None else moments)
+            try:
+                yield self
+            finally:
+                self.unfold()
 
     def train(self, mode: bool = True) -> Self:
         """Puts growing modules into training mode; whatever is frozen stays in evaluation mode (no dropout)."""

@@ -7,6 +7,7 @@ measured again.
 
 import json
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -82,7 +83,13 @@ class PhaseMemory:
         return self.once(("score", where, skill, limit), lambda: score(stack, skill, limit=limit))
 
     def mode_scores(
-        self, stack: ModuleStack, skill: Skill, own: StackPath, limit: int | None, routed: bool
+        self,
+        stack: ModuleStack,
+        skill: Skill,
+        own: StackPath,
+        limit: int | None,
+        routed: bool,
+        folded: bool = False,
     ) -> dict[str, dict[str, Any]]:
         """Scores a skill's test split in every inference mode, each path once.
 
@@ -92,13 +99,14 @@ class PhaseMemory:
             own: the path that is right for it.
             limit: only the first so many examples; None: all.
             routed: let the stack's router choose, too.
+            folded: run the modules of a path as one: much faster where they are many, and the same up to rounding.
 
         Returns:
             By mode, the fields of its score.
         """
         measured: dict[StackPath, Score] = {}
         for path in (own, stack.manifest.current()):
-            with stack.active(*path):
+            with stack.active(*path), stack.folded() if folded else nullcontext():
                 measured[path] = self.score(stack, skill, limit)
         scores = {"oracle": asdict(measured[own]), "all": asdict(measured[stack.manifest.current()])}
         if routed:

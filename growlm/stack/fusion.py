@@ -1,0 +1,85 @@
+"""Fusing: the modules of a path as one change of weights, each of them right for the inputs of its own skill.
+
+Modules that were learned apart do not know of each other; adding up what they change counts twice what all of them
+need. Regression mean (Jin et al. 2023, arXiv 2212.09849, eq. 3) finds in closed form the weights that do to the inputs
+of each skill what that skill's own path does to them, as nearly as can be:
+
+    D = (sum_p D_p G_p) (sum_p G_p)^-1, which makes sum_p tr (D - D_p) G_p (D - D_p)^T least,
+
+with D_p what the path of skill p changes of a weight and G_p the second moment of that linear's inputs on it. A token
+embedding has a diagonal G: every row is the mean of the paths' rows, weighted by how often the skills have the token.
+What has no moment, such as a norm's weight, gets the plain mean. Proved by tests/golden/test_fusion.py.
+
+Shapes: I input dim, O output dim, V vocabulary, D hidden.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers.pytorch_utils import Conv1D
+
+from growlm.errors import GrowlmError
+from growlm.stack.moments import has_moments, moment
+from growlm.stack.path import own_path
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+Moments = Mapping[str, Mapping[str, Tensor]]
+"""By module, what ``gather_moments`` returned for its path."""
+
+_RIDGE = 1e-6  # of the mean of the diagonal: a direction in which no skill has inputs
+
+
+@torch.no_grad()
+def fuse(stack: "ModuleStack", moments: Moments) -> None:
+    """Lets every site run the modules of the active path as one fused change of weights, until ``stack.unfold``.
+
+    Args:
+        stack: the stack; every module of its path stands for the skill it was grown for.
+        moments: for each of them, the second moments of the inputs on its own path.
+
+    Raises:
+        GrowlmError: if a module is no change of weights, or its moments are missing.
+    """
+    paths = {name: own_path(name, stack.parents()) for name in stack.path}
+    for name in paths:
+        if not has_moments(moments.get(name, {})):
+            raise GrowlmError(
+                f"module {name!r} keeps nothing of its inputs, so that it cannot be fused: grow it with "
+                "--method_options.fusible true, or measure them (growlm.stack.moments.path_moments)"
+            )
+    for site_path, site in stack.sites().items():
+        changes = site.changes()
+        if not changes:
+            continue
+        fused: dict[str, Tensor] = {}
+        for parameter in dict.fromkeys(parameter for change in changes.values() for parameter in change):
+            original = site.original.get_parameter(parameter)
+            by_path = {
+                name: sum((changes[m][parameter] for m in path if m in changes), torch.zeros_like(original)).double()
+                for name, path in paths.items()
+            }
+            found = {name: moment(moments[name], site_path) for name in paths} if parameter == "weight" else {}
+            grams = {name: gram for name, gram in found.items() if gram is not None}
+            if grams.keys() == paths.keys():
+                change = _fused_weight(by_path, grams, isinstance(site.original, Conv1D))
+            else:
+                change = torch.stack([*by_path.values()]).mean(0)
+            fused[parameter] = change.to(original.dtype)
+        site.run_as_one(fused)
+
+
+def _fused_weight(changes: Mapping[str, Tensor], grams: Mapping[str, Tensor], transposed: bool) -> Tensor:
+    total = torch.stack([*grams.values()]).sum(0)
+    if total.dim() == 1:
+        plain_VD = torch.stack([*changes.values()]).mean(0)  # of tokens that none of the skills has
+        weighted_VD = sum((gram[:, None] * changes[name] for name, gram in grams.items()), torch.zeros_like(plain_VD))
+        return torch.where(total[:, None] > 0, weighted_VD / total.clamp(min=1e-30)[:, None], plain_VD)
+    changes_OI = {name: change.T if transposed else change for name, change in changes.items()}
+    weighted_OI = torch.stack([changes_OI[name] @ gram for name, gram in grams.items()]).sum(0)
+    total += _RIDGE * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype, device=total.device)
+    fused_OI = torch.linalg.solve(total, weighted_OI.T).T
+    return fused_OI.T if transposed else fused_OI

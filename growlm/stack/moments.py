@@ -1,0 +1,146 @@
+"""Second moments of what the layers get as input while a skill is run: all that fusing needs to know of its data.
+
+Jin et al. 2023, "Dataless Knowledge Fusion by Merging Weights of Language Models" (arXiv 2212.09849, section 3.2), keep
+G = X^T X of every linear, I x I numbers. Here G is kept as its greatest eigenvectors and the diagonal of the rest, as
+large as a module of that rank: G ~ U U^T + diag(r). The inputs of a token embedding are tokens, so that its G is
+diagonal: how often each of them occurs. All are means over tokens, so that skills with longer examples do not weigh
+more. Proved by tests/golden/test_fusion.py.
+
+Shapes: T tokens, I input dim of a linear, K kept eigenvectors, V vocabulary.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from growlm.data.encode import Encoded, encode
+from growlm.registry import skills
+from growlm.skills._skill import Skill
+from growlm.stack.context import context_length
+from growlm.stack.watched import watched
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+NUM_KEPT = 64
+NUM_EXAMPLES = 128
+OFF_DIAGONAL = 0.9  # what the paper multiplies them by (section 3.3): inner products of other data are less alike
+
+_PREFIX = "moments"
+_NUM_DRAWN = 8 * NUM_EXAMPLES
+
+
+@torch.no_grad()
+def gather_moments(stack: "ModuleStack", examples: Sequence[Encoded]) -> dict[str, Tensor]:
+    """Measures the inputs of all linears and of both embeddings, with the path that is active.
+
+    Args:
+        stack: the stack, not folded.
+        examples: a skill's encoded examples; at most ``NUM_EXAMPLES`` of them, evenly spread, are looked at.
+
+    Returns:
+        For each linear ``moments.<site>.factor`` U, [I, K], and ``moments.<site>.rest`` r, [I]; for the token
+        embedding ``moments.<site>.counts``, the share of each token, [V].
+    """
+    sites = _watched_sites(stack)
+    names = {module: site for site, module in sites.items()}
+    sums: dict[str, Tensor] = {}
+    same: dict[str, str] = {}
+    last: list[tuple[Tensor, str]] = []
+
+    def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        site, seen = names[module], inputs[0]
+        if last and last[0][0] is seen:  # queries, keys and values have one input
+            same[site] = last[0][1]
+            return
+        last[:] = [(seen, site)]
+        sums[site] = sums.get(site, 0) + _moment(seen, stack.config.get_text_config().vocab_size)
+
+    chosen = examples[:: max(1, len(examples) // NUM_EXAMPLES)][:NUM_EXAMPLES]
+    num_tokens = sum(len(example.input_ids) for example in chosen)
+    with watched(list(sites.values()), see):
+        for example in chosen:
+            stack(torch.tensor([example.input_ids], device=stack.device), use_cache=False)
+            last.clear()
+    kept: dict[str, dict[str, Tensor]] = {}
+    for site, total in sums.items():
+        kept[site] = {"counts": total / num_tokens} if total.dim() == 1 else _largest(total / num_tokens)
+    kept |= {site: {part: tensor.clone() for part, tensor in kept[first].items()} for site, first in same.items()}
+    return {f"{_PREFIX}.{site}.{part}": tensor for site, parts in kept.items() for part, tensor in parts.items()}
+
+
+def path_moments(stack: "ModuleStack") -> dict[str, dict[str, Tensor]]:
+    """Gives the moments of each module of the active path: what its method kept, or measured on its skill's data.
+
+    Args:
+        stack: the stack, not folded.
+
+    Returns:
+        By module, what ``gather_moments`` returns for its own path.
+
+    Raises:
+        GrowlmError: if a module kept none and its skill's training examples are not there any more.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for name in stack.path:
+        found[name] = stack.method_tensors(name)
+        if not has_moments(found[name]):
+            record = next(record for record in stack.manifest.modules if record.name == name)
+            skill: Skill = skills.build(record.skill["name"], record.skill["options"])
+            examples = islice(skill.examples("train"), _NUM_DRAWN)
+            with stack.active(*record.path):
+                found[name] = gather_moments(
+                    stack, [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
+                )
+    return found
+
+
+def has_moments(tensors: Mapping[str, Tensor]) -> bool:
+    """Tells whether what a method keeps has moments in it."""
+    return any(name.startswith(f"{_PREFIX}.") for name in tensors)
+
+
+def moment(tensors: Mapping[str, Tensor], site: str) -> Tensor | None:
+    """Gives the second moment of a site's inputs.
+
+    Args:
+        tensors: what ``gather_moments`` returned.
+        site: stock path of the site's layer.
+
+    Returns:
+        A symmetric positive matrix, [I, I], with what is off its diagonal made smaller; for the token embedding its
+        diagonal, [V]; None for a layer of another kind.
+    """
+    name = f"{_PREFIX}.{site}"
+    if f"{name}.counts" in tensors:
+        return tensors[f"{name}.counts"].double()
+    if f"{name}.factor" not in tensors:
+        return None
+    factor_IK = tensors[f"{name}.factor"].double()
+    large_II = factor_IK @ factor_IK.T
+    diagonal_I = large_II.diagonal() + tensors[f"{name}.rest"].double()
+    return OFF_DIAGONAL * (large_II - large_II.diagonal().diag()) + diagonal_I.diag()
+
+
+def _watched_sites(stack: "ModuleStack") -> dict[str, nn.Module]:
+    anatomy, wrapped = stack.anatomy, stack.sites()
+    paths = (*anatomy.linear_sites(None, range(anatomy.num_layers)), *anatomy.embeddings())
+    return {path: wrapped[path] if path in wrapped else anatomy.resolve(path) for path in paths}
+
+
+def _moment(inputs: Tensor, num_tokens: int) -> Tensor:
+    if not inputs.is_floating_point():
+        return torch.bincount(inputs.flatten(), minlength=num_tokens).float()
+    inputs_TI = inputs.flatten(0, -2).float()
+    return inputs_TI.T @ inputs_TI
+
+
+def _largest(moment_II: Tensor) -> dict[str, Tensor]:
+    """Keeps the greatest eigenvectors, times the roots of their eigenvalues, and the diagonal of what they leave."""
+    values, vectors = torch.linalg.eigh(moment_II.double())
+    factor_IK = vectors[:, -NUM_KEPT:] * values[-NUM_KEPT:].clamp(min=0).sqrt()
+    rest_I = (moment_II.diagonal() - factor_IK.square().sum(1)).clamp(min=0)
+    return {"factor": factor_IK.float().contiguous(), "rest": rest_I.float()}

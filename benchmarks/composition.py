@@ -2,14 +2,16 @@
 
 ``python benchmarks/composition.py results/six-skills-mini-modules`` measures the stacks of a finished
 benchmark (``growlm bench``, stacks kept): one whose modules were all grown on the bare base (entry ``--alone``), one
-whose modules were grown one on another (``--grown``), and the yardstick, one model trained on all skills at once
-(``--joint``). Run again, it goes on where it was. For every skill and composite skill, scored by whole answers (greedy
-decoding) or by ``--metric token_accuracy``:
+whose modules were grown one on another (``--grown``; null leaves it out), and the yardstick, one model trained on all
+skills at once (``--joint``). Run again, it goes on where it was. For every skill and composite skill, scored by whole
+answers (greedy decoding) or by ``--metric token_accuracy``:
 
 - ``base``: the bare base, and ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
   with ``--scales 0.7``, ``sum_parts x 0.7``: the same, what each of them changes multiplied by so much;
-- ``stack_parts``: the path of the parts in ``grown``, and ``stack``: all its modules;
+- ``fused_parts``: the same modules fused (``growlm/stack/fusion.py``), and ``fused``: all of them;
+- ``stack_parts``: the path of the parts in ``grown``, ``stack_fused_parts``: the parts' paths fused, and ``stack``:
+  all its modules;
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
@@ -19,7 +21,7 @@ to well above ``base``, of which nothing can be told.
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -37,8 +39,11 @@ from growlm.modules.embedding import EmbeddingPart
 from growlm.modules.lora import LoraPart
 from growlm.registry import skills as registered
 from growlm.skills._metric import Metric
+from growlm.stack.fusion import Moments
 from growlm.stack.manifest import read_manifest
+from growlm.stack.moments import path_moments
 from growlm.stack.path import Path as StackPath
+from growlm.stack.path import joint_path
 from growlm.stack.stack import ModuleStack
 
 SINGLE_SHARE = 0.8
@@ -52,7 +57,7 @@ class Settings:
     """What a file of scores depends on, but for the stacks, whose digests stand beside the scores."""
 
     alone: str
-    grown: str
+    grown: str | None
     joint: str
     num_test: int
     metric: Metric | None
@@ -67,11 +72,13 @@ class Way:
         where: the stack.
         path: gives the path on it.
         scale: what every module's change is multiplied by.
+        fused: the skills whose paths are fused; none: the modules of ``path`` are added up.
     """
 
     where: str
     path: Callable[[ModuleStack], StackPath]
     scale: float = 1.0
+    fused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Seed:
             What has been scored, after each score.
         """
         loaded: dict[str, ModuleStack] = {}
+        moments: dict[str, Moments] = {}
         for name, parts in {**{skill: (skill,) for skill in self.skills}, **self.composites}.items():
             row = cells.setdefault(name, {})
             known = self.skills.get(name, {"skill": name, "options": self.difficulty()})
@@ -112,8 +120,14 @@ class Seed:
                 if way.where not in loaded:
                     loaded[way.where] = ModuleStack.from_pretrained(self.stacks[way.where], base=self.base)
                 stack = loaded[way.where]
-                with stack.active(*way.path(stack)), scaled(stack, way.scale):
-                    row[column] = score(stack, skill).value
+                if way.fused:
+                    if way.where not in moments:
+                        moments[way.where] = path_moments(stack, self.skills)
+                    with stack.fused(*way.fused, moments=moments[way.where]):
+                        row[column] = score(stack, skill).value
+                else:
+                    with stack.active(*way.path(stack)), scaled(stack, way.scale):
+                        row[column] = score(stack, skill).value
                 yield f"{name} by {column}"
 
     def difficulty(self) -> dict[str, float]:
@@ -134,18 +148,20 @@ class Seed:
     def ways(self, parts: tuple[str, ...], scales: Sequence[float]) -> dict[str, Way]:
         """Gives, for each column of a composite, the way to use the modules."""
 
-        def joined(names: Iterable[str], stack: ModuleStack) -> StackPath:
-            union = {module for name in names for module in stack.path_of(name)}
-            return tuple(module for module in stack.parents() if module in union)
+        def joined(names: Sequence[str], stack: ModuleStack) -> StackPath:
+            return joint_path(names, stack.parents())
 
         columns = {"base": Way("alone", lambda stack: ())}
         for name in self.skills:
             columns[f"alone {name}"] = Way("alone", partial(joined, (name,)))
         for scale in scales:
             columns[f"sum_parts x {scale:g}"] = Way("alone", partial(joined, parts), scale)
-        for ways, where in (("sum", "alone"), ("stack", "grown")):
-            columns[f"{ways}_parts"] = Way(where, partial(joined, parts))
-            columns[ways] = Way(where, partial(joined, tuple(self.skills)))
+        for prefix, where in (("", "alone"), ("stack_", "grown")):
+            if where in self.stacks:
+                columns[f"{prefix or 'sum_'}parts"] = Way(where, partial(joined, parts))
+                columns[f"{prefix}fused_parts"] = Way(where, partial(joined, parts), fused=parts)
+                columns["stack" if prefix else "sum"] = Way(where, partial(joined, tuple(self.skills)))
+        columns["fused"] = Way("alone", partial(joined, tuple(self.skills)), fused=tuple(self.skills))
         columns["joint"] = Way("joint", lambda stack: stack.manifest.current())
         return columns
 
@@ -171,7 +187,7 @@ def scaled(stack: ModuleStack, scale: float) -> Iterator[None]:
 def main(
     results: Path,
     alone: str = "lora-embedding-on-none",
-    grown: str = "lora-embedding",
+    grown: str | None = "lora-embedding",
     joint: str = "joint",
     num_test: int = 50,
     metric: Metric | None = None,
@@ -182,7 +198,7 @@ def main(
     Args:
         results: folder of a benchmark.
         alone: entry whose modules were grown on the bare base.
-        grown: entry whose modules were grown one on another.
+        grown: entry whose modules were grown one on another; null: none.
         joint: entry that was trained on all skills at once.
         num_test: test examples of each skill and composite.
         metric: what they are scored by; left out: whole answers, each skill by its own metric.
@@ -220,7 +236,8 @@ def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
     Raises:
         GrowlmError: if there is none, an entry has several orders, or the benchmark has no composites.
     """
-    entries = {"alone": settings.alone, "grown": settings.grown, "joint": settings.joint}
+    wanted = {"alone": settings.alone, "grown": settings.grown, "joint": settings.joint}
+    entries = {where: label for where, label in wanted.items() if label is not None}
     found: dict[str, dict[str, tuple[Path, CellResult]]] = {}
     for where, label in entries.items():
         for file in sorted((results / CELLS / label).glob(f"*/*/{CELL_FILE}")):

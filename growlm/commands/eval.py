@@ -40,6 +40,7 @@ def eval(
 
     from growlm.show.evaluation import evaluate, evaluation_table
     from growlm.show.talk import open_stack
+    from growlm.stack.path import format_path
 
     content: Any
     if suite is not None:
@@ -49,9 +50,8 @@ def eval(
         measured = run_suite(opened, suite, Path(stories) if stories else None, blimp, limit)
         content, table = {"base": opened.manifest.base.source, **measured.to_json()}, suite_table(measured)
     else:
-        results = evaluate(
-            open_stack(Path(stack), base, path if fuse else None, fuse), skill, path, split, limit, stories
-        )
+        opened = open_stack(Path(stack), base, path if fuse else None, fuse)
+        results = evaluate(opened, skill, format_path(opened.path) if fuse else path, split, limit, stories)
         content, table = [asdict(result) for result in results], evaluation_table(results)
     if json:
         print(json_format.dumps(content, indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ from growlm.stack.fusion import fuse
 from growlm.stack.loops import LoopStop
 from growlm.stack.manifest import STACK_FILE
 from growlm.stack.moments import path_moments
-from growlm.stack.path import format_path, parse_path
+from growlm.stack.path import format_path, joint_path, parse_names, parse_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
 
@@ -31,7 +31,8 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
         folder: the stack's folder, or the name of a shipped base.
         base: where the base is now, if not where the manifest says.
         path: the path to activate, as ``parse_path`` reads it; None: the newest module's.
-        fused: let its modules run as one fused change of weights for as long as this path is active.
+        fused: let the paths of the modules that it names run as one fused change of weights, for as long as it is
+            active.
 
     Returns:
         The stack with the path active; whether its router is to choose instead is for the caller to ask (``routes``).
@@ -45,10 +46,14 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
         stack = ModuleStack.from_base(str(folder)).eval()
     else:
         stack = ModuleStack.from_pretrained(folder, base=base)
-    if path is not None:
-        stack.set_path(parse_path(path, stack.parents()))
+    if path is None:
+        return stack
     if fused:
-        fuse(stack, path_moments(stack))
+        names = parse_names(path)
+        stack.set_path(joint_path(names, stack.parents()))
+        fuse(stack, path_moments(stack, names))
+    else:
+        stack.set_path(parse_path(path, stack.parents()))
     return stack
 
 

@@ -38,15 +38,15 @@ def fuse(stack: "ModuleStack", moments: Moments) -> None:
     """Lets every site run the modules of the active path as one fused change of weights, until ``stack.unfold``.
 
     Args:
-        stack: the stack; every module of its path stands for the skill it was grown for.
-        moments: for each of them, the second moments of the inputs on its own path.
+        stack: the stack; what is on its path has to be the paths of the skills together.
+        moments: for each module that stands for a skill, the second moments of the inputs on its own path.
 
     Raises:
-        GrowlmError: if a module is no change of weights, or its moments are missing.
+        GrowlmError: if a module is no change of weights, or moments are missing.
     """
-    paths = {name: own_path(name, stack.parents()) for name in stack.path}
+    paths = {name: own_path(name, stack.parents()) for name in moments}
     for name in paths:
-        if not has_moments(moments.get(name, {})):
+        if not has_moments(moments[name]):
             raise GrowlmError(
                 f"module {name!r} keeps nothing of its inputs, so that it cannot be fused: grow it with "
                 "--method_options.fusible true, or measure them (growlm.stack.moments.path_moments)"

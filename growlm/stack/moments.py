@@ -9,7 +9,7 @@ more. Proved by tests/golden/test_fusion.py.
 Shapes: T tokens, I input dim of a linear, K kept eigenvectors, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -72,11 +72,12 @@ def gather_moments(stack: "ModuleStack", examples: Sequence[Encoded]) -> dict[st
     return {f"{_PREFIX}.{site}.{part}": tensor for site, parts in kept.items() for part, tensor in parts.items()}
 
 
-def path_moments(stack: "ModuleStack") -> dict[str, dict[str, Tensor]]:
-    """Gives the moments of each module of the active path: what its method kept, or measured on its skill's data.
+def path_moments(stack: "ModuleStack", names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+    """Gives the moments of the paths of modules: what their methods kept, or measured on their skills' examples.
 
     Args:
         stack: the stack, not folded.
+        names: names of the modules.
 
     Returns:
         By module, what ``gather_moments`` returns for its own path.
@@ -85,10 +86,10 @@ def path_moments(stack: "ModuleStack") -> dict[str, dict[str, Tensor]]:
         GrowlmError: if a module kept none and its skill's training examples are not there any more.
     """
     found: dict[str, dict[str, Tensor]] = {}
-    for name in stack.path:
+    for name in names:
         found[name] = stack.method_tensors(name)
         if not has_moments(found[name]):
-            record = next(record for record in stack.manifest.modules if record.name == name)
+            (record,) = (record for record in stack.manifest.modules if record.name == name)
             skill: Skill = skills.build(record.skill["name"], record.skill["options"])
             examples = islice(skill.examples("train"), _NUM_DRAWN)
             with stack.active(*record.path):

@@ -49,12 +49,25 @@ def parse_path(text: str, parents: Parents) -> Path:
     Raises:
         GrowlmError: as in ``normalise``.
     """
-    names = [name.strip() for name in text.replace("+", ",").split(",") if name.strip()]
-    if names in ([], [BASE]):
-        return ()
+    names = parse_names(text)
     if len(names) == 1 and names[0] in parents:
         return own_path(names[0], parents)
-    return normalise([name for name in names if name != BASE], parents)
+    return normalise(names, parents)
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Reads the names of modules as they are written on the command line; ``base`` is none."""
+    names = (name.strip() for name in text.replace("+", ",").split(","))
+    return tuple(name for name in names if name not in ("", BASE))
+
+
+def joint_path(names: Sequence[str], parents: Parents) -> Path:
+    """Gives the path of several modules and everything they were grown on.
+
+    Raises:
+        GrowlmError: for an unknown name.
+    """
+    return normalise([module for name in names for module in own_path(name, parents)], parents)
 
 
 def own_path(name: str, parents: Parents) -> Path:

@@ -31,7 +31,7 @@ from growlm.stack.manifest import (
     ModuleRecord,
     read_manifest,
 )
-from growlm.stack.path import BASE, Parents, Path, normalise, own_path
+from growlm.stack.path import BASE, Parents, Path, joint_path, normalise, own_path
 from growlm.stack.routed import routed_rows
 from growlm.stack.router_file import StackRouter, read_router, router_files
 from growlm.stack.sites import Sites
@@ -368,18 +368,18 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     @contextmanager
     def fused(self, *names: str, moments: Moments | None = None) -> Iterator[Self]:
-        """Activates a path whose modules run as one fused change of weights, for a ``with`` block.
+        """Lets the paths of some modules run as one fused change of weights, for a ``with`` block.
 
         Args:
-            *names: the path.
-            moments: for each of its modules, the second moments of the inputs on its own path; None: those that its
-                method kept.
+            *names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
+            moments: for each of them, the second moments of the inputs on its own path; None: those that its method
+                kept.
 
         Raises:
             GrowlmError: for an unknown name, a module that is no change of weights, or moments that are missing.
         """
-        with self.active(*names):
-            fuse(self, {name: self.method_tensors(name) for name in self.path} if moments is None else moments)
+        with self.active(*joint_path(names, self.parents())):
+            fuse(self, {name: self.method_tensors(name) if moments is None else moments[name] for name in names})
             try:
                 yield self
             finally:

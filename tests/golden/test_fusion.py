@@ -128,8 +128,11 @@ def test_a_module_grown_on_another_stands_for_its_whole_path(tiny_bases: dict[st
         expected = stack(seen).logits
         own = gather_moments(stack, SECOND)
     nothing = {name: torch.zeros_like(tensor) for name, tensor in own.items()}  # the first skill has no inputs at all
-    with stack.fused("first", "second", moments={"first": nothing, "second": own}):
-        torch.testing.assert_close(stack(seen).logits, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
+    found = {"first": nothing, "second": own}
+    for names in ("first", "second"), ("second",):  # what it was grown on comes with it
+        with stack.fused(*names, moments=found):
+            assert stack.path == ("first", "second")
+            torch.testing.assert_close(stack(seen).logits, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
 
 
 def test_moments_are_what_they_say_and_leave_out_little(tiny_bases: dict[str, Path]) -> None:

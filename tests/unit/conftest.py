@@ -11,7 +11,7 @@ import pytest
 def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
     """Makes a stack of one family with modules on it, each moved as training would."""
 
-    def make(family: str = "llama", modules: tuple[str, ...] = ("first",)) -> Any:
+    def make(family: str = "llama", modules: tuple[str, ...] = ("first",), skill: str = "chat") -> Any:
         import torch
 
         from growlm.files import combined_digest, tensor_digests
@@ -31,7 +31,7 @@ def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
                     name=name,
                     kinds={"lora": Lora(rank=2).options()},
                     parents=stack.parents()[name],
-                    skill={"name": "chat", "options": {"num_test": 2}},
+                    skill={"name": skill, "options": {"num_test": 2, "num_train": 16}},
                     method={"name": "grow", "options": {}},
                     seed=number,
                     recipe={},

@@ -1,6 +1,7 @@
 """Talking with a stack: streamed text, and a conversation that remembers."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from growlm.routing.ridge import Ridge
 from growlm.show.talk import Conversation, open_stack, routes, stream_text
 from growlm.skills._skill import Example, Message
 from growlm.stack.loops import WINDOW
+from growlm.stack.moments import path_moments
 
 NewStack = Callable[..., Any]
 
@@ -151,6 +153,29 @@ def test_opening(
     bare = open_stack(Path(tiny_bases["llama"].name), None, None)
     assert bare.path == ()
     assert bare.manifest.modules == ()
+
+
+def test_opening_fused(new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = new_stack(modules=("first", "second"), skill="arithmetic")
+    stack.save_pretrained(tmp_path / "stack")  # its modules keep no moments: they are measured
+    fused, plain = (open_stack(tmp_path / "stack", None, "first+second", fused=fused) for fused in (True, False))
+    ids = torch.tensor([encode_prompt(Example("x", prompt="the cat"), plain.tokenizer)])
+    moments = path_moments(plain, ["first", "second"])
+    with torch.no_grad(), plain.fused("first", "second", moments=moments):
+        expected = plain(ids).logits
+        assert torch.equal(fused(ids).logits, expected)
+    with torch.no_grad():
+        assert not torch.allclose(plain(ids).logits, expected, atol=1e-3)  # added up
+    command = ["--limit", "2", "--skill", "arithmetic", "--path", "first+second", "--json", "true"]
+    scored = []
+    for how in [], ["--fuse", "true"]:
+        assert main(["eval", str(tmp_path / "stack"), *command, *how]) == 0
+        (result,) = json.loads(capsys.readouterr().out)
+        assert result["path"] == ["first", "second"]
+        scored.append(result["score"]["loss"])
+    assert scored[0] != scored[1]
+    assert main(["generate", str(tmp_path / "stack"), "the cat", "--fuse", "true"]) == 2
+    assert "--fuse joins the modules of a path: give their names with --path" in capsys.readouterr().err
 
 
 class Told:

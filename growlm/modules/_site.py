@@ -203,6 +203,14 @@ class Site(nn.Module):
         keys = frozenset(key for key in self.parts if part_owner(key) in self._switch.active)
         self._folded = _Folded((layer,), keys, self._switch.active)
 
+    def stand_in(self) -> nn.Module | None:
+        """Gives the layer that runs in place of everything here on the active path; None: there is none."""
+        folded = self._folded
+        if folded is None or folded.active != self._switch.active:
+            return None
+        everything = {key for key in self.parts if part_owner(key) in self._switch.active}
+        return folded.layer[0] if folded.keys == everything else None
+
     def unfold(self) -> None:
         """Lets the original and every part run by themselves again."""
         self._folded = None

@@ -48,8 +48,7 @@ def fuse(stack: "ModuleStack", moments: Moments) -> None:
     for name in paths:
         if not has_moments(moments[name]):
             raise GrowlmError(
-                f"module {name!r} keeps nothing of its inputs, so that it cannot be fused: grow it with "
-                "--method_options.fusible true, or measure them (growlm.stack.moments.path_moments)"
+                f"nothing is known of the inputs of module {name!r}: give what gather_moments measured on its path"
             )
     for site_path, site in stack.sites().items():
         changes = site.changes()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     """Builds a stock model of the base's own class with a path's modules folded in.
 
-    Changes of weights are added to the weights; inserted layers become ordinary layers.
+    Changes of weights are added to the weights, fused ones as one; inserted layers become ordinary layers.
 
     Args:
         stack: the stack; it is not changed.
@@ -36,6 +36,10 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
     state = stack.base.state_dict()
     weights = {stock_name(name): tensor for name, tensor in state.items() if ".parts." not in name}
     for site_path, site in sites.items():
+        stand_in = site.stand_in() if path == stack.path else None
+        if stand_in is not None:
+            weights |= {f"{site_path}.{name}": tensor.detach() for name, tensor in stand_in.named_parameters()}
+            continue
         for part in _on_path(site, path):
             if part.cache_slot is None:
                 for name, delta in part.deltas(site.original).items():

@@ -31,6 +31,7 @@ from growlm.stack.manifest import (
     ModuleRecord,
     read_manifest,
 )
+from growlm.stack.moments import path_moments
 from growlm.stack.path import BASE, Parents, Path, joint_path, normalise, own_path
 from growlm.stack.routed import routed_rows
 from growlm.stack.router_file import StackRouter, read_router, router_files
@@ -372,14 +373,15 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
         Args:
             *names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
-            moments: for each of them, the second moments of the inputs on its own path; None: those that its method
-                kept.
+            moments: for each of them, the second moments of the inputs on its own path; None: what its method kept, or
+                measured on the skill's examples.
 
         Raises:
-            GrowlmError: for an unknown name, a module that is no change of weights, or moments that are missing.
+            GrowlmError: for an unknown name, a module that is no change of weights, or moments that are not to be had.
         """
         with self.active(*joint_path(names, self.parents())):
-            fuse(self, {name: self.method_tensors(name) if moments is None else moments[name] for name in names})
+            found = path_moments(self, names) if moments is None else moments
+            fuse(self, {name: found.get(name, {}) for name in names})
             try:
                 yield self
             finally:

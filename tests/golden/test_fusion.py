@@ -135,6 +135,28 @@ def test_a_module_grown_on_another_stands_for_its_whole_path(tiny_bases: dict[st
             torch.testing.assert_close(stack(seen).logits, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("outputs", [False, True])
+def test_a_stock_model_computes_the_same(tiny_bases: dict[str, Path], family: str, outputs: bool) -> None:
+    stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
+    for name in ("first", "second"):
+        grown(stack, name, {"lora": Lora(rank=3), "embedding": Embedding(rank=2, outputs=outputs)}, on=())
+    found = {}
+    for name, own in {"first": FIRST, "second": SECOND}.items():
+        with stack.active(name):
+            found[name] = gather_moments(stack, own)
+    with stack.active("first", "second"):
+        added_up = stack.merged()(IDS).logits
+    with stack.fused("first", "second", moments=found):
+        fused = stack(IDS).logits
+        model = stack.merged()
+        alone = stack.merged(("first",))
+    torch.testing.assert_close(model(IDS).logits, fused, rtol=1e-4, atol=1e-5)
+    assert (added_up - fused).abs().max() > 1e-2
+    with stack.active("first"):
+        torch.testing.assert_close(alone(IDS).logits, stack(IDS).logits, rtol=1e-4, atol=1e-5)
+
+
 def test_moments_are_what_they_say_and_leave_out_little(tiny_bases: dict[str, Path]) -> None:
     stack = ModuleStack.from_base(str(tiny_bases["llama"])).eval()
     grown(stack, "first", KINDS, on=())
@@ -196,8 +218,8 @@ def test_what_was_kept_is_what_would_be_measured(stack: ModuleStack, run_phase: 
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, measured[name], rtol=1e-3, atol=1e-5)
     assert stack.method_tensors("second") == {}
-    refused = pytest.raises(GrowlmError, match=r"^module 'second' keeps nothing of its inputs, .*fusible true")
-    with refused, stack.fused("first", "second"):
+    refused = pytest.raises(GrowlmError, match=r"^nothing is known of the inputs of module 'second': give what")
+    with refused, stack.fused("first", "second", moments={"first": kept}):
         pass
 
 

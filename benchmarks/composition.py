@@ -10,8 +10,8 @@ answers (greedy decoding) or by ``--metric token_accuracy``:
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
   with ``--scales 0.7``, ``sum_parts x 0.7``: the same, what each of them changes multiplied by so much;
 - ``fused_parts``: the same modules fused (``growlm/stack/fusion.py``), and ``fused``: all of them;
-- ``stack_parts``: the path of the parts in ``grown``, ``stack_fused_parts``: the parts' paths fused, and ``stack``:
-  all its modules;
+- ``stack_parts``: the path of the parts in ``grown``, ``stack_fused_parts``: the parts' paths fused, ``stack``: all its
+  modules, and ``stack_fused``: the paths of all skills fused;
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
@@ -158,10 +158,11 @@ class Seed:
             columns[f"sum_parts x {scale:g}"] = Way("alone", partial(joined, parts), scale)
         for prefix, where in (("", "alone"), ("stack_", "grown")):
             if where in self.stacks:
+                skills = tuple(self.skills)
                 columns[f"{prefix or 'sum_'}parts"] = Way(where, partial(joined, parts))
                 columns[f"{prefix}fused_parts"] = Way(where, partial(joined, parts), fused=parts)
-                columns["stack" if prefix else "sum"] = Way(where, partial(joined, tuple(self.skills)))
-        columns["fused"] = Way("alone", partial(joined, tuple(self.skills)), fused=tuple(self.skills))
+                columns["stack" if prefix else "sum"] = Way(where, partial(joined, skills))
+                columns[f"{prefix}fused"] = Way(where, partial(joined, skills), fused=skills)
         columns["joint"] = Way("joint", lambda stack: stack.manifest.current())
         return columns
 

@@ -128,7 +128,7 @@ class Cell:
             own = {"name": name, "skill": skill.skill, "skill_options": skill.options}
             own["method_options"] = self.entry.options_for(name)
             rescored = self.measured.matrix != "last" or name == self.skills[-1]
-            yield PhasePlan(name, steps, {**common, **own, "rescore": rescored})
+            yield PhasePlan(name, steps, {**common, **self.entry.phase_for(name), **own, "rescore": rescored})
 
 
 def plan_cells(
@@ -169,7 +169,8 @@ def plan_cells(
     cells: list[Cell] = []
     for seed in seeds:
         for order in orders:
-            for entry in entries:
+            for asked in entries:
+                entry = asked.without_rates() if "learning_rate" in phase else asked
                 settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
                 if not methods.build(entry.method, entry.options).at_once:
                     cells.append(Cell(entry, stream, order, seed, base, settings, measured))

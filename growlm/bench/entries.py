@@ -17,6 +17,7 @@ from growlm.registry import methods
 ALL = "all"
 METHODS = "methods"
 """The list that has every method."""
+_RATE = "learning_rate"
 _KEYS = ("method", "options", "phase", "by_skill")
 
 
@@ -29,7 +30,8 @@ class Entry:
         method: the registered method.
         options: its constructor's arguments.
         phase: what of the stream's phase settings it replaces, such as its learning rate.
-        by_skill: by skill, options that its phase has instead of those of all, such as a module of another kind.
+        by_skill: by skill, options that its phase has instead of those of all, such as a module of another kind; and
+            under ``learning_rate`` another rate.
     """
 
     label: str
@@ -40,7 +42,18 @@ class Entry:
 
     def options_for(self, skill: str) -> dict[str, Any]:
         """Gives the options of the phase that learns a skill."""
-        return self.options | self.by_skill.get(skill, {})
+        return self.options | self.without_rates().by_skill.get(skill, {})
+
+    def phase_for(self, skill: str) -> dict[str, Any]:
+        """Gives the settings of the phase that learns a skill, where they are not those of all."""
+        return {key: value for key, value in self.by_skill.get(skill, {}).items() if key == _RATE}
+
+    def without_rates(self) -> "Entry":
+        """Gives the entry with one learning rate for all skills."""
+        options = {
+            skill: {key: value for key, value in own.items() if key != _RATE} for skill, own in self.by_skill.items()
+        }
+        return replace(self, by_skill=options)
 
     def at_rate(self, factor: float) -> "Entry":
         """Gives the entry with another learning rate: what suits one base may be too fast for a wider one.
@@ -58,12 +71,16 @@ class Entry:
             raise GrowlmError(f"--rate_factor {factor}: expected a number above 0")
         if factor == 1:
             return self
-        rate = self.phase.get("learning_rate")
+        rate = self.phase.get(_RATE)
         if rate is None:
             raise GrowlmError(
                 f"entry {self.label!r} names no learning rate to multiply: add it, or leave the factor out"
             )
-        return replace(self, phase={**self.phase, "learning_rate": rate * factor})
+        by_skill = {
+            skill: {key: value * factor if key == _RATE else value for key, value in own.items()}
+            for skill, own in self.by_skill.items()
+        }
+        return replace(self, phase={**self.phase, _RATE: rate * factor}, by_skill=by_skill)
 
 
 def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
@@ -130,7 +147,9 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
     if _build(method, options, where).at_once and by_skill:
         raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'by_skill' out")
     for skill in by_skill:
-        _build(method, entry.options_for(skill), f"{where}, skill {skill!r}")
+        own = f"{where}, skill {skill!r}"
+        _build(method, entry.options_for(skill), own)
+        check_phase(entry.phase_for(skill), own)
     return entry
 
 

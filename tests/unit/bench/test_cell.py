@@ -79,6 +79,7 @@ def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else(
         ({"grow": {"by_skill": {"sums": 3}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
         ({"grow": {"by_skill": {3: {}}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
         ({"grow": {"by_skill": {"sums": {"modul": {}}}}}, r"entry 'grow', skill 'sums': unknown option .* 'modul'"),
+        ({"grow": {"by_skill": {"sums": {"learning_rate": "fast"}}}}, r"skill 'sums': phase: learning_rate is 'fast'"),
         ({"joint": {"by_skill": {"chat": {}}}}, "learns all skills at once; leave 'by_skill' out"),
         ({"grow": ["lora"]}, r"entry 'grow' is \['lora'\]; write"),
         ({"../grow": {"method": "grow"}}, "cannot be a name"),
@@ -128,6 +129,20 @@ def test_a_skill_can_have_options_of_its_own():
     wrong = replace(GROW, by_skill={"sum": {}})
     with pytest.raises(GrowlmError, match=r"unknown skill in 'by_skill' of entry 'grow' 'sum': did you mean 'sums'"):
         plan_cells(STREAM, [wrong], ["1"], [0], "nano", {}, Measured())
+
+
+def test_a_skill_can_have_a_rate_of_its_own():
+    entry = replace(GROW, by_skill={"sums": {"module": {"block": {}}, "learning_rate": 0.25}})
+    assert entry.at_rate(0.5).by_skill == {"sums": {"module": {"block": {}}, "learning_rate": 0.125}}
+    (cell,) = plan_cells(STREAM, [entry], ["1"], [0], "nano", {}, Measured())
+    phases = {phase.name: phase.arguments for phase in cell.phases()}
+    assert phases.keys() == {"sums", "chat"}
+    assert phases["sums"]["method_options"] == {"module": {"block": {}}}
+    assert phases["sums"]["learning_rate"] == 0.25
+    assert phases["chat"]["learning_rate"] == GROW.phase["learning_rate"]
+    (asked,) = plan_cells(STREAM, [entry], ["1"], [0], "nano", {"learning_rate": 0.75}, Measured())
+    assert {phase.arguments["learning_rate"] for phase in asked.phases()} == {0.75}
+    assert asked.settings()["by_skill"] == {"sums": {"module": {"block": {}}}}
 
 
 def test_older_skills_are_scored_at_the_end_alone_if_asked_for():

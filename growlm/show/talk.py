@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import torch
+from rich.console import Console
 from transformers import StoppingCriteriaList, TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
@@ -51,7 +52,7 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
     if fused:
         names = parse_names(path)
         stack.set_path(joint_path(names, stack.parents()))
-        fuse(stack, path_moments(stack, names))
+        fuse(stack, path_moments(stack, names, Console(stderr=True, highlight=False).print))
     else:
         stack.set_path(parse_path(path, stack.parents()))
     return stack

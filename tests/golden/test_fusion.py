@@ -14,7 +14,7 @@ from growlm.modules.block import Block
 from growlm.modules.dense import Dense
 from growlm.modules.embedding import Embedding
 from growlm.modules.lora import Lora
-from growlm.stack import fusion, moments
+from growlm.stack import moments
 from growlm.stack.moments import gather_moments, moment
 from growlm.stack.stack import ModuleStack
 from growlm.stack.watched import watched
@@ -31,7 +31,6 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps moments whole, as the formula has them."""
     monkeypatch.setattr(moments, "NUM_KEPT", 10_000)
     monkeypatch.setattr(moments, "OFF_DIAGONAL", 1.0)
-    monkeypatch.setattr(fusion, "_RIDGE", 1e-12)
 
 
 def inputs_of(stack: ModuleStack, path: tuple[str, ...], examples: Sequence[Encoded]) -> dict[str, Tensor]:
@@ -82,7 +81,7 @@ def test_a_linear_is_the_least_squares_solution(tiny_bases: dict[str, Path], fam
             change_TO = module(x_TI.float()) - module.original(x_TI.float())
         expected_TO = x_TI @ solution_IO
         torch.testing.assert_close(
-            change_TO.double(), expected_TO, rtol=1e-2, atol=1e-2 * float(expected_TO.abs().max())
+            change_TO.double(), expected_TO, rtol=1e-2, atol=2e-2 * float(expected_TO.abs().max())
         )
         assert (change_TO - torch.cat(targets)[::7]).abs().max() > 0.03 * expected_TO.abs().max()  # no path's own
 
@@ -188,6 +187,18 @@ def test_only_the_greatest_eigenvectors_are_kept(monkeypatch: pytest.MonkeyPatch
     large = basis[:, :2] @ torch.diag(torch.tensor([5.0, 4.0], dtype=torch.float64)) @ basis[:, :2].T
     torch.testing.assert_close((kept["factor"] @ kept["factor"].T).double(), large, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(kept["rest"].double(), (matrix - large).diagonal(), rtol=1e-4, atol=1e-5)
+
+
+def test_of_a_large_one_they_are_found_by_iteration() -> None:
+    scales = torch.cat([torch.logspace(2, -1, 50), torch.full((350,), 1e-2)]).double()
+    basis, _ = torch.linalg.qr(torch.randn(400, 400, dtype=torch.float64))
+    matrix = (basis * scales) @ basis.T
+    kept = moments._largest(matrix.float())
+    assert kept["factor"].shape == (400, moments.NUM_KEPT)
+    large = (basis[:, :50] * scales[:50]) @ basis[:, :50].T
+    rest = matrix - (kept["factor"] @ kept["factor"].T).double()
+    assert torch.linalg.matrix_norm(rest, 2) < 1.02e-2  # nothing of the large ones is left
+    torch.testing.assert_close((kept["factor"] @ kept["factor"].T).double(), large, rtol=0, atol=1e-2)
 
 
 def test_afterwards_every_path_is_as_it_was_to_the_bit(stack: ModuleStack, run_phase: RunPhase) -> None:

@@ -80,7 +80,7 @@ def test_a_linear_is_the_least_squares_solution(tiny_bases: dict[str, Path], fam
             module = stack.sites()[site]
             change_TO = module(x_TI.float()) - module.original(x_TI.float())
         expected_TO = x_TI @ solution_IO
-        assert (change_TO - expected_TO).norm() < 5e-3 * expected_TO.norm()
+        assert (change_TO - expected_TO).norm() < 1e-2 * expected_TO.norm()
         assert (change_TO - torch.cat(targets)[::7]).norm() > 2e-2 * expected_TO.norm()  # it is no path's own
 
 

@@ -97,12 +97,13 @@ class Seed:
     composites: dict[str, tuple[str, ...]]
     base: str
 
-    def measure(self, cells: Cells, settings: Settings) -> Iterator[str]:
+    def measure(self, cells: Cells, settings: Settings, columns: Sequence[str]) -> Iterator[str]:
         """Scores every skill and composite by every column; what is there already is kept.
 
         Args:
             cells: the scores by skill and column; they are entered here.
             settings: how.
+            columns: which columns; none: all.
 
         Yields:
             What has been scored, after each score.
@@ -115,7 +116,7 @@ class Seed:
             skill = registered.build(known["skill"], {**known["options"], "num_test": settings.num_test})
             skill = skill if settings.metric is None else skill.scored_by(settings.metric)
             for column, way in self.ways(parts, settings.scales).items():
-                if column in row:
+                if column in row or (columns and column not in columns):
                     continue
                 if way.where not in loaded:
                     loaded[way.where] = ModuleStack.from_pretrained(self.stacks[way.where], base=self.base)
@@ -193,6 +194,7 @@ def main(
     num_test: int = 50,
     metric: Metric | None = None,
     scales: tuple[float, ...] = (),
+    columns: tuple[str, ...] = (),
 ) -> None:
     """Scores the stacks, writes ``composition-<metric>.json`` into the folder of the results, and prints a table.
 
@@ -204,7 +206,10 @@ def main(
         num_test: test examples of each skill and composite.
         metric: what they are scored by; left out: whole answers, each skill by its own metric.
         scales: what modules that are switched on together are multiplied by, besides 1.
+        columns: only these columns, ``base`` and ``joint`` among them; left out: all.
     """
+    if columns and not {"base", "joint"} <= set(columns):
+        raise GrowlmError(f"--columns {list(columns)}: shares need the columns base and joint")
     settings = Settings(alone, grown, joint, num_test, metric, list(scales))
     file = results / f"composition-{metric or 'answers'}.json"
     kept: dict[str, Any] = read_json(file) if file.exists() else {"settings": asdict(settings), "seeds": {}}
@@ -215,7 +220,7 @@ def main(
         measured = kept["seeds"].setdefault(number, {"modules": seed.digests(), "scores": {}})
         if measured["modules"] != seed.digests():
             raise GrowlmError(f"{file} was measured on other stacks of seed {number}: remove it")
-        for scored in seed.measure(measured["scores"], settings):
+        for scored in seed.measure(measured["scores"], settings, columns):
             write_json(file, kept)
             sys.stderr.write(f"seed {number}: {scored}\n")
     by_seed = {number: measured["scores"] for number, measured in kept["seeds"].items()}
@@ -283,14 +288,15 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
         rows = [cells[name] for cells in by_seed.values()]
         means = {column: statistics.fmean(row[column] for row in rows) for column in rows[0]}
         alone = {column: value for column, value in means.items() if column.startswith("alone ")}
-        best = max(alone, key=lambda column: alone[column])
-        means["single"] = alone[best]
+        best = max(alone, key=lambda column: alone[column], default="")
+        if best:
+            means["single"] = alone[best]
         gain = means["joint"] - means["base"]
         columns = {column: value for column, value in means.items() if column not in alone}
         flags = []
         if name in composites and gain < LEAST_GAIN:
             flags.append("joint does not solve it")
-        elif name in composites and means["single"] >= SINGLE_SHARE * means["joint"]:
+        elif name in composites and best and means["single"] >= SINGLE_SHARE * means["joint"]:
             flags.append("one skill suffices")
         told[name] = {
             "scores": columns,

@@ -1,7 +1,7 @@
 """Fusing: the modules of a path as one change of weights, each of them right for the inputs of its own skill.
 
 Modules that were learned apart do not know of each other; adding up what they change counts twice what all of them
-need. Regression mean (Jin et al. 2023, arXiv 2212.09849, eq. 3) finds in closed form the weights that do to the inputs
+need. Regression mean (Jin et al. 2023, arXiv 2212.09849) finds in closed form the weights that do to the inputs
 of each skill what that skill's own path does to them, as nearly as can be:
 
     D = (sum_p D_p G_p) (sum_p G_p)^-1, which makes sum_p tr (D - D_p) G_p (D - D_p)^T least,

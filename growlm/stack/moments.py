@@ -1,6 +1,6 @@
 """Second moments of what the layers get as input while a skill is run: all that fusing needs to know of its data.
 
-Jin et al. 2023, "Dataless Knowledge Fusion by Merging Weights of Language Models" (arXiv 2212.09849, section 3.2), keep
+Jin et al. 2023, "Dataless Knowledge Fusion by Merging Weights of Language Models" (arXiv 2212.09849), keep
 G = X^T X of every linear, I x I numbers. Here G is kept as its greatest eigenvectors and the diagonal of the rest, as
 large as a module of that rank: G ~ U U^T + diag(r). The inputs of a token embedding are tokens, so that its G is
 diagonal: how often each of them occurs. All are means over tokens, so that skills with longer examples do not weigh
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NUM_KEPT = 64
 NUM_EXAMPLES = 128
-OFF_DIAGONAL = 0.9  # what the paper multiplies them by (section 3.3): inner products of other data are less alike
+OFF_DIAGONAL = 0.9  # inner products are made smaller by this, after the paper: those of other data differ
 
 _PREFIX = "moments"
 _NUM_DRAWN = 8 * NUM_EXAMPLES

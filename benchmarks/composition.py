@@ -21,16 +21,15 @@ to well above ``base``, of which nothing can be told.
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import auto_cli
 
-from growlm.bench.cell import CELL_FILE, CELLS, STACK
+from growlm.bench.cell import CELL_FILE, CELLS, POOLED, STACK
 from growlm.bench.result import CellResult, read_cell
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
@@ -42,7 +41,6 @@ from growlm.skills._metric import Metric
 from growlm.stack.fusion import Moments
 from growlm.stack.manifest import read_manifest
 from growlm.stack.moments import path_moments
-from growlm.stack.path import Path as StackPath
 from growlm.stack.path import joint_path
 from growlm.stack.stack import ModuleStack
 
@@ -70,15 +68,15 @@ class Way:
 
     Args:
         where: the stack.
-        path: gives the path on it.
+        names: the modules, with what they were grown on.
         scale: what every module's change is multiplied by.
-        fused: the skills whose paths are fused; none: the modules of ``path`` are added up.
+        fused: whether their paths are fused rather than added up.
     """
 
     where: str
-    path: Callable[[ModuleStack], StackPath]
+    names: tuple[str, ...]
     scale: float = 1.0
-    fused: tuple[str, ...] = ()
+    fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,10 +122,10 @@ class Seed:
                 if way.fused:
                     if way.where not in moments:
                         moments[way.where] = path_moments(stack, self.skills)
-                    with stack.fused(*way.fused, moments=moments[way.where]):
+                    with stack.fused(*way.names, moments=moments[way.where]):
                         row[column] = score(stack, skill).value
                 else:
-                    with stack.active(*way.path(stack)), scaled(stack, way.scale):
+                    with stack.active(*joint_path(way.names, stack.parents())), scaled(stack, way.scale):
                         row[column] = score(stack, skill).value
                 yield f"{name} by {column}"
 
@@ -148,23 +146,19 @@ class Seed:
 
     def ways(self, parts: tuple[str, ...], scales: Sequence[float]) -> dict[str, Way]:
         """Gives, for each column of a composite, the way to use the modules."""
-
-        def joined(names: Sequence[str], stack: ModuleStack) -> StackPath:
-            return joint_path(names, stack.parents())
-
-        columns = {"base": Way("alone", lambda stack: ())}
-        for name in self.skills:
-            columns[f"alone {name}"] = Way("alone", partial(joined, (name,)))
+        skills = tuple(self.skills)
+        columns = {"base": Way("alone", ())}
+        for name in skills:
+            columns[f"alone {name}"] = Way("alone", (name,))
         for scale in scales:
-            columns[f"sum_parts x {scale:g}"] = Way("alone", partial(joined, parts), scale)
+            columns[f"sum_parts x {scale:g}"] = Way("alone", parts, scale)
         for prefix, where in (("", "alone"), ("stack_", "grown")):
             if where in self.stacks:
-                skills = tuple(self.skills)
-                columns[f"{prefix or 'sum_'}parts"] = Way(where, partial(joined, parts))
-                columns[f"{prefix}fused_parts"] = Way(where, partial(joined, parts), fused=parts)
-                columns["stack" if prefix else "sum"] = Way(where, partial(joined, skills))
-                columns[f"{prefix}fused"] = Way(where, partial(joined, skills), fused=skills)
-        columns["joint"] = Way("joint", lambda stack: stack.manifest.current())
+                columns[f"{prefix or 'sum_'}parts"] = Way(where, parts)
+                columns[f"{prefix}fused_parts"] = Way(where, parts, fused=True)
+                columns["stack" if prefix else "sum"] = Way(where, skills)
+                columns[f"{prefix}fused"] = Way(where, skills, fused=True)
+        columns["joint"] = Way("joint", (POOLED,))
         return columns
 
 

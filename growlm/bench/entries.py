@@ -42,7 +42,7 @@ class Entry:
 
     def options_for(self, skill: str) -> dict[str, Any]:
         """Gives the options of the phase that learns a skill."""
-        return self.options | self.without_rates().by_skill.get(skill, {})
+        return self.options | _options(self.by_skill.get(skill, {}))
 
     def phase_for(self, skill: str) -> dict[str, Any]:
         """Gives the settings of the phase that learns a skill, where they are not those of all."""
@@ -50,10 +50,7 @@ class Entry:
 
     def without_rates(self) -> "Entry":
         """Gives the entry with one learning rate for all skills."""
-        options = {
-            skill: {key: value for key, value in own.items() if key != _RATE} for skill, own in self.by_skill.items()
-        }
-        return replace(self, by_skill=options)
+        return replace(self, by_skill={skill: _options(own) for skill, own in self.by_skill.items()})
 
     def at_rate(self, factor: float) -> "Entry":
         """Gives the entry with another learning rate: what suits one base may be too fast for a wider one.
@@ -151,6 +148,10 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
         _build(method, entry.options_for(skill), own)
         check_phase(entry.phase_for(skill), own)
     return entry
+
+
+def _options(own: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in own.items() if key != _RATE}
 
 
 def _build(method: str, options: dict[str, Any], where: str) -> Method:

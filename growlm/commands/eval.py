@@ -43,15 +43,16 @@ def eval(
     from growlm.stack.path import format_path
 
     content: Any
+    bare = "base" if suite is not None and not fuse else None  # what the battery measures if no path is asked for
+    opened = open_stack(Path(stack), base, path or bare, fuse)
     if suite is not None:
         from growlm.show.suite import run_suite, suite_table
 
-        opened = open_stack(Path(stack), base, path if fuse else path or "base", fuse)
         measured = run_suite(opened, suite, Path(stories) if stories else None, blimp, limit)
         content, table = {"base": opened.manifest.base.source, **measured.to_json()}, suite_table(measured)
     else:
-        opened = open_stack(Path(stack), base, path if fuse else None, fuse)
-        results = evaluate(opened, skill, format_path(opened.path) if fuse else path, split, limit, stories)
+        asked = None if path is None else format_path(opened.path)
+        results = evaluate(opened, skill, asked, split, limit, stories)
         content, table = [asdict(result) for result in results], evaluation_table(results)
     if json:
         print(json_format.dumps(content, indent=2, ensure_ascii=False))

@@ -126,6 +126,12 @@ def _deltas(part: nn.Module, original: nn.Module) -> dict[str, Tensor]:
         return part.deltas(original)
 
 
+def _changed(layer: nn.Module, deltas: Mapping[str, Tensor]) -> nn.Module:
+    for name, delta in deltas.items():
+        layer.get_parameter(name).data += delta
+    return layer
+
+
 class Site(nn.Module):
     """Wraps a layer or linear of the base and holds any number of named parts.
 
@@ -159,9 +165,7 @@ class Site(nn.Module):
             deltas = _deltas(part, self.original) if part_owner(key) not in growing else {}
             if not deltas:
                 break
-            layer = layer or copy.deepcopy(self.original)
-            for name, delta in deltas.items():
-                layer.get_parameter(name).data += delta
+            layer = _changed(layer or copy.deepcopy(self.original), deltas)
             keys.append(key)
         if layer is not None:
             self._folded = _Folded((layer,), frozenset(keys), self._switch.active)
@@ -197,19 +201,15 @@ class Site(nn.Module):
         Args:
             deltas: by parameter name, what is added.
         """
-        layer = copy.deepcopy(self.original)
-        for name, delta in deltas.items():
-            layer.get_parameter(name).data += delta
-        keys = frozenset(key for key in self.parts if part_owner(key) in self._switch.active)
-        self._folded = _Folded((layer,), keys, self._switch.active)
+        layer = _changed(copy.deepcopy(self.original), deltas)
+        self._folded = _Folded((layer,), self._active_keys(), self._switch.active)
 
     def stand_in(self) -> nn.Module | None:
         """Gives the layer that runs in place of everything here on the active path; None: there is none."""
         folded = self._folded
         if folded is None or folded.active != self._switch.active:
             return None
-        everything = {key for key in self.parts if part_owner(key) in self._switch.active}
-        return folded.layer[0] if folded.keys == everything else None
+        return folded.layer[0] if folded.keys == self._active_keys() else None
 
     def unfold(self) -> None:
         """Lets the original and every part run by themselves again."""
@@ -244,6 +244,9 @@ class Site(nn.Module):
                 changed = torch.where(rows_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
             output = changed
         return (output, *result[1:]) if isinstance(result, tuple) else output
+
+    def _active_keys(self) -> frozenset[str]:
+        return frozenset(key for key in self.parts if part_owner(key) in self._switch.active)
 
     def _active_parts(self, folded: frozenset[str]) -> Iterator[tuple[nn.Module, Tensor | None]]:
         for key, part in self.parts.items():

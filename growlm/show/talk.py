@@ -17,8 +17,7 @@ from growlm.stack.context import context_length, pad_id
 from growlm.stack.fusion import fuse
 from growlm.stack.loops import LoopStop
 from growlm.stack.manifest import STACK_FILE
-from growlm.stack.moments import path_moments
-from growlm.stack.path import format_path, joint_path, parse_names, parse_path
+from growlm.stack.path import format_path, parse_names, parse_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
 
@@ -47,13 +46,9 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
         stack = ModuleStack.from_base(str(folder)).eval()
     else:
         stack = ModuleStack.from_pretrained(folder, base=base)
-    if path is None:
-        return stack
-    if fused:
-        names = parse_names(path)
-        stack.set_path(joint_path(names, stack.parents()))
-        fuse(stack, path_moments(stack, names, Console(stderr=True, highlight=False).print))
-    else:
+    if path is not None and fused:
+        fuse(stack, parse_names(path), notice=Console(stderr=True, highlight=False).print)
+    elif path is not None:
         stack.set_path(parse_path(path, stack.parents()))
     return stack
 

@@ -13,7 +13,7 @@ What has no moment, such as a norm's weight, gets the plain mean. Proved by test
 Shapes: I input dim, O output dim, V vocabulary, D hidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +21,8 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from growlm.errors import GrowlmError
-from growlm.stack.moments import has_moments, moment
-from growlm.stack.path import own_path
+from growlm.stack.moments import has_moments, moment, path_moments
+from growlm.stack.path import joint_path, own_path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -34,19 +34,30 @@ _RIDGE = 1e-6  # of the mean of the diagonal: a direction in which no skill has 
 
 
 @torch.no_grad()
-def fuse(stack: "ModuleStack", moments: Moments) -> None:
-    """Lets every site run the modules of the active path as one fused change of weights, until ``stack.unfold``.
+def fuse(
+    stack: "ModuleStack",
+    names: Sequence[str],
+    moments: Moments | None = None,
+    notice: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Activates the paths of some modules and lets every site run them as one, until ``stack.unfold``.
 
     Args:
-        stack: the stack; what is on its path has to be the paths of the skills together.
-        moments: for each module that stands for a skill, the second moments of the inputs on its own path.
+        stack: the stack.
+        names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
+        moments: for each of them, the second moments of the inputs on its own path; None: as ``path_moments`` gives
+            them.
+        notice: is told in a line what takes a while.
 
     Raises:
-        GrowlmError: if a module is no change of weights, or moments are missing.
+        GrowlmError: for an unknown name, a module that is no change of weights, or moments that are not to be had.
     """
-    paths = {name: own_path(name, stack.parents()) for name in moments}
+    stack.unfold()
+    stack.set_path(joint_path(names, stack.parents()))
+    paths = {name: own_path(name, stack.parents()) for name in names}
+    moments = path_moments(stack, names, notice) if moments is None else moments
     for name in paths:
-        if not has_moments(moments[name]):
+        if not has_moments(moments.get(name, {})):
             raise GrowlmError(
                 f"nothing is known of the inputs of module {name!r}: give what gather_moments measured on its path"
             )

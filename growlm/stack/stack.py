@@ -31,8 +31,7 @@ from growlm.stack.manifest import (
     ModuleRecord,
     read_manifest,
 )
-from growlm.stack.moments import path_moments
-from growlm.stack.path import BASE, Parents, Path, joint_path, normalise, own_path
+from growlm.stack.path import BASE, Parents, Path, normalise, own_path
 from growlm.stack.routed import routed_rows
 from growlm.stack.router_file import StackRouter, read_router, router_files
 from growlm.stack.sites import Sites
@@ -379,10 +378,9 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         Raises:
             GrowlmError: for an unknown name, a module that is no change of weights, or moments that are not to be had.
         """
-        with self.active(*joint_path(names, self.parents())):
-            found = path_moments(self, names) if moments is None else moments
-            fuse(self, {name: found.get(name, {}) for name in names})
+        with self.active():
             try:
+                fuse(self, names, moments)
                 yield self
             finally:
                 self.unfold()

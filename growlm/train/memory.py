@@ -99,7 +99,7 @@ class PhaseMemory:
             own: the path that is right for it.
             limit: only the first so many examples; None: all.
             routed: let the stack's router choose, too.
-            folded: run the modules of a path as one: much faster where they are many, and the same up to rounding.
+            folded: run the modules of a path as one change of weights where they are such; the same up to rounding.
 
         Returns:
             By mode, the fields of its score.

@@ -236,10 +236,11 @@ def test_what_was_kept_is_what_would_be_measured(stack: ModuleStack, run_phase: 
 
 
 def test_what_is_no_change_of_weights_is_refused(stack: ModuleStack) -> None:
-    grown(stack, "first", {"block": Block(num_blocks=1)}, on=())
+    grown(stack, "first", {"lora": Lora(rank=3), "embedding": Embedding(rank=2), "block": Block(num_blocks=1)}, on=())
     with stack.active("first"):
-        found = gather_moments(stack, FIRST)
+        found, before = gather_moments(stack, FIRST), stack(IDS).logits
     refused = pytest.raises(GrowlmError, match=r"^module 'first' has a block, which is no change of weights and cannot")
     with refused, stack.fused("first", moments={"first": found}):
         pass
     assert stack.path == ("first",)
+    assert torch.equal(stack(IDS).logits, before)  # no site is left fused

@@ -15,7 +15,7 @@ answers (greedy decoding) or by ``--metric token_accuracy``:
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
-to well above ``base``, of which nothing can be told.
+to well above ``base``, of which nothing can be told. The mean share is that of the composites without a flag.
 """
 
 import json
@@ -304,13 +304,13 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
 
 
 def table(told: Mapping[str, Mapping[str, Any]]) -> str:
-    """Writes the scores in percent, and the mean share of joint training's gain over the composites."""
+    """Writes the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
     columns = list(next(iter(told.values()))["scores"])
     lines = [f"{'skill':24}" + "".join(f"{column:>16}" for column in columns) + "  best single"]
     for name, row in told.items():
         cells = "".join(f"{100 * row['scores'][column]:16.1f}" for column in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
-    measured = [row for row in told.values() if row["composite"] and "joint does not solve it" not in row["flags"]]
+    measured = [row for row in told.values() if row["composite"] and not row["flags"]]
     if measured:
         shares = [statistics.fmean(row["shares"].get(column, 0.0) for row in measured) for column in columns]
         lines.append(f"{'share of joint gain':24}" + "".join(f"{share:16.2f}" for share in shares))

@@ -133,6 +133,7 @@ def main(
     base: str = "mini",
     module: dict[str, dict[str, Any]] | None = None,
     phases: int = 10,
+    every: int = 1,
     rounds: int = 30,
     batch_size: int = 16,
     threads: int = 1,
@@ -145,6 +146,7 @@ def main(
         base: name of a shipped base, or a folder.
         module: kinds of every phase's module and their options; left out: the default of ``grow``.
         phases: how many phases.
+        every: distance of the phases that are measured, from the first on; all of them are held in memory together.
         rounds: steps of each phase that are timed; one more goes before, untimed.
         batch_size: examples per step.
         threads: CPU threads.
@@ -153,7 +155,8 @@ def main(
     """
     torch.set_num_threads(threads)
     setup = Setup(base, module or DEFAULT_MODULE, batch_size, device)
-    steps = {(on, phase): Step(setup, on, phase) for phase in range(1, phases + 1) for on in WAYS}
+    measured = range(1, phases + 1, every)
+    steps = {(on, phase): Step(setup, on, phase) for phase in measured for on in WAYS}
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in steps}
     for number in range(rounds + 1):
         for key, step in steps.items():
@@ -164,13 +167,16 @@ def main(
     tokens = steps[WAYS[0], 1].batch.input_ids.numel()
     steps.clear()
     result: dict[str, Any] = {
-        "settings": {**vars(setup), "phases": phases, "rounds": rounds, "threads": threads, "tokens": tokens},
+        "settings": {**vars(setup), "phases": list(measured), "rounds": rounds, "threads": threads, "tokens": tokens},
         "calls of inactive modules": calls,
     }
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         for on in WAYS:
-            medians = [statistics.median(seconds[on, phase]) for phase in range(1, phases + 1)]
-            memory = [fresh.submit(peak_of_phase, setup, on, phase, threads).result() for phase in sorted({1, phases})]
+            medians = [statistics.median(seconds[on, phase]) for phase in measured]
+            memory = [
+                fresh.submit(peak_of_phase, setup, on, phase, threads).result()
+                for phase in sorted({measured[0], measured[-1]})
+            ]
             result[on] = {
                 "seconds per step": medians,
                 "ratio of seconds": medians[-1] / medians[0],

@@ -6,7 +6,7 @@ whose modules were grown one on another (``--grown``; null leaves it out), and t
 skills at once (``--joint``). Run again, it goes on where it was. For every skill and composite skill, scored by whole
 answers (greedy decoding) or by ``--metric token_accuracy``:
 
-- ``base``: the bare base, and ``single``: the best of the modules grown alone, whatever its skill;
+- ``base``: the bare base, and, of a composite, ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
   with ``--scales 0.7``, ``sum_parts x 0.7``: the same, what each of them changes multiplied by so much;
 - ``fused_parts``: the same modules fused (``growlm/stack/fusion.py``), and ``fused``: all of them;
@@ -46,6 +46,7 @@ from growlm.stack.stack import ModuleStack
 
 SINGLE_SHARE = 0.8
 LEAST_GAIN = 0.1
+ALONE = "alone "
 
 Cells = dict[str, dict[str, float]]
 
@@ -114,7 +115,8 @@ class Seed:
             skill = registered.build(known["skill"], {**known["options"], "num_test": settings.num_test})
             skill = skill if settings.metric is None else skill.scored_by(settings.metric)
             for column, way in self.ways(parts, settings.scales).items():
-                if column in row or (columns and column not in columns):
+                asked = "single" if column.startswith(ALONE) else column
+                if column in row or (columns and asked not in columns):
                     continue
                 if way.where not in loaded:
                     loaded[way.where] = ModuleStack.from_pretrained(self.stacks[way.where], base=self.base)
@@ -148,8 +150,8 @@ class Seed:
         """Gives, for each column of a composite, the way to use the modules."""
         skills = tuple(self.skills)
         columns = {"base": Way("alone", ())}
-        for name in skills:
-            columns[f"alone {name}"] = Way("alone", (name,))
+        for name in skills if len(parts) > 1 else ():
+            columns[ALONE + name] = Way("alone", (name,))
         for scale in scales:
             columns[f"sum_parts x {scale:g}"] = Way("alone", parts, scale)
         for prefix, where in (("", "alone"), ("stack_", "grown")):
@@ -281,7 +283,7 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
     for name in next(iter(by_seed.values())):
         rows = [cells[name] for cells in by_seed.values()]
         means = {column: statistics.fmean(row[column] for row in rows) for column in rows[0]}
-        alone = {column: value for column, value in means.items() if column.startswith("alone ")}
+        alone = {column: value for column, value in means.items() if column.startswith(ALONE)}
         best = max(alone, key=lambda column: alone[column], default="")
         if best:
             means["single"] = alone[best]
@@ -294,7 +296,7 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
             flags.append("one skill suffices")
         told[name] = {
             "scores": columns,
-            "best": best.removeprefix("alone "),
+            "best": best.removeprefix(ALONE),
             "shares": {column: (value - means["base"]) / gain for column, value in columns.items() if gain > 0},
             "flags": flags,
             "composite": name in composites,
@@ -305,10 +307,11 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
 
 def table(told: Mapping[str, Mapping[str, Any]]) -> str:
     """Writes the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
-    columns = list(next(iter(told.values()))["scores"])
+    columns = list(dict.fromkeys(column for row in told.values() for column in row["scores"]))
     lines = [f"{'skill':24}" + "".join(f"{column:>16}" for column in columns) + "  best single"]
     for name, row in told.items():
-        cells = "".join(f"{100 * row['scores'][column]:16.1f}" for column in columns)
+        scores = row["scores"]
+        cells = "".join(f"{100 * scores[key]:16.1f}" if key in scores else f"{'':16}" for key in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
     measured = [row for row in told.values() if row["composite"] and not row["flags"]]
     if measured:

@@ -10,8 +10,9 @@ for and by the path taken; a few of them are kept to be read. The exit status is
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from jsonargparse import auto_cli
 
 from growlm.data.encode import encode_prompt, stop_ids
@@ -75,6 +76,7 @@ def main(
     max_new_tokens: int = 200,
     batch_size: int = 50,
     seed: int = 0,
+    dtype: Literal["float32", "bfloat16"] = "float32",
     device: str = "cpu",
     out: Path = Path("results/conversations.json"),
 ) -> None:
@@ -88,16 +90,17 @@ def main(
         max_new_tokens: greatest number of tokens of an answer; one that reaches it is stuck.
         batch_size: conversations that are held side by side.
         seed: seed of what the users say.
+        dtype: what the weights are held in; bfloat16 is faster where the machine multiplies such matrices itself.
         device: where the stack runs, such as ``cuda``.
         out: file of the result, which a later run goes on from.
     """
-    loaded = ModuleStack.from_pretrained(stack, base=base).to(device)  # type: ignore[arg-type]
+    loaded = ModuleStack.from_pretrained(stack, base=base, dtype=getattr(torch, dtype)).to(device)  # type: ignore[arg-type]
     if loaded.router is None:
         raise GrowlmError(f"{stack} has no router: grow its modules with --router ridge")
     asking = Asking(loaded, seed)
     settings = {
         "modules": {record.name: record.digest for record in loaded.manifest.modules},
-        **{"turns": turns, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed},
+        **{"turns": turns, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed, "dtype": dtype},
     }
     result: dict[str, Any] = read_json(out) if out.exists() else {"settings": settings, "held": 0, "counts": {}}
     if result["settings"] != settings:

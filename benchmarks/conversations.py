@@ -162,7 +162,7 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
     for path in sorted(set(paths)):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
         with stack.active(*path), stack.folded():
-            new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, end_loops=True)
+            new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, in_talk=True)
         for row, tokens in zip(rows, new_tokens, strict=True):
             answers[row] = (format_path(path), *told(stack, tokens, max_new_tokens))
     return [answers[row] for row in range(len(prompts))]

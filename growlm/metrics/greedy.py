@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def greedy_tokens(
-    stack: "ModuleStack", prompts: Sequence[Sequence[int]], max_new_tokens: int, end_loops: bool = False
+    stack: "ModuleStack", prompts: Sequence[Sequence[int]], max_new_tokens: int, in_talk: bool = False
 ) -> list[list[int]]:
     """Continues prompts with the likeliest token, again and again, by the path that is active.
 
@@ -25,7 +25,7 @@ def greedy_tokens(
         stack: the stack.
         prompts: the prompts' tokens; together with what is new they have to fit the context.
         max_new_tokens: greatest number of new tokens.
-        end_loops: end rows that only repeat themselves; see ``LoopStop``.
+        in_talk: as answers in a conversation: none is empty, and one that only repeats itself ends (``LoopStop``).
 
     Returns:
         For each prompt its new tokens, with the stop token if there is one; rows that end before the longest one
@@ -42,7 +42,8 @@ def greedy_tokens(
         do_sample=False,
         eos_token_id=stop_ids(stack.tokenizer),
         pad_token_id=padding,
-        stopping_criteria=StoppingCriteriaList([LoopStop(length)] if end_loops else []),
+        min_new_tokens=1 if in_talk else None,
+        stopping_criteria=StoppingCriteriaList([LoopStop(length)] if in_talk else []),
     )
     new_tokens: list[list[int]] = output_BT[:, length:].tolist()
     return new_tokens

@@ -176,6 +176,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
     torch.manual_seed(seed)
     settings = {
         "attention_mask": torch.ones_like(input_ids_BT),
+        "min_new_tokens": 1,
         "max_new_tokens": min(max_new_tokens, context_length(stack) - 1),
         "eos_token_id": stop_ids(stack.tokenizer),
         "pad_token_id": pad_id(stack),

@@ -11,7 +11,7 @@ LONGEST_PERIOD = 8
 
 
 class LoopStop(StoppingCriteria):
-    """Ends a row of ``generate`` whose last ``WINDOW`` new tokens are one short sequence, again and again.
+    """Ends a row of ``generate`` whose last ``WINDOW`` new tokens are a short sequence again and again, or two tokens.
 
     Args:
         num_prompt: tokens of the prompts, padding included; what they repeat does not count.
@@ -35,11 +35,12 @@ class LoopStop(StoppingCriteria):
 
 
 def in_loop(tokens_BT: Tensor) -> Tensor:
-    """Tells which rows end in ``WINDOW`` tokens that repeat at most ``LONGEST_PERIOD`` of them, Bool[B]."""
-    found_B = torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
+    """Tells which rows end in ``WINDOW`` tokens that repeat ``LONGEST_PERIOD`` of them or are of two kinds, Bool[B]."""
     if tokens_BT.shape[1] < WINDOW:
-        return found_B
+        return torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
     last_BW = tokens_BT[:, -WINDOW:]
+    least_B1, greatest_B1 = last_BW.amin(dim=1, keepdim=True), last_BW.amax(dim=1, keepdim=True)
+    found_B = ((last_BW == least_B1) | (last_BW == greatest_B1)).all(dim=1)
     for period in range(1, LONGEST_PERIOD + 1):
         found_B |= (last_BW[:, period:] == last_BW[:, :-period]).all(dim=1)
     return found_B

@@ -12,8 +12,9 @@ import torch
 from growlm.cli import main
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
+from growlm.metrics.greedy import greedy_tokens
 from growlm.routing.ridge import Ridge
-from growlm.show.talk import Conversation, open_stack, routes, stream_text
+from growlm.show.talk import Conversation, _stream, open_stack, routes, stream_text
 from growlm.skills._skill import Example, Message
 from growlm.stack.loops import WINDOW
 from growlm.stack.moments import path_moments
@@ -41,14 +42,28 @@ def test_streaming_yields_what_generating_gives(new_stack: NewStack, path: tuple
             assert all(pieces)
 
 
-def test_a_text_that_only_repeats_itself_is_ended(new_stack: NewStack) -> None:
+@pytest.fixture
+def parrot(new_stack: NewStack) -> Any:
+    """A stack of which nothing but the embeddings is left: the likeliest token after any is itself."""
     stack = new_stack(modules=())
-    with torch.no_grad():  # nothing but the embeddings is left: the likeliest token after any is itself
+    with torch.no_grad():
         for parameter in stack.base.model.layers.parameters():
             parameter.zero_()
         stack.get_output_embeddings().weight.copy_(torch.nn.functional.normalize(stack.get_input_embeddings().weight))
-    ids = encode_prompt(Example("x", prompt="the cat"), stack.tokenizer)
-    assert "".join(stream_text(stack, "the cat", max_new_tokens=200)) == stack.tokenizer.decode(ids[-1:] * WINDOW)
+    return stack
+
+
+def test_an_answer_in_a_conversation_is_never_empty(parrot: Any) -> None:
+    stop = stop_ids(parrot.tokenizer)[0]
+    prompt = [*encode_prompt(Example("x", prompt="the cat"), parrot.tokenizer), stop]
+    assert greedy_tokens(parrot, [prompt], 4)[0][0] == stop
+    assert greedy_tokens(parrot, [prompt], 4, in_talk=True)[0][0] not in stop_ids(parrot.tokenizer)
+    assert "".join(_stream(parrot, prompt, 4, temperature=0, seed=0))
+
+
+def test_a_text_that_only_repeats_itself_is_ended(parrot: Any) -> None:
+    ids = encode_prompt(Example("x", prompt="the cat"), parrot.tokenizer)
+    assert "".join(stream_text(parrot, "the cat", max_new_tokens=200)) == parrot.tokenizer.decode(ids[-1:] * WINDOW)
 
 
 def test_drawing_is_a_function_of_the_seed(new_stack: NewStack) -> None:

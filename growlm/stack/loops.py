@@ -35,12 +35,12 @@ class LoopStop(StoppingCriteria):
 
 
 def in_loop(tokens_BT: Tensor) -> Tensor:
-    """Tells which rows end in ``WINDOW`` tokens that repeat ``LONGEST_PERIOD`` of them or are of two kinds, Bool[B]."""
+    """Tells which rows end in ``WINDOW`` tokens of two kinds, or that repeat few of them, Bool[B]."""
     if tokens_BT.shape[1] < WINDOW:
         return torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
     last_BW = tokens_BT[:, -WINDOW:]
     least_B1, greatest_B1 = last_BW.amin(dim=1, keepdim=True), last_BW.amax(dim=1, keepdim=True)
     found_B = ((last_BW == least_B1) | (last_BW == greatest_B1)).all(dim=1)
-    for period in range(1, LONGEST_PERIOD + 1):
+    for period in range(3, LONGEST_PERIOD + 1):  # shorter ones are of two kinds
         found_B |= (last_BW[:, period:] == last_BW[:, :-period]).all(dim=1)
     return found_B

@@ -2,9 +2,10 @@
 
 ``python benchmarks/conversations.py --stack checkpoints/stack``: two thousand conversations of five turns, each turn of
 a skill drawn from those of the stack (``chat`` goes on where it was), greedy decoding, as ``growlm chat`` answers. Run
-again, it goes on where it was. Counted are crashes, answers that reach the limit of tokens without a stop token
-(stuck), answers that were ended because they only repeated themselves (looped), and empty answers, by the skill asked
-for and by the path taken; a few of them are kept to be read. The exit status is 1 if there are any.
+again, it goes on where it was. Counted are crashes, answers that the limit of tokens breaks off (stuck), answers that
+were ended because they only repeated themselves (looped), and empty answers, by the skill asked for and by the path
+taken; a few of them are kept to be read. The exit status is 1 if there are any. Counted, too, are those that were near
+the limit and ended with their sentence (shortened).
 """
 
 import sys
@@ -23,6 +24,7 @@ from growlm.registry import skills
 from growlm.skills._skill import Example, Message
 from growlm.skills._tinyworld.dice import Dice
 from growlm.stack.context import context_length, pad_id
+from growlm.stack.endings import ends_sentence, in_loop
 from growlm.stack.path import format_path
 from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
@@ -30,6 +32,7 @@ from growlm.stack.stack import ModuleStack
 KEPT = 40
 MOST_EXAMPLES = 500
 WRONG = ("stuck", "looped", "empty", "crashed")
+COUNTED = (*WRONG, "shortened")
 
 
 class Asking:
@@ -132,9 +135,9 @@ def hold(
             for talk, plan in zip(talks, plans, strict=True):
                 count(result, plan[turn][0], "?", ["crashed"], talk, repr(error))
             return
-        for talk, plan, (path, text, wrong) in zip(talks, plans, answers, strict=True):
+        for talk, plan, (path, text, counted) in zip(talks, plans, answers, strict=True):
             talk.append(Message("assistant", text))
-            count(result, plan[turn][0], path, wrong, talk, text)
+            count(result, plan[turn][0], path, counted, talk, text)
 
 
 def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> list[int]:
@@ -155,7 +158,7 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
         max_new_tokens: greatest number of tokens of an answer.
 
     Returns:
-        For each, the path, the answer, and what is wrong with it.
+        For each, the path, the answer, and what is to be counted of it.
     """
     paths = choose_paths(stack, prompts)
     answers: dict[int, tuple[str, str, list[str]]] = {}
@@ -164,28 +167,29 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
         with stack.active(*path), stack.folded():
             new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, in_talk=True)
         for row, tokens in zip(rows, new_tokens, strict=True):
-            answers[row] = (format_path(path), *told(stack, tokens, max_new_tokens))
+            answers[row] = (format_path(path), *decoded(stack, tokens))
     return [answers[row] for row in range(len(prompts))]
 
 
-def told(stack: ModuleStack, tokens: list[int], max_new_tokens: int) -> tuple[str, list[str]]:
-    """Decodes the new tokens of an answer; gives its text and what is wrong with it."""
+def decoded(stack: ModuleStack, tokens: list[int]) -> tuple[str, list[str]]:
+    """Decodes the new tokens of an answer; gives its text and what is to be counted of it."""
     text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-    wrong = [] if text else ["empty"]
+    counted = [] if text else ["empty"]
     if not any(stop in tokens for stop in stop_ids(stack.tokenizer)):
-        full = len(tokens) == max_new_tokens and tokens[-1] != pad_id(stack)
-        wrong = ["stuck" if full else "looped", *wrong]
-    return text, wrong
+        said = [token for token in tokens if token != pad_id(stack)]
+        how = "looped" if in_loop(torch.tensor([said])) else "shortened" if ends_sentence(text) else "stuck"
+        counted = [how, *counted]
+    return text, counted
 
 
-def count(result: dict[str, Any], skill: str, path: str, wrong: list[str], talk: list[Message], text: str) -> None:
+def count(result: dict[str, Any], skill: str, path: str, counted: list[str], talk: list[Message], text: str) -> None:
     """Adds an answer to the counts of its skill and path."""
-    counts = result["counts"].setdefault(skill, {}).setdefault(path, dict.fromkeys(("answers", *WRONG), 0))
-    for what in ("answers", *wrong):
+    counts = result["counts"].setdefault(skill, {}).setdefault(path, dict.fromkeys(("answers", *COUNTED), 0))
+    for what in ("answers", *counted):
         counts[what] += 1
-    if wrong and len(result["kept"]) < KEPT:
+    if counted and len(result["kept"]) < KEPT:
         asked = [message.content for message in talk if message.role == "user"]
-        result["kept"].append({"skill": skill, "path": path, "wrong": wrong, "asked": asked, "answer": text})
+        result["kept"].append({"skill": skill, "path": path, "counted": counted, "asked": asked, "answer": text})
 
 
 def total(result: dict[str, Any], *what: str) -> int:
@@ -196,12 +200,12 @@ def total(result: dict[str, Any], *what: str) -> int:
 def report(result: dict[str, Any]) -> str:
     """Writes the counts as lines."""
     lines = [f"{result['held']} conversations, {total(result, 'answers')} answers"]
-    lines += [f"{what}: {total(result, what)}" for what in WRONG]
+    lines += [f"{what}: {total(result, what)}" for what in COUNTED]
     for skill, paths in sorted(result["counts"].items()):
         asked = sum(counts["answers"] for counts in paths.values())
         for path, counts in sorted(paths.items()):
-            wrong = ", ".join(f"{what} {counts[what]}" for what in WRONG if counts[what])
-            lines.append(f"{skill} by {path}: {100 * counts['answers'] / asked:.1f} %{', ' if wrong else ''}{wrong}")
+            told = "".join(f", {what} {counts[what]}" for what in COUNTED if counts[what])
+            lines.append(f"{skill} by {path}: {100 * counts['answers'] / asked:.1f} %{told}")
     return "\n".join(lines) + "\n"
 
 

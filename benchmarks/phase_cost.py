@@ -3,12 +3,13 @@
 For ``--on none`` and ``--on all`` a stack is built with the modules of t - 1 phases, frozen, and the growing one of
 phase t; then one training step after another is taken on the same batch, phases and ways in turn, so that whatever else
 the machine does falls on all of them alike. Told are medians, the ratio of the last phase to the first, the greatest
-memory of a process that runs that phase alone, and how often a part of an inactive module was called: never. A batch is
-as long as the examples of the skills are.
+memory of a process that runs that phase alone, the median of several such processes, and how often a part of an
+inactive module was called: never. A batch is as long as the examples of the skills are.
 """
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -69,7 +70,7 @@ class Step:
         self.optimizer = AdamW(self.parameters, lr=1e-3)
         encoded = [encode(e, self.stack.tokenizer, 512) for e in islice(skill.examples("train"), setup.batch_size)]
         self.batch: Batch = collate(encoded, pad_id(self.stack)).to(torch.device(setup.device))
-        self.stack.fold()
+        self.stack.fold(aside=Path(tempfile.gettempdir()))
         self.stack.train()
         self.inactive_calls = 0
         for _, part in inactive_parts(self.stack):
@@ -135,6 +136,7 @@ def main(
     phases: int = 10,
     every: int = 1,
     rounds: int = 30,
+    processes: int = 5,
     batch_size: int = 16,
     threads: int = 1,
     device: str = "cpu",
@@ -148,6 +150,7 @@ def main(
         phases: how many phases.
         every: distance of the phases that are measured, from the first on; all of them are held in memory together.
         rounds: steps of each phase that are timed; one more goes before, untimed.
+        processes: how many processes measure the memory of the first phase, and of the last.
         batch_size: examples per step.
         threads: CPU threads.
         device: where the steps are taken, such as ``cuda``.
@@ -173,25 +176,26 @@ def main(
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         for on in WAYS:
             medians = [statistics.median(seconds[on, phase]) for phase in measured]
-            memory = [
-                fresh.submit(peak_of_phase, setup, on, phase, threads).result()
-                for phase in sorted({measured[0], measured[-1]})
-            ]
+            peaks = {
+                phase: [fresh.submit(peak_of_phase, setup, on, phase, threads).result() for _ in range(processes)]
+                for phase in (measured[0], measured[-1])
+            }
+            first, last = (statistics.median(peak) for peak in peaks.values())
             result[on] = {
                 "seconds per step": medians,
                 "ratio of seconds": medians[-1] / medians[0],
-                "peak bytes of first and last": memory,
-                "ratio of bytes": memory[-1] / memory[0],
+                "peak bytes": peaks,
+                "ratio of bytes": last / first,
             }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out, result)
     for on in WAYS:
         told = result[on]
         ms = ", ".join(f"{1000 * value:.0f}" for value in told["seconds per step"])
-        peaks = " and ".join(f"{value / 1e6:.0f}" for value in told["peak bytes of first and last"])
+        memory = " and ".join(f"{statistics.median(peak) / 1e6:.0f}" for peak in told["peak bytes"].values())
         sys.stdout.write(
             f"on {on}: {ms} ms per step, last to first {told['ratio of seconds']:.2f}; "
-            f"{peaks} MB, last to first {told['ratio of bytes']:.2f}\n"
+            f"{memory} MB, last to first {told['ratio of bytes']:.2f}\n"
         )
     sys.stdout.write(f"calls of inactive modules: {calls}\n")
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import StoppingCriteriaList
 
 from growlm.data.encode import stop_ids
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import pad_id
-from growlm.stack.loops import LoopStop
+from growlm.stack.endings import answer_endings
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -25,7 +24,7 @@ def greedy_tokens(
         stack: the stack.
         prompts: the prompts' tokens; together with what is new they have to fit the context.
         max_new_tokens: greatest number of new tokens.
-        in_talk: as answers in a conversation: none is empty, and one that only repeats itself ends (``LoopStop``).
+        in_talk: as answers in a conversation: none is empty, and ``answer_endings`` end what has no end.
 
     Returns:
         For each prompt its new tokens, with the stop token if there is one; rows that end before the longest one
@@ -43,7 +42,7 @@ def greedy_tokens(
         eos_token_id=stop_ids(stack.tokenizer),
         pad_token_id=padding,
         min_new_tokens=1 if in_talk else None,
-        stopping_criteria=StoppingCriteriaList([LoopStop(length)] if in_talk else []),
+        stopping_criteria=answer_endings(stack.tokenizer, length, max_new_tokens) if in_talk else None,
     )
     new_tokens: list[list[int]] = output_BT[:, length:].tolist()
     return new_tokens

@@ -211,6 +211,15 @@ class Site(nn.Module):
             return None
         return folded.layer[0] if folded.keys == self._active_keys() else None
 
+    def idle(self) -> Iterator[nn.Module]:
+        """Yields what does not run as long as the active path stays and is folded: the original, or parts."""
+        folded = self._folded if self._folded is not None and self._folded.active == self._switch.active else None
+        if folded is not None:
+            yield self.original
+        for key, part in self.parts.items():
+            if part_owner(key) not in self._switch.active or (folded is not None and key in folded.keys):
+                yield part
+
     def unfold(self) -> None:
         """Lets the original and every part run by themselves again."""
         self._folded = None

@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import StoppingCriteriaList, TextIteratorStreamer
+from transformers import TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.errors import GrowlmError
 from growlm.skills._skill import Example, Message
 from growlm.stack.context import context_length, pad_id
+from growlm.stack.endings import answer_endings
 from growlm.stack.fusion import fuse
-from growlm.stack.loops import LoopStop
 from growlm.stack.manifest import STACK_FILE
 from growlm.stack.path import format_path, parse_names, parse_path
 from growlm.stack.routed import choose_paths
@@ -174,13 +174,14 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
         {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
     )
     torch.manual_seed(seed)
+    most = min(max_new_tokens, context_length(stack) - 1)
     settings = {
         "attention_mask": torch.ones_like(input_ids_BT),
         "min_new_tokens": 1,
-        "max_new_tokens": min(max_new_tokens, context_length(stack) - 1),
+        "max_new_tokens": most,
         "eos_token_id": stop_ids(stack.tokenizer),
         "pad_token_id": pad_id(stack),
-        "stopping_criteria": StoppingCriteriaList([LoopStop(input_ids_BT.shape[1])]),
+        "stopping_criteria": answer_endings(stack.tokenizer, input_ids_BT.shape[1], most),
         "streamer": streamer,
         **sampling,
     }

@@ -20,6 +20,7 @@ from growlm.modules._kind import ModuleKind
 from growlm.modules._site import Part, Site, Switch, stock_name
 from growlm.registry import module_kinds
 from growlm.stack import store
+from growlm.stack.aside import Aside
 from growlm.stack.config import GrowlmConfig
 from growlm.stack.fusion import Moments, fuse
 from growlm.stack.manifest import (
@@ -66,6 +67,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self._switch = Switch()
         self._sites = Sites(self.base, self._switch)
         self.router: StackRouter | None = None
+        self._aside: Aside | None = None
         self._growing: dict[str, Path] = {}
         # a file stands for tensors that nobody has asked for yet
         self._method_tensors: dict[str, Mapping[str, Tensor] | FilePath] = {}
@@ -343,19 +345,32 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def fold(self) -> None:
+    def fold(self, aside: FilePath | None = None) -> None:
         """Lets each site run the frozen changes of weights on the active path as one, until ``unfold``.
 
         A step of training then costs the same, however many modules it stands on. Only while this very path is active;
         what is computed is the same up to rounding.
+
+        Args:
+            aside: a folder in which what does not run is kept until ``unfold``, so that modules take no memory, however
+                many there are; None: all stays in memory.
+
+        Raises:
+            GrowlmError: if the folder's disk is too full.
         """
+        self.unfold()
         for site in self.sites().values():
             site.fold(self._growing)
+        if aside is not None:
+            self._aside = Aside(self._idle_tensors(), aside)
 
     def unfold(self) -> None:
         """Lets every part run by itself again."""
         for site in self.sites().values():
             site.unfold()
+        if self._aside is not None:
+            self._aside.take_back()
+            self._aside = None
 
     @contextmanager
     def folded(self) -> Iterator[Self]:
@@ -535,6 +550,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _idle_tensors(self) -> Iterator[Tensor]:
+        """Yields the tensors that no pass by the active path reads as it is folded."""
+        idle = {part for site in self.sites().values() for module in site.idle() for part in module.modules()}
+        running = {tensor for part in self.base.modules() if part not in idle for tensor in _own_tensors(part)}
+        yield from (tensor for part in idle for tensor in _own_tensors(part) if tensor not in running)
+
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
@@ -576,6 +597,11 @@ def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
     return {
         stock_name(name): parameter.detach() for name, parameter in base.named_parameters() if ".parts." not in name
     }
+
+
+def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)
 
 
 AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)

@@ -22,6 +22,7 @@ from growlm.skills._skill import Skill
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
+from growlm.stack.store import WORK
 from growlm.train.curve import LossCurve
 from growlm.train.memory import PhaseMemory
 from growlm.train.resume import StepLoader
@@ -218,7 +219,7 @@ class GrowPhase(LightningModule):
         """Puts the stack beside the trained module and into training mode."""
         self._started = time.monotonic()
         nn.Module.to(self.stack, self.device)
-        self.stack.fold()
+        self.stack.fold(aside=self.folder / WORK)
         self.stack.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

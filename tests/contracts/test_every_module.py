@@ -86,7 +86,10 @@ def test_merged_stock_model_computes_the_same_or_is_refused(
 
 
 @every_family
-def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: str) -> None:
+@pytest.mark.parametrize("aside", [False, True])
+def test_folded_it_computes_the_same(
+    new_stack: NewStack, kinds: Kinds, family: str, aside: bool, tmp_path: Path
+) -> None:
     stack = new_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
@@ -101,12 +104,16 @@ def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: 
         with stack.active(*path):
             logits[path] = stack(tokens()).logits
     stack.set_path(("first", "second", "third"))
-    stack.fold()
+    before = places(stack)
+    stack.fold(tmp_path if aside else None)
     calls.clear()
     rounding = 5e-5 * max(1.0, float(logits[stack.path].detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, logits[stack.path], rtol=1e-4, atol=rounding)
     if set(kinds) <= {"lora", "subspace"}:  # changes of linears and nothing else
         assert {key.partition(":")[0] for key in calls} == {"third"}
+        wrapped = {f"base/{path}.{name}" for path, site in stack.sites().items() for name in site.original.state_dict()}
+        idle = {name for name in before if name in wrapped or name.startswith(("first/", "second/"))}
+        assert {name for name, place in places(stack).items() if place != before[name]} == (idle if aside else set())
     disturb(stack, "third", seed=5)  # what grows is not folded
     moved = stack(tokens()).logits
     with stack.active("first"):
@@ -114,6 +121,28 @@ def test_folded_it_computes_the_same(new_stack: NewStack, kinds: Kinds, family: 
     stack.unfold()
     rounding = 5e-5 * max(1.0, float(moved.detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, moved, rtol=1e-4, atol=rounding)
+
+
+@every_family
+def test_modules_off_the_path_are_set_aside(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
+    stack = new_stack(family)
+    grown(stack, "first", kinds)
+    grown(stack, "second", kinds, on=())
+    stack.attach("third", kinds, on=())
+    disturb(stack, "third")
+    before, logits = places(stack), stack(tokens()).logits
+    stack.fold(aside=tmp_path)
+    moved = {name for name, place in places(stack).items() if place != before[name]}
+    assert moved == {name for name in before if name.startswith(("first/", "second/"))}
+    stack.verify()
+    assert torch.equal(stack(tokens()).logits, logits)
+    stack.unfold()
+    assert stack.verify() == len(before)
+
+
+def places(stack: ModuleStack) -> dict[str, int]:
+    """Tells where in memory every frozen tensor is."""
+    return {name: tensor.data_ptr() for name, tensor in stack.frozen_tensors().items()}
 
 
 @every_family

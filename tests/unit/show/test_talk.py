@@ -16,7 +16,7 @@ from growlm.metrics.greedy import greedy_tokens
 from growlm.routing.ridge import Ridge
 from growlm.show.talk import Conversation, _stream, open_stack, routes, stream_text
 from growlm.skills._skill import Example, Message
-from growlm.stack.loops import WINDOW
+from growlm.stack.endings import WINDOW
 from growlm.stack.moments import path_moments
 
 NewStack = Callable[..., Any]

@@ -354,9 +354,6 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         Args:
             aside: a folder in which what does not run is kept until ``unfold``, so that modules take no memory, however
                 many there are; None: all stays in memory.
-
-        Raises:
-            GrowlmError: if the folder's disk is too full.
         """
         self.unfold()
         for site in self.sites().values():

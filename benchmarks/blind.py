@@ -10,14 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import auto_cli
 
 from growlm.data.encode import Encoded, encode
 from growlm.metrics.scoring import score
 from growlm.registry import skills
-from growlm.skills._skill import Skill
+from growlm.skills._skill import Skill, Split
 from growlm.stack.context import context_length
 from growlm.stack.stack import ModuleStack
 
@@ -53,7 +52,7 @@ class Blind:
 
     def _contexts(self, before: Tokens) -> Iterator[Tokens]:
         """Yields what the next token is told from, the longest first."""
-        yield from (before[max(0, len(before) - length) :] for length in range(self._order, -1, -1))
+        yield from (before[len(before) - length :] for length in range(min(self._order, len(before)), -1, -1))
 
 
 def answered(example: Encoded) -> Iterator[tuple[Tokens, int]]:
@@ -65,6 +64,12 @@ def answered(example: Encoded) -> Iterator[tuple[Tokens, int]]:
             continue
         yield before, token
         before = (*before, token)
+
+
+def encoded(stack: ModuleStack, skill: Skill, split: Split, limit: int) -> Iterator[Encoded]:
+    """Yields the first examples of a split as tokens."""
+    for example in islice(skill.examples(split), limit):
+        yield encode(example, stack.tokenizer, context_length(stack))
 
 
 def main(
@@ -87,16 +92,12 @@ def main(
     sys.stdout.write("skill: chance, majority; blind, own path\n")
     for record in loaded.manifest.modules:
         skill = skills.build(record.skill["name"], record.skill["options"])
-
-        def encoded(split: Any, limit: int, skill: Skill = skill) -> Iterator[Encoded]:
-            for example in islice(skill.examples(split), limit):
-                yield encode(example, loaded.tokenizer, context_length(loaded))
-
-        blind = Blind(order, encoded("train", num_train)).accuracy(encoded("test", num_test))
+        blind = Blind(order, encoded(loaded, skill, "train", num_train))
+        told = blind.accuracy(encoded(loaded, skill, "test", num_test))
         with loaded.active(*record.path), loaded.folded():
             own = score(loaded, skill.scored_by("token_accuracy"), limit=num_test).value
         whole = f"{100 * skill.chance():.1f} %, {100 * skill.majority():.1f} %"
-        sys.stdout.write(f"{record.name}: {whole}; {100 * blind:.1f} %, {100 * own:.1f} %\n")
+        sys.stdout.write(f"{record.name}: {whole}; {100 * told:.1f} %, {100 * own:.1f} %\n")
         sys.stdout.flush()
 
 

@@ -1,5 +1,7 @@
-"""Phases without a trainer: the hooks of a method, called in order on a small random base."""
+"""Phases without a trainer: a method's hooks called in order on a small random base; and the scripts of benchmarks."""
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +113,13 @@ def run_phase(begin: Callable[..., tuple[Method, StepBatches]]) -> RunPhase:
         return member
 
     return run
+
+
+def load_benchmark(name: str) -> Any:
+    """Imports a script of benchmarks/, which is no package."""
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,23 +1,17 @@
 """The 5-gram of benchmarks/: a proper distribution that agrees with counts by hand."""
 
-import importlib.util
 import math
-import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.golden.conftest import load_benchmark
+
 
 @pytest.fixture(scope="module")
 def ngram() -> Any:
-    path = Path(__file__).parents[2] / "benchmarks" / "ngram.py"
-    spec = importlib.util.spec_from_file_location("ngram", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ngram"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("ngram")
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])

@@ -308,15 +308,15 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
 def table(told: Mapping[str, Mapping[str, Any]]) -> str:
     """Writes the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
     columns = list(dict.fromkeys(column for row in told.values() for column in row["scores"]))
-    lines = [f"{'skill':24}" + "".join(f"{column:>16}" for column in columns) + "  best single"]
+    lines = [f"{'skill':24}" + "".join(f"{column:>18}" for column in columns) + "  best single"]
     for name, row in told.items():
         scores = row["scores"]
-        cells = "".join(f"{100 * scores[key]:16.1f}" if key in scores else f"{'':16}" for key in columns)
+        cells = "".join(f"{100 * scores[key]:18.1f}" if key in scores else f"{'':18}" for key in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
     measured = [row for row in told.values() if row["composite"] and not row["flags"]]
     if measured:
         shares = [statistics.fmean(row["shares"].get(column, 0.0) for row in measured) for column in columns]
-        lines.append(f"{'share of joint gain':24}" + "".join(f"{share:16.2f}" for share in shares))
+        lines.append(f"{'share of joint gain':24}" + "".join(f"{share:18.2f}" for share in shares))
     return "\n".join(lines) + "\n"
 
 

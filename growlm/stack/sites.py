@@ -1,9 +1,9 @@
 """The sites of a base and the parts attached at them."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from growlm.base.anatomy import resolve
 from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
@@ -73,6 +73,17 @@ class Sites:
         }
         return [slots[slot] for slot in sorted(slots, key=lambda slot: slot or 0)]
 
+    def idle_tensors(self) -> Iterator[Tensor]:
+        """Yields the tensors that no pass by the active path reads as it is folded."""
+        idle = {part for site in self.by_path().values() for module in site.idle() for part in module.modules()}
+        running = {tensor for part in self._base.modules() if part not in idle for tensor in _own_tensors(part)}
+        yield from (tensor for part in idle for tensor in _own_tensors(part) if tensor not in running)
+
     def _replace(self, path: str, replacement: nn.Module) -> None:
         parent, _, name = path.rpartition(".")
         setattr(resolve(self._base, parent) if parent else self._base, name, replacement)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters(recurse=False)
+    yield from module.buffers(recurse=False)

@@ -359,7 +359,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         for site in self.sites().values():
             site.fold(self._growing)
         if aside is not None:
-            self._aside = Aside(self._idle_tensors(), aside)
+            self._aside = Aside(self._sites.idle_tensors(), aside)
 
     def unfold(self) -> None:
         """Lets every part run by itself again."""
@@ -547,12 +547,6 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _idle_tensors(self) -> Iterator[Tensor]:
-        """Yields the tensors that no pass by the active path reads as it is folded."""
-        idle = {part for site in self.sites().values() for module in site.idle() for part in module.modules()}
-        running = {tensor for part in self.base.modules() if part not in idle for tensor in _own_tensors(part)}
-        yield from (tensor for part in idle for tensor in _own_tensors(part) if tensor not in running)
-
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
@@ -594,11 +588,6 @@ def _base_tensors(base: nn.Module) -> dict[str, Tensor]:
     return {
         stock_name(name): parameter.detach() for name, parameter in base.named_parameters() if ".parts." not in name
     }
-
-
-def _own_tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters(recurse=False)
-    yield from module.buffers(recurse=False)
 
 
 AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)

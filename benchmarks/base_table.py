@@ -19,10 +19,10 @@ from card_section import put_section
 from ngram import NGram
 
 from growlm.base.load import load_base, load_tokenizer, shipped_bases
-from growlm.data.source import TextSource
 from growlm.files import write_text
 from growlm.metrics.base_suite import FIRST, base_suite
-from growlm.train.watch import sample_stories
+from growlm.pretrain.source import TextSource
+from growlm.pretrain.validation import sample_stories
 
 
 def main() -> None:

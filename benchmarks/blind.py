@@ -14,9 +14,10 @@ from pathlib import Path
 from jsonargparse import auto_cli
 
 from growlm.data.encode import Encoded, encode
+from growlm.data.example import Split
 from growlm.metrics.scoring import score
 from growlm.registry import skills
-from growlm.skills._skill import Skill, Split
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
 from growlm.stack.stack import ModuleStack
 
@@ -94,7 +95,7 @@ def main(
         skill = skills.build(record.skill["name"], record.skill["options"])
         blind = Blind(order, encoded(loaded, skill, "train", num_train))
         told = blind.accuracy(encoded(loaded, skill, "test", num_test))
-        with loaded.active(*record.path), loaded.folded():
+        with loaded.active(*record.path), loaded.frozen_merged():
             own = score(loaded, skill.scored_by("token_accuracy"), limit=num_test).value
         whole = f"{100 * skill.chance():.1f} %, {100 * skill.majority():.1f} %"
         sys.stdout.write(f"{record.name}: {whole}; {100 * told:.1f} %, {100 * own:.1f} %\n")

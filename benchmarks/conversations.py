@@ -17,17 +17,17 @@ import torch
 from jsonargparse import auto_cli
 
 from growlm.data.encode import encode_prompt, stop_ids
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.manifest.path import format_path
 from growlm.metrics.greedy import greedy_tokens
 from growlm.registry import skills
-from growlm.skills._skill import Example, Message
-from growlm.skills._tinyworld.dice import Dice
+from growlm.routing._rows import choose_paths
 from growlm.stack.context import context_length, pad_id
-from growlm.stack.endings import ends_sentence, in_loop
-from growlm.stack.path import format_path
-from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
+from growlm.stack.stopping import ends_sentence, in_loop
+from growlm.tinyworld.dice import Dice
 
 KEPT = 40
 MOST_EXAMPLES = 500
@@ -164,7 +164,7 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
     answers: dict[int, tuple[str, str, list[str]]] = {}
     for path in sorted(set(paths)):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
-        with stack.active(*path), stack.folded():
+        with stack.active(*path), stack.frozen_merged():
             new_tokens = greedy_tokens(stack, [prompts[row] for row in rows], max_new_tokens, in_talk=True)
         for row, tokens in zip(rows, new_tokens, strict=True):
             answers[row] = (format_path(path), *decoded(stack, tokens))

@@ -24,15 +24,15 @@ from jsonargparse import auto_cli
 from torch import nn
 from torch.optim import AdamW
 
-from growlm.bench.cost import peak_memory
+from growlm.bench.run.cost import peak_memory
 from growlm.data.batches import Batch, collate
 from growlm.data.encode import encode
 from growlm.files import combined_digest, tensor_digests, write_json
+from growlm.manifest.manifest import ModuleRecord
 from growlm.methods.grow import DEFAULT_MODULE
-from growlm.modules._site import part_owner
+from growlm.modules.site import part_owner
 from growlm.registry import methods, skills
 from growlm.stack.context import pad_id
-from growlm.stack.manifest import ModuleRecord
 from growlm.stack.stack import ModuleStack
 
 WAYS = ("none", "all")
@@ -70,7 +70,7 @@ class Step:
         self.optimizer = AdamW(self.parameters, lr=1e-3)
         encoded = [encode(e, self.stack.tokenizer, 512) for e in islice(skill.examples("train"), setup.batch_size)]
         self.batch: Batch = collate(encoded, pad_id(self.stack)).to(torch.device(setup.device))
-        self.stack.fold(aside=Path(tempfile.gettempdir()))
+        self.stack.merge_frozen(offload_to=Path(tempfile.gettempdir()))
         self.stack.train()
         self.inactive_calls = 0
         for _, part in inactive_parts(self.stack):

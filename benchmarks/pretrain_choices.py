@@ -22,11 +22,12 @@ from typing import Any, Literal
 from card_section import put_section
 from jsonargparse import auto_cli
 
-from growlm.data.source import SEPARATOR, TextSource
+from growlm.data.text import SEPARATOR
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json, write_text
-from growlm.train.pretrain import pretrain_base
-from growlm.train.settings import PretrainData, PretrainRun
+from growlm.pretrain.config import PretrainData, PretrainRun
+from growlm.pretrain.run import pretrain_base
+from growlm.pretrain.source import TextSource
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,15 @@ from collections import Counter
 from itertools import islice
 
 from growlm.data.encode import encode_prompt
-from growlm.data.prompts import drawn_prompts
+from growlm.data.example import Example
+from growlm.manifest.path import BASE, Path, format_path
 from growlm.registry import skills
-from growlm.routing._router import Prompts
+from growlm.routing._prompts import drawn_prompts
 from growlm.routing._update import SkillPrompts
 from growlm.routing.ridge import Ridge
+from growlm.routing.router import Prompts
 from growlm.skills._procedural import Composite, Procedural
-from growlm.skills._skill import Example, Skill
-from growlm.stack.path import BASE, Path, format_path
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 SKILLS = ("chat", "memory", "reasoning", "arithmetic", "commands", "code")

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from growlm.base.load import load_base, load_tokenizer
+    from growlm.cli.phase import grow
     from growlm.errors import GrowlmError
+    from growlm.manifest.manifest import Manifest, read_manifest
     from growlm.metrics.accuracy_matrix import AccuracyMatrix
     from growlm.registry import Registry, module_kinds
-    from growlm.stack.manifest import Manifest, read_manifest
     from growlm.stack.stack import ModuleStack
-    from growlm.train.cli import grow
 
 __all__ = [
     "AccuracyMatrix",
@@ -39,14 +39,14 @@ __all__ = [
 _HOMES = {
     "AccuracyMatrix": "growlm.metrics.accuracy_matrix",
     "GrowlmError": "growlm.errors",
-    "Manifest": "growlm.stack.manifest",
+    "Manifest": "growlm.manifest.manifest",
     "ModuleStack": "growlm.stack.stack",
     "Registry": "growlm.registry",
-    "grow": "growlm.train.cli",
+    "grow": "growlm.cli.phase",
     "load_base": "growlm.base.load",
     "load_tokenizer": "growlm.base.load",
     "module_kinds": "growlm.registry",
-    "read_manifest": "growlm.stack.manifest",
+    "read_manifest": "growlm.manifest.manifest",
 }
 
 

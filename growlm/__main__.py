@@ -1,6 +1,6 @@
 """``python -m growlm`` is the command line."""
 
-from growlm.cli import main
+from growlm.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

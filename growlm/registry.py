@@ -20,19 +20,22 @@ class Registry(Generic[T]):
     """Members of one sort, found by name and imported only when asked for.
 
     A file ``<package>/<name>.py`` is the member ``<name>``; it holds exactly one concrete subclass of ``parent``
-    of its own. Files whose names begin with ``_`` are helpers. Another package adds a member with an entry point
+    of its own. The file that holds ``parent`` itself, those named in ``shared`` and those whose names begin with ``_``
+    are no members. Another package adds a member with an entry point
     in the group ``growlm.<folder>``.
 
     Args:
         what: what a member is called in messages, such as ``"module kind"``.
         package: dotted name of the folder's package.
         parent: dotted path ``module:Class`` of the class that every member extends (resolved on first use).
+        shared: further public files of the folder that are no members.
     """
 
-    def __init__(self, what: str, package: str, parent: str) -> None:
+    def __init__(self, what: str, package: str, parent: str, shared: tuple[str, ...] = ()) -> None:
         self.what = what
         self.package = package
         self._parent = parent
+        self._shared = {parent.partition(":")[0].rpartition(".")[2], *shared}
 
     def names(self) -> list[str]:
         """Lists the members' names, sorted, without importing them."""
@@ -115,7 +118,7 @@ class Registry(Generic[T]):
 
     def _files(self) -> set[str]:
         path = importlib.import_module(self.package).__path__
-        return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")}
+        return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")} - self._shared
 
     def _entry_points(self) -> dict[str, Any]:
         return {point.name: point for point in entry_points(group=self.package)}
@@ -170,7 +173,9 @@ def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -
     )
 
 
-module_kinds: Registry[Any] = Registry("module kind", "growlm.modules", "growlm.modules._kind:ModuleKind")
-methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods._method:Method")
-skills: Registry[Any] = Registry("skill", "growlm.skills", "growlm.skills._skill:Skill")
-routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing._router:Router")
+module_kinds: Registry[Any] = Registry(
+    "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("site",)
+)
+methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method")
+skills: Registry[Any] = Registry("skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric",))
+routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing.router:Router")

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
+from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
 
 _CONNECT = socket.socket.connect
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")

@@ -62,12 +62,12 @@ def bench(
 
     from rich.console import Console
 
-    from growlm.bench.cell import Measured, parse_seeds, plan_cells
-    from growlm.bench.entries import choose_entries, read_entries
-    from growlm.bench.local import machine_workers
-    from growlm.bench.run import default_out, run_bench
-    from growlm.bench.run_cell import Bench
-    from growlm.bench.stream import check_phase, read_stream
+    from growlm.bench.plan.cell import Measured, parse_seeds, plan_cells
+    from growlm.bench.plan.entries import choose_entries, read_entries
+    from growlm.bench.plan.stream import check_phase, read_stream
+    from growlm.bench.run.run_cell import Bench
+    from growlm.bench.run.runner import default_out, run_bench
+    from growlm.bench.run.workers import machine_workers
 
     console = Console(stderr=True, highlight=False)
     chosen = [entry.at_rate(rate_factor) for entry in choose_entries(methods, read_entries(entries))]

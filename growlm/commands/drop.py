@@ -14,9 +14,9 @@ def drop(name: str, stack: Path = Path("checkpoints/stack"), base: str | None = 
         base: where the base is now, if not where the manifest says.
     """
     from growlm.files import folder_lock
-    from growlm.stack import store
-    from growlm.stack.drop import drop_module
-    from growlm.stack.manifest import read_manifest
+    from growlm.manifest import store
+    from growlm.manifest.manifest import read_manifest
+    from growlm.train.drop import drop_module
 
     if not stack.exists():
         read_manifest(stack)  # before the lock, which would make the folder

@@ -38,9 +38,9 @@ def eval(
     import json as json_format
     from dataclasses import asdict
 
+    from growlm.manifest.path import format_path
     from growlm.show.evaluation import evaluate, evaluation_table
     from growlm.show.talk import open_stack
-    from growlm.stack.path import format_path
 
     content: Any
     bare = "base" if suite is not None and not fuse else None  # what the battery measures if no path is asked for

@@ -12,8 +12,8 @@ def fit(arguments: list[str]) -> int | None:
     Returns:
         None.
     """
+    from growlm.cli.phase import PhaseCLI
     from growlm.show.report import print_grown
-    from growlm.train.cli import PhaseCLI
 
     cli = PhaseCLI(["fit", *arguments], run=True)
     if cli.grown is not None:

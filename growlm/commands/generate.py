@@ -33,8 +33,8 @@ def generate(
     """
     import sys
 
+    from growlm.manifest.path import format_path
     from growlm.show.talk import open_stack, routes, stream_text
-    from growlm.stack.path import format_path
 
     loaded = open_stack(Path(stack), base, path, fuse)
     print(prompt, end="", flush=True)

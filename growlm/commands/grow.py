@@ -15,8 +15,8 @@ def grow(arguments: list[str]) -> int | None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP)
         return None
+    from growlm.cli.phase import grow_command
     from growlm.show.report import print_grown
-    from growlm.train.cli import grow_command
 
     print_grown(grow_command(arguments))
     return None

@@ -1,6 +1,6 @@
 """``growlm pretrain``: train a base from a recipe."""
 
-from growlm.train.settings import PretrainData, PretrainRun
+from growlm.pretrain.config import PretrainData, PretrainRun
 
 
 def pretrain(
@@ -30,6 +30,6 @@ def pretrain(
     """
     from pathlib import Path
 
-    from growlm.train.pretrain import pretrain_base
+    from growlm.pretrain.run import pretrain_base
 
     pretrain_base(name, size, data, run, seed, Path(out), Path(work), overwrite, expand)

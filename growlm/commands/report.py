@@ -20,8 +20,8 @@ def report(folder: Path | None = None, from_: Path | None = None, out: Path | No
 
     from rich.console import Console
 
-    from growlm.bench.report import scores_table, write_report
-    from growlm.bench.summary import SIGNS, rich_table
+    from growlm.bench.report.report import scores_table, write_report
+    from growlm.bench.report.tables import SIGNS, rich_table
     from growlm.errors import GrowlmError
     from growlm.files import read_json
 

@@ -15,7 +15,7 @@ def show(stack: Path = Path("checkpoints/stack"), json: bool = False, importance
         importance: print instead which parts of its modules matter to which skills, layer by layer, as methods tasl,
             kif and recurrent_kif have measured it.
     """
-    from growlm.stack.manifest import read_manifest
+    from growlm.manifest.manifest import read_manifest
 
     manifest = read_manifest(stack)
     if json:

@@ -10,8 +10,8 @@ def undo(stack: Path = Path("checkpoints/stack")) -> None:
         stack: the stack's folder.
     """
     from growlm.files import folder_lock
-    from growlm.stack import store
-    from growlm.stack.manifest import read_manifest
+    from growlm.manifest import store
+    from growlm.manifest.manifest import read_manifest
 
     read_manifest(stack)  # before the lock, which would make a folder that is not there
     with folder_lock(stack):

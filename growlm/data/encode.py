@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example, Message
 
 PLAIN_TEMPLATE = (
     "{%- for message in messages -%}"

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
 from growlm.methods._fusion import fused, softmax_share, static_share
 from growlm.methods._importance import (
     ACCUMULATED,
@@ -29,6 +28,7 @@ from growlm.methods._importance import (
     spread,
     unit_scores,
 )
+from growlm.methods._versioned import VersionedMethod
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -94,7 +94,7 @@ def check_shares(method: str, options: Mapping[str, Any]) -> None:
             raise GrowlmError(f"{method} {name} {value} is not between 0 and 1")
 
 
-class FusedMethod(ContinuedMethod):
+class FusedMethod(VersionedMethod):
     """Trains the same weights on and on, and at the end of each phase fuses the new values with the earlier ones.
 
     Args:

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.loss import trained_token_losses
 
@@ -72,7 +72,7 @@ def quadratic_penalty(
     return torch.stack(terms).sum() / 2
 
 
-class Ewc(ContinuedMethod):
+class Ewc(VersionedMethod):
     """Goes on fine-tuning the same weights, each held back by how much it mattered before.
 
     Args:

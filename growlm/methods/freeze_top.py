@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import methods, module_kinds
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
-    from growlm.stack.manifest import ModuleRecord
+    from growlm.manifest.manifest import ModuleRecord
     from growlm.stack.stack import ModuleStack
 
 
-class FreezeTop(ContinuedMethod):
+class FreezeTop(VersionedMethod):
     """Goes on fine-tuning the last layers of the base, skill after skill.
 
     Args:
@@ -46,39 +46,39 @@ class FreezeTop(ContinuedMethod):
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Builds a full difference of the last layers; see ``Method.build``."""
-        self._layers = self._chosen(stack.anatomy)
+        self._layers = self._chosen(stack.architecture)
         return super().build(stack, skill)
 
     def _last_version(self, stack: "ModuleStack") -> "ModuleRecord | None":
-        self._layers = self._chosen(stack.anatomy)
+        self._layers = self._chosen(stack.architecture)
         return super()._last_version(stack)
 
-    def _chosen(self, anatomy: Anatomy) -> list[int]:
-        if self.num_layers is not None and self.num_layers > anatomy.num_layers:
+    def _chosen(self, architecture: Architecture) -> list[int]:
+        if self.num_layers is not None and self.num_layers > architecture.num_layers:
             raise GrowlmError(
-                f"num_layers {self.num_layers} is more than the {anatomy.num_layers} layers of this base: give fewer"
+                f"num_layers {self.num_layers} is more than the base's {architecture.num_layers} layers: give fewer"
             )
-        number = self.num_layers or nearest_number(layer_sizes(anatomy)[::-1], grown_parameters(anatomy))
-        return list(range(anatomy.num_layers - number, anatomy.num_layers))
+        number = self.num_layers or nearest_number(layer_sizes(architecture)[::-1], grown_parameters(architecture))
+        return list(range(architecture.num_layers - number, architecture.num_layers))
 
 
-def layer_sizes(anatomy: Anatomy) -> list[int]:
+def layer_sizes(architecture: Architecture) -> list[int]:
     """Counts the base's own parameters in each of its layers."""
     return [
         sum(
             parameter.numel()
-            for path in anatomy.weighted_layers([layer])
-            for parameter in anatomy.resolve(path).parameters(recurse=False)
+            for path in architecture.weighted_layers([layer])
+            for parameter in architecture.resolve(path).parameters(recurse=False)
         )
-        for layer in range(anatomy.num_layers)
+        for layer in range(architecture.num_layers)
     ]
 
 
-def grown_parameters(anatomy: Anatomy) -> int:
+def grown_parameters(architecture: Architecture) -> int:
     """Counts the parameters of the module that method ``grow`` adds to a base by default."""
     with torch.device("meta"):  # counted, never filled
         kinds = [module_kinds.build(kind, options) for kind, options in methods.build("grow").module.items()]
-        parts = [part for kind in kinds for part in kind.build(anatomy, 0, None).values()]
+        parts = [part for kind in kinds for part in kind.build(architecture, 0, None).values()]
     return sum(parameter.numel() for part in parts for parameter in part.parameters())
 
 

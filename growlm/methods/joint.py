@@ -10,11 +10,11 @@ have together, for equal cost. Proved by tests/golden/test_joint.py.
 from typing import TYPE_CHECKING, Any, Literal
 
 from growlm.errors import GrowlmError
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.manifest.path import Path
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
-from growlm.stack.path import Path
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

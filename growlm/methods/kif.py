@@ -39,7 +39,7 @@ from growlm.data.batches import Batch
 from growlm.errors import GrowlmError
 from growlm.methods._fused import FusedMethod, Fusion, FusionOptions
 from growlm.methods._importance import Order
-from growlm.modules._kind import ModuleKind
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ tests/contracts/test_every_method.py.
 
 from typing import TYPE_CHECKING
 
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -5,12 +5,12 @@ Cost per step: forward through the path, backward down to the lowest site. Prove
 tests/contracts/test_every_method.py.
 """
 
-from growlm.methods._continued import ContinuedMethod
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 
-class LoraSequential(ContinuedMethod):
+class LoraSequential(VersionedMethod):
     """Goes on training one low-rank change, skill after skill.
 
     Args:

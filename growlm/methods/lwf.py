@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
-from growlm.modules._kind import ModuleKind
+from growlm.manifest.path import Path
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.loss import trained_logits
-from growlm.stack.path import Path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -47,7 +47,7 @@ def distillation_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float
     return temperature**2 * divergence_N.mean()
 
 
-class Lwf(ContinuedMethod):
+class Lwf(VersionedMethod):
     """Goes on fine-tuning the same weights, taught by the version before to go on saying what it said.
 
     Args:

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import GrowlmError
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -50,17 +50,17 @@ from transformers.pytorch_utils import Conv1D
 
 from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
+from growlm.manifest.path import Path
+from growlm.merging.weights import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
+from growlm.methods._versioned import VersionedMethod
 from growlm.modules._directions import free_directions, num_free, num_preserved, preserved_directions, without_block
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import part_key
 from growlm.modules.dense import DensePart
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import part_key
 from growlm.modules.subspace import SubspacePart
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
-from growlm.stack.path import Path
-from growlm.stack.weights import effective_weight
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -105,7 +105,7 @@ class ProtectedWeight:
         return without_block(change, self.U_h_Ok, self.V_h_Ik)
 
 
-class Osft(ContinuedMethod):
+class Osft(VersionedMethod):
     """Fine-tunes the linears without touching their large singular directions.
 
     Args:
@@ -170,8 +170,8 @@ class Osft(ContinuedMethod):
         Raises:
             GrowlmError: if that is all of them, or a schedule is over.
         """
-        anatomy = stack.anatomy
-        shapes = {site: anatomy.linear_shape(site) for site in self._sites(stack)}
+        architecture = stack.architecture
+        shapes = {site: architecture.linear_shape(site) for site in self._sites(stack)}
         ratios = self._ratios(stack, list(shapes))
         counts = {site: num_preserved(shape, ratios[site]) for site, shape in shapes.items()}
         self._counts = {
@@ -196,7 +196,7 @@ class Osft(ContinuedMethod):
         return super().continues(stack) if self.constraint == "block" else None
 
     def _sites(self, stack: "ModuleStack") -> list[str]:
-        return stack.anatomy.linear_sites(self.target_modules, range(stack.anatomy.num_layers))
+        return stack.architecture.linear_sites(self.target_modules, range(stack.architecture.num_layers))
 
     def _ratios(self, stack: "ModuleStack", sites: list[str]) -> dict[str, float]:
         if self.ranks == "uniform":

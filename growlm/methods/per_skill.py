@@ -7,11 +7,11 @@ everything, and a second product for every linear. Proved by tests/contracts/tes
 
 from typing import TYPE_CHECKING, Literal
 
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.manifest.path import Path
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
-from growlm.stack.path import Path
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

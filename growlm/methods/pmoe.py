@@ -32,17 +32,17 @@ from torch import Tensor, nn
 
 from growlm.data.batches import IGNORED, Batch, StepBatches, collate
 from growlm.data.encode import Encoded
-from growlm.data.prompts import TEXT_PROMPT
 from growlm.errors import GrowlmError
-from growlm.methods._method import Method
+from growlm.manifest.path import BASE, Path
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
 from growlm.modules.experts import ColumnPart, num_shallow_layers
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.routing._columns import columns, run_shallow_layers
-from growlm.skills._skill import Skill
+from growlm.routing._prompts import TEXT_PROMPT
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
-from growlm.stack.path import BASE, Path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -149,12 +149,12 @@ class Pmoe(Method):
         self._rows_beside = 0
 
     @property
-    def old_rows(self) -> int:
+    def replayed_rows(self) -> int:
         """How many rows of older skills the skills were told apart by; what the base itself wrote is none."""
         return self._old_rows
 
     @property
-    def rows_beside(self) -> int:
+    def extra_forward_rows(self) -> int:
         """How many rows were looked at to tell skills apart."""
         return self._rows_beside
 
@@ -167,7 +167,7 @@ class Pmoe(Method):
         """Builds an expert and its column, in the first phase a change of the shallow layers too."""
         kinds: dict[str, ModuleKind] = {"experts": module_kinds.build("experts", self.options)}
         if self.general and not any(name in columns(stack) for name in self._on):
-            shallow = list(range(num_shallow_layers(stack.anatomy.num_layers, self.options["boundary"])))
+            shallow = list(range(num_shallow_layers(stack.architecture.num_layers, self.options["boundary"])))
             kinds["lora"] = module_kinds.build("lora", {"rank": self.options["rank"], "layers": shallow})
         return kinds
 
@@ -241,8 +241,8 @@ class Pmoe(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """Gives what was counted."""
-        return {"old_rows": self._old_rows, "rows_beside": self._rows_beside}
+        return {"replayed_rows": self._old_rows, "extra_forward_rows": self._rows_beside}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what ``state_dict`` gave."""
-        self._old_rows, self._rows_beside = state["old_rows"], state["rows_beside"]
+        self._old_rows, self._rows_beside = state["replayed_rows"], state["extra_forward_rows"]

@@ -14,10 +14,10 @@ sequence does not become longer. Proved by tests/golden/test_progressive_prompts
 
 from typing import TYPE_CHECKING
 
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

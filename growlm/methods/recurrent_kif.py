@@ -37,12 +37,12 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
 from growlm.errors import GrowlmError
-from growlm.methods._continued import ContinuedMethod
 from growlm.methods._fused import check_shares, kept_tensors
 from growlm.methods._fusion import fused_round, mask_weights, softmax_share
 from growlm.methods._importance import Importance, Order, important, normalised, unit_scores
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.context import context_length
 
@@ -55,7 +55,7 @@ RoundFusion = Literal["mask", "softmax", "average", "none"]
 Values = dict[str, Tensor]
 
 
-class RecurrentKif(ContinuedMethod):
+class RecurrentKif(VersionedMethod):
     """Goes on training one low-rank change in rounds of new and remembered examples, each fused by importance.
 
     Args:
@@ -135,7 +135,7 @@ class RecurrentKif(ContinuedMethod):
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}
 
     @property
-    def old_rows(self) -> int:
+    def replayed_rows(self) -> int:
         """How many rows the outer loops have trained on."""
         return self._old_rows
 
@@ -241,7 +241,7 @@ class RecurrentKif(ContinuedMethod):
             "inner": self._inner.state_dict(),
             "outer": self._outer.state_dict(),
             "steps": self._steps,
-            "old_rows": self._old_rows,
+            "replayed_rows": self._old_rows,
             "at_start": dict(self._at_start),
             "after_inner": dict(self._after_inner),
         }
@@ -250,5 +250,5 @@ class RecurrentKif(ContinuedMethod):
         """Takes back what ``state_dict`` gave."""
         self._inner.load_state_dict(state["inner"])
         self._outer.load_state_dict(state["outer"])
-        self._steps, self._old_rows = state["steps"], state["old_rows"]
+        self._steps, self._old_rows = state["steps"], state["replayed_rows"]
         self._at_start, self._after_inner = dict(state["at_start"]), dict(state["after_inner"])

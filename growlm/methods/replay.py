@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches, collate, join
 from growlm.errors import GrowlmError
-from growlm.methods._continued import WRAPPED, ContinuedMethod
-from growlm.methods._method import Method
+from growlm.manifest.path import Path
 from growlm.methods._replay_buffer import ReplayBuffer, Selection
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import WRAPPED, VersionedMethod
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.registry import methods
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
-from growlm.stack.path import Path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -67,7 +67,7 @@ class Replay(Method):
         if method == "replay":
             raise GrowlmError("replay cannot wrap itself: give the method that is to be trained with, such as grow")
         self.inner: Method = methods.build(method, method_options)
-        if isinstance(self.inner, ContinuedMethod):
+        if isinstance(self.inner, VersionedMethod):
             self.inner.wrapper = "replay"
         self.inference = self.inner.inference
         self.at_once = self.inner.at_once
@@ -80,14 +80,14 @@ class Replay(Method):
         self._old_rows = 0
 
     @property
-    def old_rows(self) -> int:
+    def replayed_rows(self) -> int:
         """How many old rows the phase has trained on so far."""
-        return self._old_rows + self.inner.old_rows
+        return self._old_rows + self.inner.replayed_rows
 
     @property
-    def rows_beside(self) -> int:
+    def extra_forward_rows(self) -> int:
         """How many rows the wrapped method's loss has looked at besides."""
-        return self.inner.rows_beside
+        return self.inner.extra_forward_rows
 
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 
@@ -167,9 +167,9 @@ class Replay(Method):
 
     def state_dict(self) -> dict[str, Any]:
         """Gives how many rows of either sort there were, and the wrapped method's state."""
-        return {"new_rows": self._new_rows, "old_rows": self._old_rows, "inner": self.inner.state_dict()}
+        return {"new_rows": self._new_rows, "replayed_rows": self._old_rows, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what ``state_dict`` gave."""
-        self._new_rows, self._old_rows = state["new_rows"], state["old_rows"]
+        self._new_rows, self._old_rows = state["new_rows"], state["replayed_rows"]
         self.inner.load_state_dict(state["inner"])

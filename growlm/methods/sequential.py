@@ -7,12 +7,12 @@ backward through everything, and a second product for every linear. Proved by te
 
 from typing import Literal
 
-from growlm.methods._continued import ContinuedMethod
-from growlm.modules._kind import ModuleKind
+from growlm.methods._versioned import VersionedMethod
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 
-class Sequential(ContinuedMethod):
+class Sequential(VersionedMethod):
     """Goes on fine-tuning the same weights, skill after skill.
 
     Args:

@@ -29,7 +29,7 @@ from torch import Tensor
 from growlm.errors import GrowlmError
 from growlm.methods._fused import FusedMethod, Fusion, FusionOptions
 from growlm.methods._importance import Order, Units
-from growlm.modules._kind import ModuleKind
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 if TYPE_CHECKING:

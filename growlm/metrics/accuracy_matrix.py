@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from growlm.errors import GrowlmError, unknown_name
-from growlm.stack.scores import Matrix, ScoreTables
+from growlm.manifest.scores import Matrix, ScoreTables
 
 Cell = tuple[int, int]
 """After which phase, on which skill."""
@@ -117,7 +117,7 @@ class AccuracyMatrix(Metric):
         return {figure: cells for figure, cells in lacking.items() if cells}
 
     def to_json(self, skills: Sequence[str] = (), mode: str = "all") -> dict[str, Any]:
-        """Gives the recorded scores for a JSON file (``growlm.stack.scores``); ``from_json`` reads them back.
+        """Gives the recorded scores for a JSON file (``growlm.manifest.scores``); ``from_json`` reads them back.
 
         Args:
             skills: the skills' names; left out, they are called by their numbers.

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from growlm.metrics.sari import sari
-from growlm.skills._metric import require_metric
+from growlm.skills.metric import require_metric
 
 Mark = Callable[[str, str, str], float]
 """Of an answer, what was wanted, and what it was asked of."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlm.data.source import TextSource
+from growlm.data.text import read_documents
 from growlm.files import file_digest
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.blimp import Blimp, blimp
@@ -115,7 +116,7 @@ def _story_bits(
     limit: int | None,
     progress: Callable[[float], None] | None,
 ) -> StoryBits:
-    texts = list(TextSource(path=str(file)).documents())[:limit]
+    texts = list(islice(read_documents(file), limit))
     everything = bits_per_byte(model, tokenizer, texts, progress=progress)
     first = everything if len(texts) <= FIRST else bits_per_byte(model, tokenizer, texts[:FIRST])
     return StoryBits(file.name, file_digest(file), len(texts), everything, first)

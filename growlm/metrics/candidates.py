@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from growlm.data.encode import cut_prompt, encode_answer, encode_prompt
+from growlm.data.example import Example
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
 

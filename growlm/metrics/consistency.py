@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from growlm.metrics.likelihood import text_nats
-from growlm.skills._tinyworld.consistency import PROBES, Probe, consistency_probes
+from growlm.tinyworld.consistency import PROBES, Probe, consistency_probes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

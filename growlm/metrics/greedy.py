@@ -8,7 +8,7 @@ import torch
 from growlm.data.encode import stop_ids
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import pad_id
-from growlm.stack.endings import answer_endings
+from growlm.stack.stopping import answer_endings
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

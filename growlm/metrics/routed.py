@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from growlm.data.encode import Encoded, encode
-from growlm.data.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
+from growlm.data.example import Example, Split
+from growlm.manifest.path import Path, format_path
 from growlm.metrics.bits_per_byte import TextSums, text_sums
 from growlm.metrics.scoring import (
     LIKELIHOOD,
@@ -18,11 +19,11 @@ from growlm.metrics.scoring import (
     mean_mark,
     token_sums,
 )
-from growlm.skills._metric import ASKS_NOTHING
-from growlm.skills._skill import Example, Skill, Split
+from growlm.routing._prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
+from growlm.routing._rows import choose_paths
+from growlm.skills.metric import ASKS_NOTHING
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
-from growlm.stack.path import Path, format_path
-from growlm.stack.routed import choose_paths
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

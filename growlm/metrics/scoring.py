@@ -10,13 +10,14 @@ import torch
 
 from growlm.data.batches import collate
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
 from growlm.metrics.greedy import greedy_tokens
-from growlm.skills._metric import ASKS_NOTHING
-from growlm.skills._skill import Example, Skill, Split
+from growlm.skills.metric import ASKS_NOTHING
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.loss import trained_logits
 
@@ -34,7 +35,7 @@ class Score:
 
     Args:
         metric: the skill's metric.
-        value: its value; see ``growlm.skills._skill.Skill``.
+        value: its value; see ``growlm.skills.skill.Skill``.
         loss: mean cross-entropy of the trained tokens, in nats.
         count: how many answers (or, for a metric that asks for none, examples) were scored.
         scoring: how the model was asked: ``generation``, ``candidates``, ``candidates_per_token``, or ``likelihood``

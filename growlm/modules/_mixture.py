@@ -20,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from growlm.modules._site import Switch
+from growlm.modules.site import Switch
 
 LARGEST_LOGIT = 40.0
 """What a greater logit counts as, so that no mass is infinite."""

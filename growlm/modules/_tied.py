@@ -4,7 +4,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from growlm.modules._site import Part
+from growlm.modules.site import Part
 
 
 class EmbeddingChange(Protocol):

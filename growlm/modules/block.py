@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class BlockPart(Part):
@@ -67,23 +67,23 @@ class Block(ModuleKind):
         if self.num_blocks < 1:
             raise GrowlmError(f"num_blocks {self.num_blocks} is too small: give 1 or more")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds one inserted layer for every chosen place; see ``ModuleKind.build``."""
         parts: dict[str, Part] = {}
-        first_slot = anatomy.num_layers + num_blocks
-        for slot, layer in enumerate(self._places(anatomy), start=first_slot):
-            new_layer = anatomy.copy_layer(layer, slot)
-            for path in anatomy.family.output_projections:
+        first_slot = architecture.num_layers + num_blocks
+        for slot, layer in enumerate(self._places(architecture), start=first_slot):
+            new_layer = architecture.copy_layer(layer, slot)
+            for path in architecture.family.output_projections:
                 for parameter in new_layer.get_submodule(path).parameters():
                     nn.init.zeros_(parameter)
-            parts[anatomy.layer_site(layer)] = BlockPart(new_layer, slot)
+            parts[architecture.layer_site(layer)] = BlockPart(new_layer, slot)
         return parts
 
-    def _places(self, anatomy: Anatomy) -> tuple[int, ...]:
+    def _places(self, architecture: Architecture) -> tuple[int, ...]:
         if self.after is not None:
-            return anatomy.check_layers(self.after)
-        shallow = anatomy.num_layers // 2
-        deep = anatomy.num_layers - shallow
+            return architecture.check_layers(self.after)
+        shallow = architecture.num_layers // 2
+        deep = architecture.num_layers - shallow
         if self.num_blocks > deep:
             raise GrowlmError(
                 f"num_blocks {self.num_blocks} is more than the {deep} deep layers of this base: give fewer, or "

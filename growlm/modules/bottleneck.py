@@ -16,10 +16,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class BottleneckPart(Part):
@@ -73,12 +73,12 @@ class Bottleneck(ModuleKind):
         if self.width < 1:
             raise GrowlmError(f"bottleneck width {self.width} is too small: give 1 or more")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds a bottleneck behind every chosen projection; see ``ModuleKind.build``."""
-        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
+        layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         parts: dict[str, Part] = {}
         for layer in layers:
-            attention, feed_forward = anatomy.output_sites(layer)
+            attention, feed_forward = architecture.output_sites(layer)
             for site in (attention, feed_forward) if self.behind == "both" else (feed_forward,):
-                parts[site] = BottleneckPart(anatomy.linear_shape(site)[0], self.width, generator)
+                parts[site] = BottleneckPart(architecture.linear_shape(site)[0], self.width, generator)
         return parts

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from growlm.base.anatomy import Anatomy
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.base.architecture import Architecture
 from growlm.modules._tied import TiedPart
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class DensePart(Part):
@@ -73,15 +73,15 @@ class Dense(ModuleKind):
     weights: Literal["all", "linears"] = "all"
     layers: list[int] | None = None
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds a difference for every chosen layer; see ``ModuleKind.build``."""
-        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
+        layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         if self.weights == "linears":
-            paths = anatomy.linear_sites(None, layers)
+            paths = architecture.linear_sites(None, layers)
         else:
-            paths = anatomy.weighted_layers(None if self.layers is None else layers)
-        parts: dict[str, Part] = {path: DensePart(anatomy.copy_of(path)) for path in paths}
-        tied = anatomy.tied_embeddings()
+            paths = architecture.weighted_layers(None if self.layers is None else layers)
+        parts: dict[str, Part] = {path: DensePart(architecture.copy_of(path)) for path in paths}
+        tied = architecture.tied_embeddings()
         if tied is not None and tied[0] in parts:
             embedding, output = tied
             parts[output] = TiedPart(cast(DensePart, parts[embedding]))

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
 from growlm.modules._tied import TiedPart
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class _LowRank(Part):
@@ -94,15 +94,15 @@ class Embedding(ModuleKind):
         if self.rank < 1:
             raise GrowlmError(f"embedding rank {self.rank} is too small: give 1 or more")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds the change of one embedding or both; see ``ModuleKind.build``."""
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
-        inputs, outputs = anatomy.embeddings()
-        num_tokens, width = anatomy.embedding_shape(inputs)
+        inputs, outputs = architecture.embeddings()
+        num_tokens, width = architecture.embedding_shape(inputs)
         embedding = EmbeddingPart(num_tokens, width, self.rank, scale, generator)
         if not self.outputs:
             return {inputs: embedding}
-        if anatomy.tied_embeddings() is not None:
+        if architecture.tied_embeddings() is not None:
             return {inputs: embedding, outputs: TiedPart(embedding)}
-        num_tokens, width = anatomy.embedding_shape(outputs)
+        num_tokens, width = architecture.embedding_shape(outputs)
         return {inputs: embedding, outputs: OutputPart(num_tokens, width, self.rank, scale, generator)}

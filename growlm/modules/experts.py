@@ -31,11 +31,11 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
 from growlm.modules._mixture import Mixture
-from growlm.modules._site import Part, Switch
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part, Switch
 
 _EPSILON = 1e-6
 
@@ -230,21 +230,21 @@ class Experts(ModuleKind):
         if self.top_k is not None and self.top_k < 1:
             raise GrowlmError(f"experts top_k {self.top_k} is too small: give 1 or more, or null for all")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds a column and an expert for every deep linear; see ``ModuleKind.build``."""
-        if anatomy.num_layers < 2:
+        if architecture.num_layers < 2:
             raise GrowlmError("experts need a base with shallow and deep layers, and this one has a single layer")
-        boundary = num_shallow_layers(anatomy.num_layers, self.boundary)
-        slot = anatomy.num_layers + num_blocks if self.per == "sequence" else None
-        width = int(anatomy.config.hidden_size)
-        parts: dict[str, Part] = {anatomy.layer_site(boundary - 1): ColumnPart(width, boundary, self.top_k, slot)}
+        boundary = num_shallow_layers(architecture.num_layers, self.boundary)
+        slot = architecture.num_layers + num_blocks if self.per == "sequence" else None
+        width = int(architecture.config.hidden_size)
+        parts: dict[str, Part] = {architecture.layer_site(boundary - 1): ColumnPart(width, boundary, self.top_k, slot)}
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
-        feed_forward = anatomy.family.output_projections[1].rpartition(".")[0]
-        for layer in range(boundary, anatomy.num_layers):
-            for name in anatomy.linears:
+        feed_forward = architecture.family.output_projections[1].rpartition(".")[0]
+        for layer in range(boundary, architecture.num_layers):
+            for name in architecture.linears:
                 if self.attention or name.startswith(f"{feed_forward}."):
-                    site = f"{anatomy.layer_site(layer)}.{name}"
-                    out_features, in_features = anatomy.linear_shape(site)
+                    site = f"{architecture.layer_site(layer)}.{name}"
+                    out_features, in_features = architecture.linear_shape(site)
                     parts[site] = ExpertPart(in_features, out_features, self.rank, scale, boundary, generator)
         return parts
 

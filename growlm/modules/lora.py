@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class LoraPart(Part):
@@ -97,11 +97,11 @@ class Lora(ModuleKind):
         alpha = 2 * self.rank if self.alpha is None else self.alpha
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds one low-rank change for every matching linear; see ``ModuleKind.build``."""
-        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
+        layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         parts: dict[str, Part] = {}
-        for site in anatomy.linear_sites(self.target_modules, layers):
-            out_features, in_features = anatomy.linear_shape(site)
+        for site in architecture.linear_sites(self.target_modules, layers):
+            out_features, in_features = architecture.linear_shape(site)
             parts[site] = LoraPart(in_features, out_features, self.rank, self.scale, self.dropout, generator)
         return parts

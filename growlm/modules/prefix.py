@@ -28,10 +28,10 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 _SPREAD_OF_KEYS = 3.0  # how far the scores are spread at first
 _EPSILON = 1e-6
@@ -59,7 +59,7 @@ class QueryPart(Part):
 
     Args:
         heads: (H, C).
-        fused: how the queries stand in the site's output; see ``growlm.base.anatomy.Family``.
+        fused: how the queries stand in the site's output; see ``growlm.base.architecture.Family``.
     """
 
     mergeable = False
@@ -160,14 +160,14 @@ class Prefix(ModuleKind):
         if self.length < 1:
             raise GrowlmError(f"prefix length {self.length} is too small: give 1 or more")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds two parts for every chosen layer; see ``ModuleKind.build``."""
-        layers = range(anatomy.num_layers) if self.layers is None else anatomy.check_layers(self.layers)
-        heads = anatomy.heads()
+        layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
+        heads = architecture.heads()
         parts: dict[str, Part] = {}
         for layer in layers:
-            queries = QueryPart(heads, anatomy.family.fused)
-            output = anatomy.output_sites(layer)[0]
-            parts[anatomy.query_site(layer)] = queries
-            parts[output] = PrefixPart(self.length, heads, self.scale, queries, anatomy.resolve(output), generator)
+            queries = QueryPart(heads, architecture.family.fused)
+            output = architecture.output_sites(layer)[0]
+            parts[architecture.query_site(layer)] = queries
+            parts[output] = PrefixPart(self.length, heads, self.scale, queries, architecture.resolve(output), generator)
         return parts

@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.modules._directions import free_directions, linear_weight, num_free, num_preserved
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part
 
 
 class _ThroughWeight(torch.autograd.Function):
@@ -106,7 +106,7 @@ class SubspacePart(Part):
         free_NF = nn.functional.linear(inputs.flatten(0, -2) @ self.Q_v, self.scale * self.M)
         return torch.addmm(output.flatten(0, -2), free_NF, self.Q_u.T).view_as(output)  # no copy of the change alone
 
-    def with_layer(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
+    def fused_forward(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
         """Runs a linear with its changed weight, in training on so many tokens that this is cheaper.
 
         Every token then goes through W + ΔW and, for the gradient of M, through Q_v and Q_u once, instead of through W,
@@ -148,26 +148,28 @@ class Subspace(ModuleKind):
         if self.preserved is not None and self.target_modules is not None:
             raise GrowlmError("subspace preserved names its linears itself: leave target_modules out")
 
-    def build(self, anatomy: Anatomy, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Builds a change for every linear that has free directions; see ``ModuleKind.build``."""
         parts: dict[str, Part] = {}
-        for site, preserved in self._counts(anatomy).items():
-            shape = anatomy.linear_shape(site)
+        for site, preserved in self._counts(architecture).items():
+            shape = architecture.linear_shape(site)
             free = num_free(shape, preserved, self.null_space)
             if free == (0, 0):
                 continue
             part = SubspacePart(*shape, *free)
             if self.directions == "base" and generator is not None:
-                part.set_directions(*free_directions(linear_weight(anatomy.resolve(site)), preserved, self.null_space))
+                part.set_directions(
+                    *free_directions(linear_weight(architecture.resolve(site)), preserved, self.null_space)
+                )
             parts[site] = part
         if not parts:
             raise GrowlmError("subspace preserves every direction of every linear: nothing is left to train")
         return parts
 
-    def _counts(self, anatomy: Anatomy) -> dict[str, int]:
-        sites = anatomy.linear_sites(self.target_modules, range(anatomy.num_layers))
+    def _counts(self, architecture: Architecture) -> dict[str, int]:
+        sites = architecture.linear_sites(self.target_modules, range(architecture.num_layers))
         if self.preserved is None:
-            return {site: num_preserved(anatomy.linear_shape(site), self.preserve_ratio) for site in sites}
+            return {site: num_preserved(architecture.linear_shape(site), self.preserve_ratio) for site in sites}
         unknown = sorted(set(self.preserved) - set(sites))
         if unknown:
             raise GrowlmError(f"subspace preserved names {unknown[0]!r}, which is no linear of this base's layers")

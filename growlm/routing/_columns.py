@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from growlm.modules.experts import ColumnPart
-from growlm.stack.watched import watched
+from growlm.stack.capture import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -40,8 +40,8 @@ def run_shallow_layers(stack: "ModuleStack", input_ids_BT: Tensor, boundary: int
     def end(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise _DoneError
 
-    first_deep = stack.anatomy.resolve(stack.anatomy.layer_site(boundary))
-    with watched([first_deep], end), suppress(_DoneError):
+    first_deep = stack.architecture.resolve(stack.architecture.layer_site(boundary))
+    with capture_inputs([first_deep], end), suppress(_DoneError):
         stack.hidden_states(input_ids_BT)
 
 
@@ -53,7 +53,7 @@ def shallow_modules(stack: "ModuleStack", path: Iterable[str], boundary: int) ->
         path: the path.
         boundary: how many layers are shallow.
     """
-    deep = {stack.anatomy.layer_site(layer) for layer in range(boundary, stack.anatomy.num_layers)}
+    deep = {stack.architecture.layer_site(layer) for layer in range(boundary, stack.architecture.num_layers)}
     changing = {
         part.owner
         for place, site in stack.sites().items()

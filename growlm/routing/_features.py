@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from growlm.data.prompts import turn_frame
-from growlm.routing._router import Prompts
+from growlm.routing._prompts import turn_frame
+from growlm.routing.router import Prompts
+from growlm.stack.capture import capture_inputs
 from growlm.stack.context import context_length
-from growlm.stack.watched import watched
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -114,9 +114,9 @@ def _hidden_states(stack: "ModuleStack", prompts: Prompts, layer: int) -> Iterat
         seen.append(inputs[0])
         raise _SeenError
 
-    watched_layer = stack.anatomy.resolve(stack.anatomy.layer_site(layer))
+    captured_layer = stack.architecture.resolve(stack.architecture.layer_site(layer))
     for rows, input_ids_BT in prompt_batches(stack, prompts):
-        with stack.active(), watched([watched_layer], see), suppress(_SeenError):
+        with stack.active(), capture_inputs([captured_layer], see), suppress(_SeenError):
             stack.hidden_states(input_ids_BT)
         yield rows, seen.pop()
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from growlm.data.prompts import drawn_prompts
+from growlm.data.example import Split
+from growlm.manifest.path import BASE
 from growlm.registry import routers
-from growlm.routing._router import DrawPrompts, Prompts, Router
-from growlm.skills._skill import Skill, Split
-from growlm.stack.path import BASE
+from growlm.routing._prompts import drawn_prompts
+from growlm.routing.router import DrawPrompts, Prompts, Router
+from growlm.skills.skill import Skill
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

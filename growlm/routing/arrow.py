@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
-from growlm.modules._site import Part, part_owner
+from growlm.manifest.path import BASE, Path
+from growlm.modules.site import Part, part_owner
 from growlm.routing._features import last_turns, prompt_batches
-from growlm.routing._router import DrawPrompts, Prompts, Router
-from growlm.stack.path import BASE, Path
-from growlm.stack.watched import watched
+from growlm.routing.router import DrawPrompts, Prompts, Router
+from growlm.stack.capture import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -79,7 +79,7 @@ class Arrow(Router):
         paths: list[Path] = [()] * len(prompts)
         if not names:
             return paths
-        sites = {path: stack.anatomy.resolve(path) for name in names for path in self._prototypes[name]}
+        sites = {path: stack.architecture.resolve(path) for name in names for path in self._prototypes[name]}
         prompts = last_turns(stack, prompts)
         for rows, input_ids_BT in prompt_batches(stack, prompts):
             inputs = self._inputs(stack, sites, input_ids_BT)
@@ -117,7 +117,7 @@ class Arrow(Router):
         def see(linear: nn.Module, arguments: tuple[Tensor, ...]) -> None:
             inputs[linear] = arguments[0]
 
-        with stack.active(), watched(list(sites.values()), see):
+        with stack.active(), capture_inputs(list(sites.values()), see):
             stack.hidden_states(input_ids_BT)
         return inputs
 
@@ -135,7 +135,7 @@ class Arrow(Router):
 
     @staticmethod
     def _shape(stack: "ModuleStack", path: str) -> tuple[int, ...]:
-        return (stack.anatomy.linear_shape(path)[1],) if path in _linears(stack) else ()
+        return (stack.architecture.linear_shape(path)[1],) if path in _linears(stack) else ()
 
 
 def top_direction(delta_OI: Tensor) -> Tensor:
@@ -170,4 +170,4 @@ def _changes(stack: "ModuleStack", name: str) -> list[tuple[str, Part]]:
 
 
 def _linears(stack: "ModuleStack") -> set[str]:
-    return set(stack.anatomy.linear_sites(None, range(stack.anatomy.num_layers)))
+    return set(stack.architecture.linear_sites(None, range(stack.architecture.num_layers)))

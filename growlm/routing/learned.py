@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from growlm.errors import GrowlmError
+from growlm.manifest.path import BASE, Path
 from growlm.routing._columns import columns, run_shallow_layers, shallow_modules
 from growlm.routing._features import prompt_batches, within_context
-from growlm.routing._router import DrawPrompts, Prompts, Router
-from growlm.stack.path import BASE, Path
+from growlm.routing.router import DrawPrompts, Prompts, Router
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from growlm.routing._router import DrawPrompts, Prompts, Router
-from growlm.stack.path import BASE, Path
+from growlm.manifest.path import BASE, Path
+from growlm.routing.router import DrawPrompts, Prompts, Router
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

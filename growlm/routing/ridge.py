@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from growlm.data.prompts import DrawnPrompts
+from growlm.data.example import Split
 from growlm.errors import GrowlmError
+from growlm.manifest.path import BASE, Path
 from growlm.routing._features import shallow_features
-from growlm.routing._router import DrawPrompts, Prompts, Router
-from growlm.skills._skill import Split
-from growlm.stack.path import BASE, Path
+from growlm.routing._prompts import DrawnPrompts
+from growlm.routing.router import DrawPrompts, Prompts, Router
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -159,7 +159,9 @@ class Ridge(Router):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _layer(self, stack: "ModuleStack") -> int:
-        return stack.anatomy.check_layers([stack.anatomy.num_layers // 2 if self.layer is None else self.layer])[0]
+        return stack.architecture.check_layers(
+            [stack.architecture.num_layers // 2 if self.layer is None else self.layer]
+        )[0]
 
     def _features(self, stack: "ModuleStack", prompts: Prompts) -> Tensor:
         layer = self._layer(stack)
@@ -169,7 +171,7 @@ class Ridge(Router):
 
         if not isinstance(prompts, DrawnPrompts):
             return features()
-        return prompts.once((stack.manifest.base.digest, str(stack.dtype), layer, self.width), features)
+        return prompts.get_or_compute((stack.manifest.base.digest, str(stack.dtype), layer, self.width), features)
 
     def _distance(self, name: str, features_ND: Tensor) -> Tensor:
         """Computes the mean squared Mahalanobis distance of features from a module's, Double[N]."""

@@ -8,14 +8,15 @@ from typing import cast, get_args
 from rich.console import Console
 from rich.table import Table
 
+from growlm.data.example import Split
 from growlm.errors import unknown_name
+from growlm.manifest.card import ROUTING_ACCURACY, figures, percent
+from growlm.manifest.path import Path as StackPath
+from growlm.manifest.path import format_path, parse_path
 from growlm.metrics.routed import RoutedScore, routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
-from growlm.skills._skill import Skill, Split
-from growlm.stack.card import ROUTING_ACCURACY, figures, percent
-from growlm.stack.path import Path as StackPath
-from growlm.stack.path import format_path, parse_path
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 BASE_SKILL = "stories"

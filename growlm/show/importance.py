@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from growlm.errors import GrowlmError, one_line
+from growlm.manifest.manifest import METHOD_FILE, Manifest, ModuleRecord
 from growlm.methods._importance import ACCUMULATED, OF_PHASE
-from growlm.stack.manifest import METHOD_FILE, Manifest, ModuleRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

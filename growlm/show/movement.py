@@ -31,7 +31,7 @@ def layer_outputs(stack: "ModuleStack", input_ids: Tensor, path: Sequence[str]) 
     def keep(_layer: nn.Module, _inputs: Any, output: Any) -> None:
         outputs.append(output[0] if isinstance(output, tuple) else output)
 
-    layers: Any = stack.base.get_submodule(stack.anatomy.family.layers)
+    layers: Any = stack.base.get_submodule(stack.architecture.family.layers)
     hooks = [layer.register_forward_hook(keep) for layer in layers]
     try:
         with stack.active(*path, closed=False):

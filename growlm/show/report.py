@@ -9,11 +9,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from growlm.data.example import Example
+from growlm.manifest.card import score_rows, score_titles
+from growlm.manifest.path import format_path
 from growlm.metrics.scoring import generate_answers
 from growlm.registry import skills
-from growlm.skills._skill import Example
-from growlm.stack.card import score_rows, score_titles
-from growlm.stack.path import format_path
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -7,8 +7,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from growlm.errors import GrowlmError, unknown_name
+from growlm.manifest.path import format_path
 from growlm.metrics.base_suite import BaseSuite, base_suite
-from growlm.stack.path import format_path
 from growlm.stack.stack import ModuleStack
 
 SUITES = ("base",)

@@ -11,15 +11,15 @@ from transformers import TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example, Message
+from growlm.manifest.manifest import STACK_FILE
+from growlm.manifest.path import format_path, parse_names, parse_path
+from growlm.merging.fusion import fuse
+from growlm.routing._rows import choose_paths
 from growlm.stack.context import context_length, pad_id
-from growlm.stack.endings import answer_endings
-from growlm.stack.fusion import fuse
-from growlm.stack.manifest import STACK_FILE
-from growlm.stack.path import format_path, parse_names, parse_path
-from growlm.stack.routed import choose_paths
 from growlm.stack.stack import ModuleStack
+from growlm.stack.stopping import answer_endings
 
 AUTO = "auto"
 

@@ -6,9 +6,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from growlm.errors import one_line
-from growlm.stack.facts import ScoreTable, base_facts, base_scores, lineage, module_facts, skill_scores
-from growlm.stack.manifest import BaseRecord, Manifest, ModuleRecord
-from growlm.stack.path import BASE
+from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord
+from growlm.manifest.path import BASE
+from growlm.manifest.tables import ScoreTable, base_facts, base_scores, lineage, module_facts, skill_scores
 
 
 def stack_tree(manifest: Manifest) -> Tree:

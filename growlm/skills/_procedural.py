@@ -4,12 +4,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, TypeVar
 
+from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example, Message, Skill, Split
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.dice import Dice
-from growlm.skills._tinyworld.splits import owner
-from growlm.skills._tinyworld.tries import first_fitting
+from growlm.skills.skill import Skill
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.dice import Dice
+from growlm.tinyworld.splits import owner
+from growlm.tinyworld.tries import first_fitting
 
 T = TypeVar("T")
 LONGEST_ANSWER = 48

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError, unknown_name
-from growlm.skills._skill import Example, Message
 
 SHAPES = {"messages": ("messages",), "turns": ("turns",), "completion": ("prompt", "completion"), "text": ("text",)}
 """Shapes by name, with the keys that each needs."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
+from growlm.data.example import Example
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example
 
 
 def apart(

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.files import read_json
-from growlm.skills._metric import require_metric
-from growlm.skills._skill import Example, Skill, Split
 from growlm.skills._splits_apart import apart, hold_out
+from growlm.skills.metric import require_metric
+from growlm.skills.skill import Skill
 
 Cut = Literal["left", "middle"]
 _HELD_OUT_SHARE = 0.1

@@ -1,10 +1,10 @@
 """Arithmetic: adding and taking away, in figures and about things that somebody has."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import arithmetic_problem, largest, sum_problem
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.problem import joined, turn
+from growlm.tinyworld.arithmetic import arithmetic_problem, largest, sum_problem
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.problem import joined, turn
 
 
 class Arithmetic(Procedural):

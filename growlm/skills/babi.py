@@ -11,10 +11,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
-from growlm.skills._metric import Scoring
-from growlm.skills._skill import Example, Split
 from growlm.skills._task_files import TaskFiles
+from growlm.skills.metric import Scoring
 
 _NAMES = (
     "single-supporting-fact",

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld import facts, requests, small_talk, story_acts
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.conversation import Conversation
+from growlm.tinyworld import facts, requests, small_talk, stories
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.conversation import Conversation
 
 Act = Callable[[Conversation], None]
 
@@ -62,7 +62,7 @@ class Chat(Procedural):
         elif kind < 7:
             small_talk.greet(talk)
         elif kind == 7:
-            story_acts.tell_story(talk)
+            stories.tell_story(talk)
         else:
             talk.dice.pick((*_REQUESTS, *_TELLINGS))(talk)
 
@@ -72,19 +72,19 @@ class Chat(Procedural):
         if talk.you is None and len(talk.messages) == 2 and dice.chance(0.5):
             return small_talk.tell_name
         if talk.messages[-1].content.endswith("story?") and dice.chance(0.5):
-            return story_acts.tell_story
+            return stories.tell_story
         if last and len(talk.messages) > 2 and dice.chance(0.4):
             return small_talk.part
         if talk.open_questions and dice.chance(0.6):
-            return story_acts.ask_about_story
+            return stories.ask_about_story
         recall = 0.3 + 0.4 * self.difficulty
         if facts.known_facts(talk) and dice.chance(recall):
             return facts.ask_fact
         if talk.you and "name" not in talk.fresh and dice.chance(recall / 4):
             return small_talk.ask_name
-        stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
-        if stories < _MAX_STORIES and dice.chance(0.45):
-            return story_acts.tell_story
+        num_stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
+        if num_stories < _MAX_STORIES and dice.chance(0.45):
+            return stories.tell_story
         if dice.chance(0.45):
             return dice.pick(_TELLINGS)
         if dice.chance(0.15):

@@ -1,10 +1,10 @@
 """Composite of chat and arithmetic: a sum from a user who has told their name."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import arithmetic_problem
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import in_conversation
+from growlm.tinyworld.arithmetic import arithmetic_problem
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import in_conversation
 
 
 class ChatArithmetic(Composite):

@@ -1,11 +1,11 @@
 """Composite of chat and memory: a memory question from a user who has told their name."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import in_conversation
-from growlm.skills._tinyworld.memory_problems import memory_problems
-from growlm.skills._tinyworld.scene import draw_scene
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import in_conversation
+from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.scene import draw_scene
 
 
 class ChatMemory(Composite):

@@ -1,10 +1,10 @@
 """Composite of chat, memory and arithmetic: a question of memory and a sum from a user who has told their name."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import in_conversation
-from growlm.skills._tinyworld.ledger import memory_and_sum
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import in_conversation
+from growlm.tinyworld.ledger import memory_and_sum
 
 
 class ChatMemoryArithmetic(Composite):

@@ -1,10 +1,10 @@
 """Composite of chat and reasoning: a reasoning question from a user who has told their name."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import in_conversation
-from growlm.skills._tinyworld.reasoning_problems import reasoning_problem
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import in_conversation
+from growlm.tinyworld.reasoning import reasoning_problem
 
 
 class ChatReasoning(Composite):

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.files import read_json
 from growlm.skills._json_lines import read_objects
-from growlm.skills._metric import Scoring
-from growlm.skills._skill import Example, Split
 from growlm.skills._task_files import Cut, TaskFiles, read_rows, same_name, subfolders, words
+from growlm.skills.metric import Scoring
 
 _FILES: dict[Split, str] = {"train": "train", "validation": "dev", "test": "test"}
 _BENCHMARK = "CL_Benchmark"

@@ -1,9 +1,9 @@
 """Code: what a small program prints; as far from stories as a text can be."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.program import write_program
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.program import write_program
 
 
 class Code(Procedural):

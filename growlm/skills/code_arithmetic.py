@@ -1,12 +1,12 @@
 """Composite of code and arithmetic: both at once, or a program that prints a sum."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import draw_sum, figures_problem, largest
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import TOGETHER
-from growlm.skills._tinyworld.problem import Problem, joined, turn
-from growlm.skills._tinyworld.program import write_program
+from growlm.tinyworld.arithmetic import draw_sum, figures_problem, largest
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import TOGETHER
+from growlm.tinyworld.problem import Problem, joined, turn
+from growlm.tinyworld.program import write_program
 
 
 class CodeArithmetic(Composite):

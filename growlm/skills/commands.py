@@ -2,13 +2,13 @@
 
 from typing import Literal
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.instructions import PRIMITIVE, Instruction, Part, command_problem, draw_instruction
-from growlm.skills._tinyworld.problem import joined, turn
-from growlm.skills._tinyworld.splits import owner
-from growlm.skills._tinyworld.tries import first_fitting
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.instructions import PRIMITIVE, Instruction, Part, command_problem, draw_instruction
+from growlm.tinyworld.problem import joined, turn
+from growlm.tinyworld.splits import owner
+from growlm.tinyworld.tries import first_fitting
 
 _TRAINED_LENGTH = 10
 _ALONE_SHARE = 0.1

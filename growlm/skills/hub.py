@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError, one_line, unknown_name
-from growlm.skills._metric import Metric, Scoring
 from growlm.skills._row_shapes import RowReader
-from growlm.skills._skill import Example, Split
 from growlm.skills._splits_apart import hold_out
 from growlm.skills._task_files import Cut, TaskFiles
+from growlm.skills.metric import Metric, Scoring
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _TEMPLATES = ("prompt", "completion", "text")

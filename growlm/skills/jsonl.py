@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError, unknown_name
 from growlm.skills._json_lines import read_objects
 from growlm.skills._row_shapes import RowReader
-from growlm.skills._skill import Example, Skill, Split
 from growlm.skills._splits_apart import apart, hold_out
+from growlm.skills.skill import Skill
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _METRICS: dict[str, tuple[str, ...]] = {

@@ -1,11 +1,11 @@
 """Memory: who has what, where, and in which order, told with distractors."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.memory_problems import memory_problems
-from growlm.skills._tinyworld.problem import joined, turn
-from growlm.skills._tinyworld.scene import draw_scene
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.problem import joined, turn
+from growlm.tinyworld.scene import draw_scene
 
 _TWO_QUESTIONS = 0.25
 

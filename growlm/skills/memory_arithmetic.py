@@ -1,10 +1,10 @@
 """Composite of memory and arithmetic: both questions at once, or how many somebody has after things changed hands."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.ledger import memory_and_sum
-from growlm.skills._tinyworld.problem import turn
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.ledger import memory_and_sum
+from growlm.tinyworld.problem import turn
 
 
 class MemoryArithmetic(Composite):

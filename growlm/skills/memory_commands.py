@@ -1,15 +1,15 @@
 """Composite of memory and commands: both at once, or do what is written on the thing that somebody has now."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import TOGETHER, both
-from growlm.skills._tinyworld.instructions import Instruction, command_problem, draw_instruction
-from growlm.skills._tinyworld.lexicon import THINGS
-from growlm.skills._tinyworld.memory_problems import memory_problems
-from growlm.skills._tinyworld.problem import Problem, turn
-from growlm.skills._tinyworld.scene import draw_scene
-from growlm.skills._tinyworld.tries import first_fitting
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import TOGETHER, both
+from growlm.tinyworld.instructions import Instruction, command_problem, draw_instruction
+from growlm.tinyworld.lexicon import THINGS
+from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.problem import Problem, turn
+from growlm.tinyworld.scene import draw_scene
+from growlm.tinyworld.tries import first_fitting
 
 
 class MemoryCommands(Composite):

@@ -1,14 +1,14 @@
 """Composite of memory and reasoning: where the tallest is, or both questions at once."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.comparison import Chain, ask_most, draw_chain
-from growlm.skills._tinyworld.composed import TOGETHER, both, mixed
-from growlm.skills._tinyworld.lexicon import at
-from growlm.skills._tinyworld.memory_problems import memory_problems
-from growlm.skills._tinyworld.problem import Problem, turn
-from growlm.skills._tinyworld.scene import Scene, play_scene
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.comparison import Chain, ask_most, draw_chain
+from growlm.tinyworld.composed import TOGETHER, both, mixed
+from growlm.tinyworld.lexicon import at
+from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.problem import Problem, turn
+from growlm.tinyworld.scene import Scene, play_scene
 
 
 class MemoryReasoning(Composite):

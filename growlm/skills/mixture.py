@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import skills as registered
-from growlm.skills._skill import Example, Skill, Split
+from growlm.skills.skill import Skill
 
 _KEYS = ("skill", "options")
 _LEAST = 1e-3  # a smaller share would make an epoch endless

@@ -1,10 +1,10 @@
 """Reasoning: what is not told but follows, by comparing, from families, by rules, by counting."""
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Procedural
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.problem import joined, turn
-from growlm.skills._tinyworld.reasoning_problems import reasoning_problem
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.problem import joined, turn
+from growlm.tinyworld.reasoning import reasoning_problem
 
 _TWO_QUESTIONS = 0.15
 

@@ -2,16 +2,16 @@
 
 from itertools import pairwise
 
+from growlm.data.example import Message
 from growlm.skills._procedural import Composite
-from growlm.skills._skill import Message
-from growlm.skills._tinyworld.arithmetic_problems import has_problem, largest, sum_problem
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.composed import TOGETHER, both
-from growlm.skills._tinyworld.dice import Dice
-from growlm.skills._tinyworld.lexicon import MANY
-from growlm.skills._tinyworld.problem import Problem, turn
-from growlm.skills._tinyworld.reasoning_problems import reasoning_problem
-from growlm.skills._tinyworld.tries import first_fitting
+from growlm.tinyworld.arithmetic import has_problem, largest, sum_problem
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.composed import TOGETHER, both
+from growlm.tinyworld.dice import Dice
+from growlm.tinyworld.lexicon import MANY
+from growlm.tinyworld.problem import Problem, turn
+from growlm.tinyworld.reasoning import reasoning_problem
+from growlm.tinyworld.tries import first_fitting
 
 
 class ReasoningArithmetic(Composite):

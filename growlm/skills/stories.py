@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.skills._procedural import check_counts, draw, skill_name
-from growlm.skills._skill import Example, Skill, Split
-from growlm.skills._tinyworld.cast import Cast
-from growlm.skills._tinyworld.splits import owner
-from growlm.skills._tinyworld.story_acts import draw_tale
+from growlm.skills.skill import Skill
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.splits import owner
+from growlm.tinyworld.stories import draw_tale
 
 _SEPARATOR = "<|endoftext|>"
 

@@ -13,11 +13,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.files import read_json
-from growlm.skills._metric import Scoring
-from growlm.skills._skill import Example, Split
 from growlm.skills._task_files import Cut, TaskFiles, rows, subfolders, words
+from growlm.skills.metric import Scoring
 
 _FILES: dict[Split, str] = {"train": "train", "validation": "dev", "test": "test"}
 _PLACES = ("SuperNI", "CL_Benchmark/SuperNI", "tasks")

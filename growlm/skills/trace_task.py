@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError, unknown_name
-from growlm.skills._metric import Metric, Scoring
-from growlm.skills._skill import Example, Split
 from growlm.skills._task_files import Cut, TaskFiles, read_rows, same_name, subfolders, words
+from growlm.skills.metric import Metric, Scoring
 
 _FILES: dict[Split, str] = {"train": "train", "validation": "eval", "test": "test"}
 _CORPUS_START = "<s>"  # a mark of the corpus of code, and a special token of many a base

@@ -5,8 +5,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from growlm.base.anatomy import resolve
-from growlm.modules._site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
+from growlm.base.architecture import resolve
+from growlm.modules.site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
 
 
 class Sites:
@@ -73,9 +73,11 @@ class Sites:
         }
         return [slots[slot] for slot in sorted(slots, key=lambda slot: slot or 0)]
 
-    def idle_tensors(self) -> Iterator[Tensor]:
+    def unused_tensors(self) -> Iterator[Tensor]:
         """Yields the tensors that no pass by the active path reads as it is folded."""
-        idle = {part for site in self.by_path().values() for module in site.idle() for part in module.modules()}
+        idle = {
+            part for site in self.by_path().values() for module in site.unused_modules() for part in module.modules()
+        }
         running = {tensor for part in self._base.modules() if part not in idle for tensor in _own_tensors(part)}
         yield from (tensor for part in idle for tensor in _own_tensors(part) if tensor not in running)
 

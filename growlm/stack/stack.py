@@ -12,18 +12,13 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from growlm.base.anatomy import Anatomy
+from growlm.base.architecture import Architecture
 from growlm.base.load import load_base, load_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, check_name, combined_digest, read_tensors, tensor_digests
-from growlm.modules._kind import ModuleKind
-from growlm.modules._site import Part, Site, Switch, stock_name
-from growlm.registry import module_kinds
-from growlm.stack import store
-from growlm.stack.aside import Aside
-from growlm.stack.config import GrowlmConfig
-from growlm.stack.fusion import Moments, fuse
-from growlm.stack.manifest import (
+from growlm.manifest import store
+from growlm.manifest.config import GrowlmConfig
+from growlm.manifest.manifest import (
     METHOD_FILE,
     MODULE_FILE,
     TENSOR_FILE,
@@ -32,9 +27,14 @@ from growlm.stack.manifest import (
     ModuleRecord,
     read_manifest,
 )
-from growlm.stack.path import BASE, Parents, Path, normalise, own_path
-from growlm.stack.routed import routed_rows
-from growlm.stack.router_file import StackRouter, read_router, router_files
+from growlm.manifest.path import BASE, Parents, Path, normalise, own_path
+from growlm.merging.fusion import Moments, fuse
+from growlm.modules.kind import ModuleKind
+from growlm.modules.site import Part, Site, Switch, stock_name
+from growlm.registry import module_kinds
+from growlm.routing._file import StackRouter, read_router, router_files
+from growlm.routing._rows import routed_rows
+from growlm.stack.offload import Offload
 from growlm.stack.sites import Sites
 
 
@@ -62,12 +62,12 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self._base_source = base_record.source  # where it is now; the manifest of a loaded stack says where it was
         self.base = base.requires_grad_(False).eval()
-        self.anatomy = Anatomy(base)
+        self.architecture = Architecture(base)
         self.manifest = Manifest(base_record)
         self._switch = Switch()
         self._sites = Sites(self.base, self._switch)
         self.router: StackRouter | None = None
-        self._aside: Aside | None = None
+        self._offload: Offload | None = None
         self._growing: dict[str, Path] = {}
         # a file stands for tensors that nobody has asked for yet
         self._method_tensors: dict[str, Mapping[str, Tensor] | FilePath] = {}
@@ -345,38 +345,38 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def fold(self, aside: FilePath | None = None) -> None:
-        """Lets each site run the frozen changes of weights on the active path as one, until ``unfold``.
+    def merge_frozen(self, offload_to: FilePath | None = None) -> None:
+        """Lets each site run the frozen changes of weights on the active path as one, until ``unmerge``.
 
         A step of training then costs the same, however many modules it stands on. Only while this very path is active;
         what is computed is the same up to rounding.
 
         Args:
-            aside: a folder in which what does not run is kept until ``unfold``, so that modules take no memory, however
-                many there are; None: all stays in memory.
+            offload_to: folder that tensors which do not run are mapped from until ``unmerge``; None: all stays in
+                memory.
         """
-        self.unfold()
+        self.unmerge()
         for site in self.sites().values():
-            site.fold(self._growing)
-        if aside is not None:
-            self._aside = Aside(self._sites.idle_tensors(), aside)
+            site.merge_frozen(self._growing)
+        if offload_to is not None:
+            self._offload = Offload(self._sites.unused_tensors(), offload_to)
 
-    def unfold(self) -> None:
+    def unmerge(self) -> None:
         """Lets every part run by itself again."""
         for site in self.sites().values():
-            site.unfold()
-        if self._aside is not None:
-            self._aside.take_back()
-            self._aside = None
+            site.unmerge()
+        if self._offload is not None:
+            self._offload.restore()
+            self._offload = None
 
     @contextmanager
-    def folded(self) -> Iterator[Self]:
-        """Folds for a ``with`` block; see ``fold``."""
-        self.fold()
+    def frozen_merged(self) -> Iterator[Self]:
+        """Folds for a ``with`` block; see ``merge_frozen``."""
+        self.merge_frozen()
         try:
             yield self
         finally:
-            self.unfold()
+            self.unmerge()
 
     @contextmanager
     def fused(self, *names: str, moments: Moments | None = None) -> Iterator[Self]:
@@ -395,7 +395,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
                 fuse(self, names, moments)
                 yield self
             finally:
-                self.unfold()
+                self.unmerge()
 
     def train(self, mode: bool = True) -> Self:
         """Puts growing modules into training mode; whatever is frozen stays in evaluation mode (no dropout)."""
@@ -481,7 +481,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     def merged(self, path: Sequence[str] | None = None) -> PreTrainedModel:
         """Builds a stock model that computes what the stack computes with a path active; see ``stack/merge.py``."""
-        from growlm.stack.merge import merge
+        from growlm.merging.merge import merge
 
         return merge(self, self.path if path is None else normalise(path, self.parents()))
 
@@ -541,7 +541,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
 
     def _repr_html_(self) -> str:
         """Draws the stack in a notebook."""
-        from growlm.stack.html import stack_html
+        from growlm.manifest.html import stack_html
 
         return stack_html(self.manifest)
 
@@ -551,7 +551,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():
-            built[kind] = options.build(self.anatomy, num_slots, generator)
+            built[kind] = options.build(self.architecture, num_slots, generator)
             num_slots += sum(part.cache_slot is not None for part in built[kind].values())
         for kind, parts in built.items():
             self._sites.attach(name, kind, parts)

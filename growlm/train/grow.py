@@ -16,17 +16,17 @@ from growlm.base.load import DEFAULT_BASE
 from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import combined_digest, folder_lock, read_json, require_disk_space, tensor_digests, write_json
+from growlm.manifest import store
+from growlm.manifest.card import accuracy_json, stack_card
+from growlm.manifest.manifest import STACK_FILE, ModuleRecord
+from growlm.manifest.path import BASE, format_path, parse_path
+from growlm.manifest.path import Path as StackPath
 from growlm.registry import routers
-from growlm.routing._router import Router
+from growlm.routing._file import router_files
 from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
-from growlm.skills._skill import Skill
-from growlm.stack import store
-from growlm.stack.card import accuracy_json, stack_card
+from growlm.routing.router import Router
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
-from growlm.stack.manifest import STACK_FILE, ModuleRecord
-from growlm.stack.path import BASE, format_path, parse_path
-from growlm.stack.path import Path as StackPath
-from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
 from growlm.train.environment import describe_environment
 from growlm.train.phase import BASE_SKILL, GrowPhase
@@ -93,15 +93,15 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         size = sum(parameter.numel() for parameter in phase.trained.values())
         require_disk_space(phase.folder, size * _BYTES_PER_TRAINED)
         work = _open_work(phase, stack, settings)
-        if phase.num_cut:
-            many = f"{phase.num_cut:,} of {len(phase.batches.examples):,} examples"
+        if phase.num_truncated:
+            many = f"{phase.num_truncated:,} of {len(phase.batches.examples):,} examples"
             notice(f"{many} are longer than max_length: their prompts are cut, in training alone")
         notice(f"module {phase.name!r}: {size:,} new parameters on {format_path(on)}, everything else frozen")
         before = _scores_before(phase, stack, known, work, notice)
         try:
             fit(resume_path(work))
         finally:
-            stack.unfold()
+            stack.unmerge()
         nn.Module.to(stack, stack.device)  # where the base is: Lightning takes the trained tensors alone to the CPU
         num_frozen = stack.verify()
         frozen_digest = combined_digest(tensor_digests(stack.frozen_tensors()))
@@ -211,11 +211,11 @@ def _cost(phase: GrowPhase, settings: dict[str, Any]) -> dict[str, Any]:
         "steps": settings["steps"],
         "tokens": phase.tokens_seen,
         "seconds": round(phase.seconds, 1),
-        "rows": phase.rows_seen + phase.method.rows_beside,
+        "rows": phase.rows_seen + phase.method.extra_forward_rows,
         "losses": [list(point) for point in phase.curve.points],
-        "old rows": phase.method.old_rows,
+        "old rows": phase.method.replayed_rows,
         "trained": sum(parameter.numel() for parameter in phase.trained.values() if parameter.requires_grad),
-        **({"cut prompts": phase.num_cut} if phase.num_cut else {}),
+        **({"cut prompts": phase.num_truncated} if phase.num_truncated else {}),
     }
 
 

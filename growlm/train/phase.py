@@ -16,17 +16,17 @@ from growlm.data.batches import Batch, StepBatches
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import check_name
-from growlm.methods._method import Method
+from growlm.manifest.path import Path as StackPath
+from growlm.manifest.store import WORK
+from growlm.methods.method import Method
 from growlm.registry import methods
-from growlm.skills._skill import Skill
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length, pad_id
-from growlm.stack.path import Path as StackPath
 from growlm.stack.stack import ModuleStack
-from growlm.stack.store import WORK
 from growlm.train.curve import LossCurve
-from growlm.train.memory import PhaseMemory
 from growlm.train.resume import StepLoader
 from growlm.train.schedule import schedule_factor
+from growlm.train.score_cache import ScoreCache
 
 BASE_SKILL = "stories"
 
@@ -124,7 +124,7 @@ class GrowPhase(LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.warmup = warmup
-        self.remember(PhaseMemory())
+        self.share_cache(ScoreCache())
         self.method: Method = methods.build(method, method_options)
         self.tokens_seen = 0
         self.rows_seen = 0
@@ -140,11 +140,11 @@ class GrowPhase(LightningModule):
         return self._seconds_before + (0.0 if self._started is None else time.monotonic() - self._started)
 
     @property
-    def num_cut(self) -> int:
+    def num_truncated(self) -> int:
         """How many of the examples were longer than ``max_length`` or the base's context, so that prompts were cut."""
         return sum(example.cut > 0 for example in self.batches.examples)
 
-    def remember(self, memory: PhaseMemory) -> None:
+    def share_cache(self, memory: ScoreCache) -> None:
         """Shares with other phases what they have in common with this one.
 
         Args:
@@ -219,7 +219,7 @@ class GrowPhase(LightningModule):
         """Puts the stack beside the trained module and into training mode."""
         self._started = time.monotonic()
         nn.Module.to(self.stack, self.device)
-        self.stack.fold(aside=self.folder / WORK)
+        self.stack.merge_frozen(offload_to=self.folder / WORK)
         self.stack.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

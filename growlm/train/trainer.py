@@ -5,13 +5,13 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from growlm.stack.store import WORK
+from growlm.manifest.store import WORK
 from growlm.train.grow import Grown, grow_phase
+from growlm.train.lightning_logging import suppress_lightning_notices
 from growlm.train.machine import keep_freed_memory
 from growlm.train.phase import GrowPhase
 from growlm.train.precision import fastest_precision
 from growlm.train.progress import PhaseProgress
-from growlm.train.quiet import quiet_lightning
 from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint, StepSeed
 
 _DEFAULTS = {
@@ -54,7 +54,7 @@ class GrowTrainer(Trainer):
             if kwargs.get(key) is None:
                 kwargs[key] = value
         kwargs["plugins"] = [*(kwargs.get("plugins") or []), AtomicCheckpointIO()]
-        with quiet_lightning():
+        with suppress_lightning_notices():
             super().__init__(
                 max_steps=max_steps,
                 precision=precision or fastest_precision(),
@@ -89,7 +89,7 @@ class GrowTrainer(Trainer):
 
     def _train(self, phase: GrowPhase, resume: Path | None) -> None:
         try:
-            with quiet_lightning():
+            with suppress_lightning_notices():
                 super().fit(phase, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             step = self.global_step

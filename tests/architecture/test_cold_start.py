@@ -13,7 +13,7 @@ HEAVY = ("torch", "lightning", "transformers", "torchmetrics", "tokenizers", "nu
 )
 def test_looking_around_is_light(words: list[str]):
     code = (
-        "import sys; from growlm.cli import main; "
+        "import sys; from growlm.cli.main import main; "
         f"main({words!r}); sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -22,7 +22,7 @@ def test_looking_around_is_light(words: list[str]):
 
 def test_no_command_imports_anything_heavy_to_be_found():
     code = (
-        "import importlib, sys; from growlm.cli import command_names\n"
+        "import importlib, sys; from growlm.cli.main import command_names\n"
         "for name in command_names(): importlib.import_module(f'growlm.commands.{name}')\n"
         f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from growlm.cli import command_names
+from growlm.cli.main import command_names
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

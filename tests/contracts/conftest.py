@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from growlm.files import combined_digest, tensor_digests
-from growlm.modules._kind import ModuleKind
+from growlm.manifest.manifest import ModuleRecord
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.stack.manifest import ModuleRecord
 from growlm.stack.stack import ModuleStack
 
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]

@@ -17,15 +17,16 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from growlm import registry
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
-from growlm.methods._method import Method
+from growlm.manifest import store
 from growlm.methods.grow import Grow
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora, LoraPart
 from growlm.registry import methods
-from growlm.skills._skill import Example, Skill, Split
-from growlm.stack import store
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.grow import Grown
 from growlm.train.phase import GrowPhase

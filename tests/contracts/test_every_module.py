@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from growlm.base.anatomy import FAMILIES
+from growlm.base.architecture import FAMILIES
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
-from growlm.modules._kind import ModuleKind
+from growlm.manifest import store
+from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.stack import store
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import disturb, freeze, grown, tokens
 
@@ -88,7 +88,7 @@ def test_merged_stock_model_computes_the_same_or_is_refused(
 @every_family
 @pytest.mark.parametrize("aside", [False, True])
 def test_folded_it_computes_the_same(
-    new_stack: NewStack, kinds: Kinds, family: str, aside: bool, tmp_path: Path
+    new_stack: NewStack, kinds: Kinds, family: str, offload_to: bool, tmp_path: Path
 ) -> None:
     stack = new_stack(family)
     grown(stack, "first", kinds)
@@ -105,7 +105,7 @@ def test_folded_it_computes_the_same(
             logits[path] = stack(tokens()).logits
     stack.set_path(("first", "second", "third"))
     before = places(stack)
-    stack.fold(tmp_path if aside else None)
+    stack.merge_frozen(tmp_path if offload_to else None)
     calls.clear()
     rounding = 5e-5 * max(1.0, float(logits[stack.path].detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, logits[stack.path], rtol=1e-4, atol=rounding)
@@ -113,12 +113,14 @@ def test_folded_it_computes_the_same(
         assert {key.partition(":")[0] for key in calls} == {"third"}
         wrapped = {f"base/{path}.{name}" for path, site in stack.sites().items() for name in site.original.state_dict()}
         idle = {name for name in before if name in wrapped or name.startswith(("first/", "second/"))}
-        assert {name for name, place in places(stack).items() if place != before[name]} == (idle if aside else set())
+        assert {name for name, place in places(stack).items() if place != before[name]} == (
+            idle if offload_to else set()
+        )
     disturb(stack, "third", seed=5)  # what grows is not folded
     moved = stack(tokens()).logits
     with stack.active("first"):
         assert torch.equal(stack(tokens()).logits, logits[("first",)])
-    stack.unfold()
+    stack.unmerge()
     rounding = 5e-5 * max(1.0, float(moved.detach().abs().max()))
     torch.testing.assert_close(stack(tokens()).logits, moved, rtol=1e-4, atol=rounding)
 
@@ -131,12 +133,12 @@ def test_modules_off_the_path_are_set_aside(new_stack: NewStack, kinds: Kinds, f
     stack.attach("third", kinds, on=())
     disturb(stack, "third")
     before, logits = places(stack), stack(tokens()).logits
-    stack.fold(aside=tmp_path)
+    stack.merge_frozen(offload_to=tmp_path)
     moved = {name for name, place in places(stack).items() if place != before[name]}
     assert moved == {name for name in before if name.startswith(("first/", "second/"))}
     stack.verify()
     assert torch.equal(stack(tokens()).logits, logits)
-    stack.unfold()
+    stack.unmerge()
     assert stack.verify() == len(before)
 
 

@@ -58,7 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, tiny_bases: dict[str, Path])
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[[Sequence[object]], Outcome]:
     """Runs growlm in this process."""
-    from growlm.cli import main
+    from growlm.cli.main import main
 
     def command(words: Sequence[object]) -> Outcome:
         capfd.readouterr()
@@ -97,7 +97,7 @@ class Child:
 def start(tmp_path: Path) -> Callable[..., Child]:
     """Starts growlm in a process of its own, forked from one that has everything imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["growlm.train.cli", "growlm.show.report", __name__])
+    context.set_forkserver_preload(["growlm.cli.phase", "growlm.show.report", __name__])
     children: list[Child] = []
 
     def start(words: Sequence[object], hook: Hook | None = None) -> Child:
@@ -120,7 +120,7 @@ def _run(words: list[str], err: str, hook: Hook | None) -> None:
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    from growlm.cli import main
+    from growlm.cli.main import main
 
     if hook is not None:
         hook()

@@ -34,7 +34,7 @@ class Bad(NamedTuple):
 @pytest.fixture(scope="module")
 def grown(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack with the module ``words``."""
-    from growlm.cli import main
+    from growlm.cli.main import main
 
     stack = tmp_path_factory.mktemp("bad") / "stack"
     assert main(files.grow(stack)) == 0

@@ -46,7 +46,7 @@ def request_words(files: Files, tmp_path_factory: pytest.TempPathFactory) -> lis
 @pytest.fixture(scope="module")
 def whole(request_words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a benchmark that was not disturbed, in one process; read them, do not change them."""
-    from growlm.cli import main
+    from growlm.cli.main import main
 
     out = tmp_path_factory.mktemp("whole") / "results"
     assert main([*request_words, "--workers", "1", "--out", str(out)]) == 0
@@ -161,7 +161,7 @@ def test_a_damaged_cell_is_refused(request_words: list[str], whole: Path, comman
 def test_a_cell_that_fails_does_not_stop_the_others(
     request_words: list[str], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import growlm.bench.run_cell as run_cell
+    import growlm.bench.run.run_cell as run_cell
 
     grow = run_cell._grow
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from growlm.stack.manifest import read_manifest
+from growlm.manifest.manifest import read_manifest
 from tests.e2e.conftest import STEPS, Child, Files, Outcome, complaints, contents, result
 
 Command = Callable[[Sequence[object]], Outcome]
@@ -27,8 +27,8 @@ _MOMENTS = (
     ("os", "mkdir"),
     ("os", "rmdir"),
     ("shutil", "copy2"),
-    ("growlm.train.memory", "score"),
-    ("growlm.methods._method", "trained_token_losses"),
+    ("growlm.train.score_cache", "score"),
+    ("growlm.methods.method", "trained_token_losses"),
 )
 
 
@@ -59,7 +59,7 @@ def die_at(moment: int, seen: str) -> None:
 @pytest.fixture(scope="module")
 def whole(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack whose phase was not disturbed; read it, do not change it."""
-    from growlm.cli import main
+    from growlm.cli.main import main
 
     stack = tmp_path_factory.mktemp("whole") / "stack"
     assert main(files.grow(stack)) == 0

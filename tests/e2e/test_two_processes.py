@@ -12,9 +12,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from growlm.base import presets
-from growlm.data.source import TextSource
-from growlm.train.pretrain import pretrain_base
-from growlm.train.settings import PretrainData, PretrainRun
+from growlm.pretrain.source import TextSource
+from growlm.pretrain.run import pretrain_base
+from growlm.pretrain.config import PretrainData, PretrainRun
 
 presets.PRESETS["toy"] = presets.Preset(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48)
 folder, devices = Path(sys.argv[1]), int(sys.argv[2])

@@ -12,11 +12,12 @@ import torch
 
 from growlm.data.batches import StepBatches
 from growlm.data.encode import Encoded
+from growlm.data.example import Example, Split
 from growlm.files import combined_digest, tensor_digests
-from growlm.methods._method import Method
+from growlm.manifest.manifest import ModuleRecord
+from growlm.methods.method import Method
 from growlm.registry import methods
-from growlm.skills._skill import Example, Skill, Split
-from growlm.stack.manifest import ModuleRecord
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 RunPhase = Callable[..., Method]

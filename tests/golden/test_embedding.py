@@ -40,11 +40,11 @@ def test_the_same_a_and_b_give_the_same_logits_as_in_peft(tiny_bases: dict[str, 
     with torch.no_grad():
         for parameter in stack.module_parameters("first").values():
             parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(2))
-    tied = stack.anatomy.tied_embeddings() is not None
+    tied = stack.architecture.tied_embeddings() is not None
     base = load_base(tiny_bases[family])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PEFT's own, about tied weights
-        inputs, outputs = stack.anatomy.embeddings()
+        inputs, outputs = stack.architecture.embeddings()
         settings = peft.LoraConfig(
             r=3, lora_alpha=5, target_modules=[path.rpartition(".")[2] for path in (inputs, outputs)]
         )

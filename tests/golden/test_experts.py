@@ -308,8 +308,8 @@ def test_a_layer_that_is_recomputed_in_the_backward_pass(stack: ModuleStack, per
     for recompute in (False, True):
         if recompute:
             stack.base.activation_checkpointing_enable({"use_reentrant": False})
-            for layer in range(stack.anatomy.num_layers):
-                stack.anatomy.resolve(stack.anatomy.layer_site(layer)).training = True
+            for layer in range(stack.architecture.num_layers):
+                stack.architecture.resolve(stack.architecture.layer_site(layer)).training = True
         stack.zero_grad()
         stack.hidden_states(tokens()).square().mean().backward()
         gradients.append({key: value.grad.clone() for key, value in stack.module_parameters("third").items()})
@@ -331,6 +331,6 @@ def test_options_of_the_kind_that_make_no_sense(options: dict[str, Any], message
 
 
 def test_a_single_layer_is_refused(stack: ModuleStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.anatomy, "num_layers", 1)
+    monkeypatch.setattr(stack.architecture, "num_layers", 1)
     with pytest.raises(GrowlmError, match="a single layer"):
         stack.attach("first", {"experts": Experts()})

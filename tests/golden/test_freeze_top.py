@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from growlm.base.anatomy import FAMILIES, Anatomy
+from growlm.base.architecture import FAMILIES, Architecture
 from growlm.base.load import load_base
 from growlm.base.presets import PRESETS, build_base
 from growlm.errors import GrowlmError
@@ -62,8 +62,8 @@ def test_a_phase_goes_on_from_the_last_one(stack: ModuleStack, run_phase: RunPha
 def test_by_default_as_much_is_trained_as_grow_adds(stack: ModuleStack) -> None:
     stack.attach("grown", methods.build("grow").build(stack, NO_SKILL), ())
     added = sum(parameter.numel() for parameter in stack.module_parameters("grown").values())
-    assert grown_parameters(stack.anatomy) == added  # with parts in place they are not counted as the base's
-    sizes = layer_sizes(stack.anatomy)
+    assert grown_parameters(stack.architecture) == added  # with parts in place they are not counted as the base's
+    sizes = layer_sizes(stack.architecture)
     stock = [sum(p.numel() for p in layer.parameters()) for layer in load_base(stack.manifest.base.source).model.layers]
     assert sizes == stock
     stack.attach("top", methods.build("freeze_top").build(stack, NO_SKILL), ())
@@ -79,10 +79,10 @@ def test_the_shipped_sizes(size: str, number: int) -> None:
     layer = 4 * hidden**2 + 3 * hidden * inner + 2 * hidden
     low_rank = 32 * (4 * 2 * hidden + 3 * (hidden + inner))
     embedding = 32 * (8_192 + hidden)
-    anatomy = Anatomy(build_base(size))
-    assert layer_sizes(anatomy) == [layer] * shape.num_layers
-    assert grown_parameters(anatomy) == shape.num_layers * low_rank + embedding
-    assert nearest_number([layer] * shape.num_layers, grown_parameters(anatomy)) == number
+    architecture = Architecture(build_base(size))
+    assert layer_sizes(architecture) == [layer] * shape.num_layers
+    assert grown_parameters(architecture) == shape.num_layers * low_rank + embedding
+    assert nearest_number([layer] * shape.num_layers, grown_parameters(architecture)) == number
 
 
 @pytest.mark.parametrize(("wanted", "number"), [(0, 1), (14, 1), (15, 1), (16, 2), (30, 2), (31, 3), (1_000, 3)])

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
-from growlm.modules._kind import ModuleKind
+from growlm.merging import moments
+from growlm.merging.moments import gather_moments, moment
 from growlm.modules.block import Block
 from growlm.modules.dense import Dense
 from growlm.modules.embedding import Embedding
+from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora
-from growlm.stack import moments
-from growlm.stack.moments import gather_moments, moment
+from growlm.stack.capture import capture_inputs
 from growlm.stack.stack import ModuleStack
-from growlm.stack.watched import watched
 from tests.contracts.conftest import grown
 from tests.golden.conftest import RunPhase, encoded
 
@@ -43,7 +43,7 @@ def inputs_of(stack: ModuleStack, path: tuple[str, ...], examples: Sequence[Enco
     def see(site: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.setdefault(names[site], []).append(inputs[0].flatten(0, -2))
 
-    with torch.no_grad(), stack.active(*path), watched(list(names), see):
+    with torch.no_grad(), stack.active(*path), capture_inputs(list(names), see):
         for example in examples:
             stack(torch.tensor([example.input_ids]), use_cache=False)
     return {name: torch.cat(rows).double() for name, rows in seen.items()}

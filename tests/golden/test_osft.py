@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
-from growlm.methods._method import Method
+from growlm.merging.weights import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, input_output_cosine
+from growlm.methods.method import Method
 from growlm.methods.osft import Osft, ProtectedWeight
 from growlm.modules._directions import linear_weight, num_preserved, preserved_directions
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
-from growlm.stack.weights import effective_weight
 from tests.golden.conftest import NO_SKILL, RunPhase, encoded
 
 Q, UP = "model.layers.1.self_attn.q_proj", "model.layers.2.mlp.up_proj"
@@ -25,7 +25,7 @@ def weights(stack: ModuleStack) -> dict[str, Tensor]:
     """Gives all linears' weights with the active path, [O, I] in fp64; they are those of the merged stock model."""
     merged = stack.merged()
     found = {}
-    for site in stack.anatomy.linear_sites(None, range(stack.anatomy.num_layers)):
+    for site in stack.architecture.linear_sites(None, range(stack.architecture.num_layers)):
         found[site] = effective_weight(stack, site, stack.path)
         stock = linear_weight(merged.get_submodule(site)).double()
         torch.testing.assert_close(found[site], stock, rtol=0, atol=1e-6)

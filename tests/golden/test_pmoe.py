@@ -11,8 +11,8 @@ from growlm.data.batches import IGNORED, StepBatches, collate
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
-from growlm.methods._method import Method
 from growlm.methods._replay_buffer import ReplayBuffer
+from growlm.methods.method import Method
 from growlm.methods.pmoe import Pmoe, base_texts, identity_loss
 from growlm.registry import methods
 from growlm.routing._columns import columns
@@ -53,7 +53,7 @@ def test_phases_leave_older_experts_as_they_were(stack: ModuleStack, run_phase: 
     assert {key for key in stack.module_tensors("one") if key.startswith("lora")} == {
         f"lora.model.layers.{layer}.{linear}.{factor}"
         for layer in range(3)
-        for linear in stack.anatomy.linears
+        for linear in stack.architecture.linears
         for factor in "AB"
     }
     with stack.active("one"):

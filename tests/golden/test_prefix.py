@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from growlm.base.anatomy import FAMILIES
+from growlm.base.architecture import FAMILIES
 from growlm.errors import GrowlmError
 from growlm.modules.prefix import Prefix, prefix_read
 from growlm.registry import module_kinds
@@ -71,7 +71,7 @@ def stock_queries(family: str, qkv_BTO: Tensor) -> Tensor:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_layer_adds_what_its_heads_read(tiny_bases: dict[str, Path], family: str) -> None:
     stack = attached(tiny_bases[family], Prefix(length=3, scale=1.5))
-    queries, output = stack.anatomy.query_site(2), stack.anatomy.output_sites(2)[0]
+    queries, output = stack.architecture.query_site(2), stack.architecture.output_sites(2)[0]
     site = stack.sites()[output]
     with seen(site.original) as stock, seen(site) as whole, seen(stack.sites()[queries]) as linear:
         stack(IDS)
@@ -92,9 +92,9 @@ def test_a_layer_adds_what_its_heads_read(tiny_bases: dict[str, Path], family: s
 def test_where_the_tokens_have_no_say_it_is_prefix_tuning(tiny_bases: dict[str, Path]) -> None:
     """One softmax over prefix and tokens gives the same, as the share of the tokens goes to nothing."""
     stack = attached(tiny_bases["gpt2"], Prefix(length=3, layers=[0], scale=1.0))
-    site = stack.sites()[stack.anatomy.output_sites(0)[0]]
+    site = stack.sites()[stack.architecture.output_sites(0)[0]]
     part = next(iter(site.parts.values()))
-    layer = stack.anatomy.resolve("transformer.h.0")
+    layer = stack.architecture.resolve("transformer.h.0")
     hidden = layer.ln_1(stack.base.transformer.wte(IDS) + stack.base.transformer.wpe(torch.arange(9)))
     query, key, value = (rows.view(2, 9, 4, 8).transpose(1, 2) for rows in layer.attn.c_attn(hidden).split(32, dim=2))
     keys = torch.cat([part.keys.expand(2, -1, -1, -1), key], 2)
@@ -118,7 +118,7 @@ def test_a_prefix_has_no_position(tiny_bases: dict[str, Path]) -> None:
 
 def test_prefixes_of_two_modules_are_summed(tiny_bases: dict[str, Path]) -> None:
     stack = attached(tiny_bases["llama"], Prefix(length=2, layers=[3]))
-    site = stack.sites()[stack.anatomy.output_sites(3)[0]]
+    site = stack.sites()[stack.architecture.output_sites(3)[0]]
     with stack.active("first"), seen(site) as first:
         stack(IDS)
     stack.attach("second", {"prefix": Prefix(length=5, layers=[3])}, ())

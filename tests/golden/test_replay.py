@@ -14,9 +14,9 @@ from growlm.data.batches import IGNORED, StepBatches, collate
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import read_tensors, write_tensors
-from growlm.methods._method import Method
 from growlm.methods._replay_buffer import ReplayBuffer, Selection, equal_shares, reservoir
 from growlm.methods.ewc import Ewc
+from growlm.methods.method import Method
 from growlm.methods.replay import Replay
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack

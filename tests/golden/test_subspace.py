@@ -9,7 +9,7 @@ import transformers as hf
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from growlm.base.anatomy import encoder_decoder_linears, resolve
+from growlm.base.architecture import encoder_decoder_linears, resolve
 from growlm.errors import GrowlmError
 from growlm.modules._directions import (
     free_directions,
@@ -19,7 +19,7 @@ from growlm.modules._directions import (
     preserved_directions,
     without_block,
 )
-from growlm.modules._site import Switch
+from growlm.modules.site import Switch
 from growlm.modules.subspace import Subspace, SubspacePart
 from growlm.stack.sites import Sites
 from growlm.stack.stack import ModuleStack
@@ -164,7 +164,7 @@ def gradients(output: Tensor, part: SubspacePart, inputs: Tensor) -> tuple[Tenso
 def test_on_many_tokens_it_trains_through_the_changed_weight(shape: tuple[int, ...]) -> None:
     linear, part = linear_and_part()
     inputs = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    output = part.with_layer(linear, inputs)
+    output = part.fused_forward(linear, inputs)
     assert output is not None
     expected = one_after_the_other(linear, part, inputs)
     torch.testing.assert_close(output, expected)
@@ -175,11 +175,11 @@ def test_on_many_tokens_it_trains_through_the_changed_weight(shape: tuple[int, .
 def test_a_new_part_trains_through_the_very_weight() -> None:
     linear, part = linear_and_part(torch.float32, moved=0.0)
     inputs = torch.randn(40, 12)
-    output = part.with_layer(linear, inputs)
+    output = part.fused_forward(linear, inputs)
     assert output is not None
     assert torch.equal(output, linear(inputs))
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = part.with_layer(linear, inputs)
+        rounded = part.fused_forward(linear, inputs)
         assert rounded is not None
         assert torch.equal(rounded, linear(inputs))
     (grad,) = torch.autograd.grad(rounded.float().sum(), part.M)
@@ -190,13 +190,13 @@ def test_a_new_part_trains_through_the_very_weight() -> None:
 def test_few_tokens_and_what_is_not_trained_run_one_after_the_other() -> None:
     linear, part = linear_and_part()
     many = torch.randn(40, 12, dtype=torch.float64)
-    assert part.with_layer(linear, many[:6]) is None
-    assert part.with_layer(Conv1D(20, 12), many) is None
+    assert part.fused_forward(linear, many[:6]) is None
+    assert part.fused_forward(Conv1D(20, 12), many) is None
     with torch.no_grad():
-        assert part.with_layer(linear, many) is None
-    assert part.eval().with_layer(linear, many) is None
+        assert part.fused_forward(linear, many) is None
+    assert part.eval().fused_forward(linear, many) is None
     part.train().M.requires_grad_(False)
-    assert part.with_layer(linear, many) is None
+    assert part.fused_forward(linear, many) is None
 
 
 def test_a_stack_trains_alike_either_way(tiny_bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_a_stack_trains_alike_either_way(tiny_bases: dict[str, Path], monkeypatc
     ids_BT = torch.randint(6, 300, (4, 50), generator=torch.Generator().manual_seed(0))
     found = torch.autograd.grad(stack(ids_BT).logits.square().mean(), moved)
     ran: list[bool] = []
-    monkeypatch.setattr(SubspacePart, "with_layer", lambda part, layer, inputs: ran.append(True))
+    monkeypatch.setattr(SubspacePart, "fused_forward", lambda part, layer, inputs: ran.append(True))
     right = torch.autograd.grad(stack(ids_BT).logits.square().mean(), moved)
     assert ran
     for one, other in zip(found, right, strict=True):
@@ -233,12 +233,12 @@ def test_a_kind_changes_the_directions_of_the_base(tiny_bases: dict[str, Path]) 
         stack = ModuleStack.from_base(str(tiny_bases[family]))
         stack.attach("one", {"subspace": Subspace(preserve_ratio=0.5)})
         sites = stack.sites()
-        assert set(sites) == set(stack.anatomy.linear_sites(None, range(4)))  # no embedding
+        assert set(sites) == set(stack.architecture.linear_sites(None, range(4)))  # no embedding
         for path, site in sites.items():
             (part,) = site.parts.values()
             assert isinstance(part, SubspacePart)
             expected = free_directions(
-                linear_weight(stack.anatomy.resolve(path)), min(part.Q_u.shape[0], len(part.Q_v)) // 2
+                linear_weight(stack.architecture.resolve(path)), min(part.Q_u.shape[0], len(part.Q_v)) // 2
             )
             assert torch.equal(part.Q_u, expected[0])
             assert torch.equal(part.Q_v, expected[1])

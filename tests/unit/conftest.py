@@ -15,8 +15,8 @@ def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
         import torch
 
         from growlm.files import combined_digest, tensor_digests
+        from growlm.manifest.manifest import ModuleRecord
         from growlm.modules.lora import Lora
-        from growlm.stack.manifest import ModuleRecord
         from growlm.stack.stack import ModuleStack
 
         stack = ModuleStack.from_base(str(tiny_bases[family])).eval()

@@ -10,8 +10,8 @@ import pytest
 from growlm import registry
 from growlm.errors import GrowlmError
 from growlm.methods import grow
-from growlm.methods._method import Method
-from growlm.modules._kind import ModuleKind
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora
 from growlm.registry import Registry, methods, module_kinds, skills
 

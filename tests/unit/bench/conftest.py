@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from growlm.bench.cell import CELL_FILE, CELLS
-from growlm.bench.result import CellResult
+from growlm.bench.plan.cell import CELL_FILE, CELLS
+from growlm.bench.run.result import CellResult
 
 SKILLS = ("chat", "memory", "arithmetic")
 # after each phase, the score of each skill that has been learned; row 0 is the bare base
@@ -32,13 +32,13 @@ def settings(label: str = "grow", seed: int = 0, order: str = "1", **changes: An
     }
 
 
-def cost(tokens: int, old_rows: int = 0, **changes: Any) -> dict[str, Any]:
+def cost(tokens: int, replayed_rows: int = 0, **changes: Any) -> dict[str, Any]:
     return {
         "name": "x",
         "steps": 5,
         "tokens": tokens,
         "rows": 20,
-        "old_rows": old_rows,
+        "replayed_rows": replayed_rows,
         "seconds": 2.0,
         "wall_seconds": 3.0,
         "trained": 100,
@@ -75,7 +75,7 @@ def make(
     for used, last in (("oracle", 1.0), ("routed", 1.125), ("all", 1.5)):
         result.stories[used] = [1.0, 1.0, last] if at_once else [1.0, 1.0, 1.0, last]
     result.composites = {"chat_memory": {"base": 0.25, "oracle": 0.75, "routed": 0.5, "all": 0.75}}
-    result.costs = [cost(600)] if at_once else [cost(100), cost(200, old_rows=2), cost(300, old_rows=4)]
+    result.costs = [cost(600)] if at_once else [cost(100), cost(200, replayed_rows=2), cost(300, replayed_rows=4)]
     result.finished = True
     for key, value in changes.items():
         setattr(result, key, value)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from growlm.cli import main
+from growlm.cli.main import main
 
 
 @pytest.fixture

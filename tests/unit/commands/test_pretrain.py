@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from growlm.base.presets import PRESETS
-from growlm.cli_parser import CommandParser
+from growlm.cli.parser import CommandParser
 from growlm.commands.pretrain import pretrain
-from growlm.data.source import TextSource
 from growlm.errors import GrowlmError
-from growlm.train.settings import PretrainData, PretrainRun
+from growlm.pretrain.config import PretrainData, PretrainRun
+from growlm.pretrain.source import TextSource
 
 RECIPES = sorted(Path(__file__).parents[3].glob("recipes/base/*.yaml"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from growlm.cli import main
+from growlm.cli.main import main
 
 
 def test_tree(stack_folder: Path, capsys: pytest.CaptureFixture[str]):
@@ -36,7 +36,7 @@ def test_an_edited_manifest(stack_folder: Path, capsys: pytest.CaptureFixture[st
 
 def test_it_starts_without_torch(stack_folder: Path):
     code = (
-        f"import sys; from growlm.cli import main; main(['show', {str(stack_folder)!r}])\n"
+        f"import sys; from growlm.cli.main import main; main(['show', {str(stack_folder)!r}])\n"
         "sys.exit(' '.join({'torch', 'lightning', 'transformers', 'numpy'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -9,8 +9,8 @@ import pytest
 
 from growlm.base.load import load_tokenizer
 from growlm.data.encode import PLAIN_TEMPLATE, Encoded, cut_prompt, encode, encode_prompt, stop_ids
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
-from growlm.skills._skill import Example, Message
 
 TALK = (
     Message("user", "hello Tom"),

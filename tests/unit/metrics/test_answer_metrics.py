@@ -4,8 +4,8 @@ import pytest
 
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
-from growlm.skills import _metric
-from growlm.skills._metric import higher_is_better, require_metric
+from growlm.skills import metric as _metric
+from growlm.skills.metric import higher_is_better, require_metric
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from growlm.data.encode import encode
+from growlm.data.example import Example
 from growlm.metrics import candidates
 from growlm.metrics.candidates import choose_answers
 from growlm.metrics.scoring import token_sums
-from growlm.skills._skill import Example
 
 NewStack = Callable[..., Any]
 CHOICES = (" cat", " the cat sat on the big red box", " no", " yes the dog")

@@ -7,7 +7,7 @@ from torch import nn
 
 from growlm.base.tokenizer import train_tokenizer
 from growlm.metrics.consistency import consistency
-from growlm.skills._tinyworld.consistency import PROBES, consistency_probes
+from growlm.tinyworld.consistency import PROBES, consistency_probes
 
 PROBE_LIST = list(consistency_probes(50))
 

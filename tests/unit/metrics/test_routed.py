@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from growlm.data.encode import encode, encode_prompt
+from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
+from growlm.manifest.path import Path
 from growlm.metrics import routed
 from growlm.metrics.routed import find_turns, routed_score
 from growlm.metrics.scoring import Score, TokenSums, generate_answers, score, token_sums
-from growlm.skills._skill import Example, Message, Skill, Split
-from growlm.stack.path import Path
+from growlm.skills.skill import Skill
 
 TALK = (Message("user", "the cat sat"), Message("assistant", "hello Tom", (("cat",),)),
         Message("user", "the dog"), Message("assistant", "yes", (("dog",),)))  # fmt: skip

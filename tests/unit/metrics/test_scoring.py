@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from growlm.data.encode import Encoded, encode, encode_prompt
+from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.candidates import choose_answers
@@ -18,7 +19,7 @@ from growlm.metrics.scoring import (
     score,
     token_sums,
 )
-from growlm.skills._skill import Example, Message, Skill, Split
+from growlm.skills.skill import Skill
 from growlm.stack.context import context_length, pad_id
 
 NewStack = Callable[..., Any]

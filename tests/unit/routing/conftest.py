@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from growlm.files import combined_digest, tensor_digests
+from growlm.manifest.manifest import ModuleRecord
 from growlm.registry import module_kinds
-from growlm.stack.manifest import ModuleRecord
 from growlm.stack.stack import ModuleStack
 
 Prompts = list[list[int]]

@@ -39,7 +39,7 @@ def test_a_module_is_chosen_for_what_it_stretches(new_stack: Any):
     prompts = {"first": [[0, 60, 60, 60]], "second": [[0, 200, 200, 200]]}
     for name, (prompt,) in prompts.items():
         seen: list[torch.Tensor] = []
-        handle = stack.anatomy.resolve(site).register_forward_pre_hook(
+        handle = stack.architecture.resolve(site).register_forward_pre_hook(
             lambda module, args, seen=seen: seen.append(args[0])
         )
         with stack.active():

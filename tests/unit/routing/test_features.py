@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from growlm.data.encode import encode_prompt
+from growlm.data.example import Example, Message
 from growlm.routing._features import last_words, shallow_features
-from growlm.skills._skill import Example, Message
 
 FAMILIES = ("llama", "gpt2", "gpt_neo", "gpt_neox", "qwen3")
 
@@ -32,7 +32,7 @@ def test_features_are_pooled_hidden_states_of_the_bare_base(new_stack: Any, fami
 
 def test_no_deeper_layer_is_run(new_stack: Any):
     stack = new_stack()
-    stack.anatomy.resolve("model.layers.2").register_forward_hook(lambda *args: pytest.fail("ran"))
+    stack.architecture.resolve("model.layers.2").register_forward_hook(lambda *args: pytest.fail("ran"))
     assert shallow_features(stack, [[0, 1, 2]], layer=2).shape == (1, 64)
 
 

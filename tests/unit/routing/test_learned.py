@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from growlm.errors import GrowlmError
+from growlm.manifest.path import BASE
 from growlm.metrics.routed import routed_score
 from growlm.modules.block import Block
 from growlm.modules.experts import Experts
@@ -14,7 +15,6 @@ from growlm.modules.lora import Lora
 from growlm.routing._columns import columns
 from growlm.routing.learned import Learned
 from growlm.skills.jsonl import Jsonl
-from growlm.stack.path import BASE
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import grown
 
@@ -90,8 +90,8 @@ def test_a_choice_depends_neither_on_the_active_path_nor_on_later_modules(stack:
 
 def test_only_the_shallow_layers_are_run(stack: ModuleStack) -> None:
     ran: list[int] = []
-    for layer in range(stack.anatomy.num_layers):
-        part = stack.anatomy.resolve(f"{stack.anatomy.layer_site(layer)}.mlp")
+    for layer in range(stack.architecture.num_layers):
+        part = stack.architecture.resolve(f"{stack.architecture.layer_site(layer)}.mlp")
         part.register_forward_hook(lambda module, inputs, output, layer=layer: ran.append(layer))
     taught(stack).choose(stack, PROMPTS)
     assert ran == [0, 1, 2]

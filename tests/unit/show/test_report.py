@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from growlm import registry
+from growlm.data.example import Example, Message, Split
 from growlm.show.report import print_grown
-from growlm.skills._skill import Example, Message, Skill, Split
+from growlm.skills.skill import Skill
 from growlm.train.grow import Grown
 
 NewStack = Callable[..., Any]

@@ -8,7 +8,7 @@ import pytest
 from growlm.commands.eval import eval
 from growlm.errors import GrowlmError
 from growlm.show.suite import run_suite, suite_table
-from growlm.skills._tinyworld.consistency import PROBES
+from growlm.tinyworld.consistency import PROBES
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from growlm.cli import main
+from growlm.cli.main import main
 from growlm.data.encode import encode_prompt, stop_ids
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
+from growlm.merging.moments import path_moments
 from growlm.metrics.greedy import greedy_tokens
 from growlm.routing.ridge import Ridge
 from growlm.show.talk import Conversation, _stream, open_stack, routes, stream_text
-from growlm.skills._skill import Example, Message
-from growlm.stack.endings import WINDOW
-from growlm.stack.moments import path_moments
+from growlm.stack.stopping import WINDOW
 
 NewStack = Callable[..., Any]
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.show.tree import stack_tree
-from growlm.stack.manifest import Manifest, ModuleRecord
 
 EXPECTED = """\
 base tiny  llama, 12.3k parameters in 1 tensors, sha256 444444444444…

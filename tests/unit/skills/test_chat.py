@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from growlm.skills._skill import Example
-from growlm.skills._tinyworld import lexicon, names
+from growlm.data.example import Example
 from growlm.skills.chat import Chat
+from growlm.tinyworld import lexicon, names
 
 GENERIC = (
     "Hello! How are you?",

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.registry import skills
 from growlm.skills._procedural import Composite, Procedural
-from growlm.skills._skill import Example, Message, Skill
-from growlm.skills._tinyworld import lexicon, names
+from growlm.skills.skill import Skill
+from growlm.tinyworld import lexicon, names
 
 PROCEDURAL = [name for name in skills if issubclass(skills.get(name), Procedural)]
 COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from growlm import registry
+from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.registry import skills
-from growlm.skills._skill import Example, Skill, Split
+from growlm.skills.skill import Skill
 
 
 class Counted(Skill):

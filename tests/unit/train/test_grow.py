@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from growlm.stack.card import score_tables
+from growlm.manifest.card import score_tables
 from growlm.train.grow import Grown
 
 Run = Callable[..., Grown]

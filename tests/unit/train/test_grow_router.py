@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, Trainer
 
 from growlm.errors import GrowlmError
 from growlm.files import read_metadata
-from growlm.stack import store
-from growlm.stack.router_file import ROUTER_FILE
+from growlm.manifest import store
+from growlm.routing._file import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
 from growlm.train.grow import Grown
 

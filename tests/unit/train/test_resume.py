@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from growlm.errors import GrowlmError
-from growlm.train.quiet import quiet_lightning
+from growlm.train.lightning_logging import suppress_lightning_notices
 from growlm.train.resume import (
     AtomicCheckpointIO,
     ResumeCheckpoint,
@@ -58,7 +58,7 @@ class Phase(LightningModule):
 def run(folder: Path, kill_at: int | None = None, every: int = 2, settings: dict[str, Any] | None = None) -> Phase:
     phase = Phase()
     checkpoint = ResumeCheckpoint(folder, settings or {"seed": 3}, every_n_steps=every, every_n_seconds=0)
-    with quiet_lightning():
+    with suppress_lightning_notices():
         trainer = Trainer(
             max_steps=STEPS,
             max_epochs=1,
@@ -143,7 +143,7 @@ def test_a_failed_write_leaves_the_state_before(tmp_path: Path, monkeypatch: pyt
 def test_time_based_saving_and_finishing(tmp_path: Path) -> None:
     phase = Phase()
     checkpoint = ResumeCheckpoint(tmp_path, {}, every_n_seconds=1e-9)
-    with quiet_lightning():
+    with suppress_lightning_notices():
         trainer = Trainer(
             max_steps=2, accelerator="cpu", callbacks=[checkpoint], plugins=[AtomicCheckpointIO()], logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -1,0 +1,196 @@
+"""A cell of a benchmark: one method, in one order of the skills, with one seed; and which cells a request has."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from growlm.bench.plan.entries import Entry
+from growlm.bench.plan.stream import Stream
+from growlm.errors import GrowlmError, unknown_name
+from growlm.registry import methods
+from growlm.registry import skills as registered
+
+CELLS = "cells"
+CELL_FILE = "cell.json"
+STACK = "stack"
+NUM_SCORED = 100
+ANY_ORDER = "any"
+MatrixCells = Literal["lower", "full", "last"]
+POOLED = "mixture"
+"""The skill, and the module, of a method that is given all skills at once."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured.
+
+    Args:
+        matrix: which cells of the accuracy matrix: after each phase every skill learned so far (``lower``) or all
+            skills (``full``, which forward transfer needs); or each skill after its own phase and after the last
+            (``last``: enough for average performance and backward transfer, and much cheaper on long streams).
+        blimp: folder of BLiMP's files, to measure grammar before and after; None: left out.
+    """
+
+    matrix: MatrixCells = "lower"
+    blimp: str | None = None
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase of a cell.
+
+    Args:
+        name: the module's name.
+        steps: its steps.
+        arguments: what ``GrowPhase`` is built with, the stack's folder apart.
+    """
+
+    name: str
+    steps: int
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method, in one order, with one seed.
+
+    Args:
+        entry: the method with its options.
+        stream: the skills.
+        order: the order's name; ``any`` for a method that is given all skills at once.
+        seed: seed of all phases.
+        base: the base that the stack is begun on.
+        phase: the phase settings, resolved.
+        measured: what is measured besides.
+    """
+
+    entry: Entry
+    stream: Stream
+    order: str
+    seed: int
+    base: str
+    phase: dict[str, Any]
+    measured: Measured
+
+    @property
+    def name(self) -> str:
+        """What progress calls it."""
+        return f"{self.entry.label}, order {self.order}, seed {self.seed}"
+
+    @property
+    def skills(self) -> tuple[str, ...]:
+        """The skills in the order of learning."""
+        return tuple(self.stream.skills) if self.order == ANY_ORDER else self.stream.orders[self.order]
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all skills are learned in one phase."""
+        return self.order == ANY_ORDER
+
+    def folder(self, out: Path) -> Path:
+        """Gives the cell's folder inside that of the results."""
+        return out / CELLS / self.entry.label / f"order-{self.order}" / f"seed-{self.seed}"
+
+    def settings(self) -> dict[str, Any]:
+        """Gives what the cell's result is a function of, as JSON holds it."""
+        return {
+            "label": self.entry.label,
+            "method": self.entry.method,
+            "options": self.entry.options,
+            **({"by_skill": self.entry.by_skill} if self.entry.by_skill else {}),
+            "stream": self.stream.name,
+            "order": self.order,
+            "skills": [
+                {"name": name, "skill": self.stream.skills[name].skill, "options": self.stream.skills[name].options}
+                for name in self.skills
+            ],
+            "composites": {name: list(needs) for name, needs in self.stream.composites.items()},
+            "base": self.base,
+            "phase": self.phase,
+            "seed": self.seed,
+            "matrix": self.measured.matrix,
+            "blimp": self.measured.blimp,
+        }
+
+    def phases(self) -> Iterator[PhasePlan]:
+        """Yields the phases; skills that are learned at once get as many steps as they would get one by one."""
+        common = {key: value for key, value in self.phase.items() if key != "steps"}
+        common |= {"base": self.base, "method": self.entry.method, "seed": self.seed}
+        steps = self.phase["steps"]
+        if self.at_once:
+            pooled = {name: {"skill": s.skill, "options": s.options} for name, s in self.stream.skills.items()}
+            own = {"skill": POOLED, "skill_options": {"skills": pooled}, "method_options": self.entry.options}
+            yield PhasePlan(POOLED, steps * len(pooled), {**common, **own})
+            return
+        for name in self.skills:
+            skill = self.stream.skills[name]
+            own = {"name": name, "skill": skill.skill, "skill_options": skill.options}
+            own["method_options"] = self.entry.options_for(name)
+            rescored = self.measured.matrix != "last" or name == self.skills[-1]
+            yield PhasePlan(name, steps, {**common, **self.entry.phase_for(name), **own, "rescore": rescored})
+
+
+def plan_cells(
+    stream: Stream,
+    entries: Sequence[Entry],
+    orders: Sequence[str],
+    seeds: Sequence[int],
+    base: str,
+    phase: dict[str, Any],
+    measured: Measured,
+) -> list[Cell]:
+    """Lists the cells of a request: entries, orders and seeds crossed.
+
+    A method that is given all skills at once has one cell for each seed, whatever the order.
+
+    Args:
+        stream: the stream.
+        entries: the entries.
+        orders: names of orders of the stream.
+        seeds: the seeds.
+        base: the base.
+        phase: phase settings that replace the stream's and the entries'.
+        measured: what is measured besides.
+
+    Returns:
+        The cells; those of one seed stand together, so that an interrupted benchmark has whole tables.
+
+    Raises:
+        GrowlmError: for an unknown order, or options for a skill that there is not.
+    """
+    for order in orders:
+        if order not in stream.orders:
+            raise unknown_name(f"order of stream {stream.name!r}", order, stream.orders)
+    for entry in entries:
+        for name in entry.by_skill:
+            if name not in stream.skills and name not in registered:  # others' streams have other skills
+                raise unknown_name(f"skill in 'by_skill' of entry {entry.label!r}", name, [*stream.skills])
+    cells: list[Cell] = []
+    for seed in seeds:
+        for order in orders:
+            for asked in entries:
+                entry = asked.without_rates() if "learning_rate" in phase else asked
+                settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
+                if not methods.build(entry.method, entry.options).at_once:
+                    cells.append(Cell(entry, stream, order, seed, base, settings, measured))
+                elif order == orders[0]:
+                    cells.append(Cell(entry, stream, ANY_ORDER, seed, base, settings, measured))
+    return cells
+
+
+def parse_seeds(words: str) -> list[int]:
+    """Reads seeds: whole numbers joined by commas.
+
+    Raises:
+        GrowlmError: for anything else, or a seed that is given twice.
+    """
+    try:
+        seeds = [int(word) for word in words.split(",")]
+    except ValueError:
+        raise GrowlmError(
+            f"--seeds {words!r} are no seeds: give whole numbers joined by commas, such as 0,1,2"
+        ) from None
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise GrowlmError(f"--seeds {words!r}: give each seed once, from 0 up")
+    return seeds

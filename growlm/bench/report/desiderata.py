@@ -1,0 +1,131 @@
+"""One number, with its definition, for each thing that is wanted of continual learning.
+
+The five are those of Lichkovski, "Defining continual learning" (2026), made measurable; the operational definitions are
+growlm's own. All are in the inference mode that the method's authors mean.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from growlm.bench.report.statistics import Row, Spread, composite_score, costs, learning_curve, signed
+from growlm.bench.run.result import CellResult
+
+
+@dataclass(frozen=True)
+class Desideratum:
+    """What one number means.
+
+    Args:
+        title: what tables call it; an arrow points to the better side.
+        definition: how it is computed.
+        decimals: with how many decimals it is printed.
+    """
+
+    title: str
+    definition: str
+    decimals: int = 2
+
+
+DESIDERATA = {
+    "retention": Desideratum(
+        "retention ↓",
+        "General ability that training cost: bits per byte on the base's own kind of text after the last phase minus "
+        "before the first. 0: nothing is lost; above 0: it got worse.",
+        4,
+    ),
+    "exposure": Desideratum(
+        "sequential exposure ↑",
+        "Share of the rows a phase trains on that are of its own skill. 1: the past is never seen again; replay lowers "
+        "it by the replayed share; training on all n skills at once has 1/n.",
+        3,
+    ),
+    "shift": Desideratum(
+        "shift ↑",
+        "Score after the last phase minus the bare base's, on the skill that is strangest to the base (of the greatest "
+        "loss per token on the bare base).",
+    ),
+    "efficiency": Desideratum(
+        "efficiency ↑",
+        "Mean over the tokens trained on of the mean score over all skills (area under the learning curve); a skill "
+        "counts with the bare base's score until its turn comes.",
+    ),
+    "composition": Desideratum(
+        "composition ↑",
+        "On skills that are tested only and need several learned ones at once: (score - bare base) / (joint training - "
+        "bare base), means over these skills, joint training of the same seed. 1: as good as joint training.",
+    ),
+}
+
+
+def desiderata(row: Row, joint: Row | None) -> dict[str, Spread]:
+    """Computes the numbers of an entry.
+
+    Args:
+        row: the entry.
+        joint: the entry that learns all skills at once; without it composition is not known.
+
+    Returns:
+        By the keys of ``DESIDERATA``.
+    """
+    return {
+        "retention": Spread.of(retention(cell) for cell in row.cells),
+        "exposure": Spread.of(exposure(cell) for cell in row.cells),
+        "shift": Spread.of(shift(cell) for cell in row.cells),
+        "efficiency": Spread.of(efficiency(cell) for cell in row.cells),
+        "composition": Spread.of(composition(cell, joint.cells if joint else ()) for cell in row.cells),
+    }
+
+
+def retention(cell: CellResult) -> float:
+    """Computes what general ability was lost, in bits per byte; see ``DESIDERATA``."""
+    bits = cell.stories.get(cell.mode, [])
+    first, last = (bits[0], bits[-1]) if bits else (None, None)
+    return math.nan if first is None or last is None else last - first
+
+
+def blimp_change(cell: CellResult) -> float:
+    """Computes how BLiMP's accuracy changed from the bare base to all modules together; NaN if not measured."""
+    return cell.blimp["all"] - cell.blimp["base"] if cell.blimp else math.nan
+
+
+def exposure(cell: CellResult) -> float:
+    """Computes the share of rows that are of the phase's own skill; see ``DESIDERATA``."""
+    return 1 / len(cell.skills) if cell.at_once else 1 - costs(cell)["old_share"]
+
+
+def shift(cell: CellResult) -> float:
+    """Computes the gain on the skill that is strangest to the base; see ``DESIDERATA``."""
+    strangeness = cell.losses.modes[cell.mode][0]
+    known = [(loss, column) for column, loss in enumerate(strangeness) if loss is not None]
+    if len(known) < len(cell.skills):
+        return math.nan
+    _, column = max(known)
+    rows = signed(cell.scores, cell.mode)
+    first, last = rows[0][column], rows[-1][column]
+    return math.nan if first is None or last is None else last - first
+
+
+def efficiency(cell: CellResult) -> float:
+    """Computes the mean height of the learning curve; see ``DESIDERATA``."""
+    curve = learning_curve(cell, cell.mode)
+    if len(curve) < 2 or curve[-1][0] == 0:
+        return math.nan
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve))
+    return area / curve[-1][0]
+
+
+def composition(cell: CellResult, joint: Sequence[CellResult]) -> float:
+    """Computes how much of joint training's gain on composite skills is reached; see ``DESIDERATA``.
+
+    Args:
+        cell: the cell.
+        joint: cells of joint training; the one of the same seed counts.
+    """
+    partner = next((other for other in joint if other.settings["seed"] == cell.settings["seed"]), None)
+    if partner is None:
+        return math.nan
+    base = composite_score(cell, "base")
+    possible = composite_score(partner, partner.mode) - base
+    return (composite_score(cell, cell.mode) - base) / possible if possible > 0 else math.nan

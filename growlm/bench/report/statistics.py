@@ -1,0 +1,243 @@
+"""From cells to figures: the accuracy matrix of each cell and mode, and mean and spread over cells."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from growlm.bench.plan.cell import CELL_FILE, CELLS
+from growlm.bench.run.result import CellResult, read_cell
+from growlm.errors import GrowlmError
+from growlm.manifest.scores import MODES, Matrix, ScoreTables
+from growlm.metrics.accuracy_matrix import AccuracyMatrix
+from growlm.skills.metric import higher_is_better
+
+MATRIX_FIGURES = ("ap", "bwt", "forgetting", "learning_accuracy", "fwt")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one figure.
+
+    Args:
+        mean: their mean; NaN if there is none.
+        deviation: their standard deviation (n - 1); NaN for less than two.
+        count: how many there are.
+    """
+
+    mean: float
+    deviation: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> "Spread":
+        """Gathers measurements; None and NaN are none."""
+        known = [float(value) for value in values if value is not None and not math.isnan(value)]
+        mean = statistics.fmean(known) if known else math.nan
+        return cls(mean, statistics.stdev(known) if len(known) > 1 else math.nan, len(known))
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Gives what JSON can hold: null for what is not known."""
+        return {
+            "mean": None if math.isnan(self.mean) else self.mean,
+            "deviation": None if math.isnan(self.deviation) else self.deviation,
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """All finished cells of one entry.
+
+    Args:
+        label: the entry's label.
+        cells: its cells.
+    """
+
+    label: str
+    cells: tuple[CellResult, ...]
+
+    @property
+    def mode(self) -> str:
+        """The inference mode that the method's authors mean."""
+        return self.cells[0].mode
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.cells[0].settings["method"])
+
+    def figure(self, mode: str, name: str) -> Spread:
+        """Gives one of ``MATRIX_FIGURES`` in a mode, over all cells."""
+        return Spread.of(matrix_figures(cell.scores, mode)[name] for cell in self.cells)
+
+    def routing_accuracy(self) -> Spread:
+        """Gives the share of prompts that went by their skill's own path at the end, over all skills and cells."""
+        return Spread.of(_mean(cell.routing[-1]) for cell in self.cells)
+
+    def by_order(self) -> dict[str, tuple[CellResult, ...]]:
+        """Gives the cells by the order of their skills."""
+        orders = dict.fromkeys(str(cell.settings["order"]) for cell in self.cells)
+        return {order: tuple(cell for cell in self.cells if cell.settings["order"] == order) for order in orders}
+
+
+def read_results(folder: Path) -> tuple[list[Row], int]:
+    """Reads all cells of a folder.
+
+    Args:
+        folder: folder of the results.
+
+    Returns:
+        A row for each entry that has a finished cell, the highest average performance in its own mode first; and how
+        many cells are unfinished.
+
+    Raises:
+        GrowlmError: if there is no finished cell, one is damaged, or two are of different streams or bases.
+    """
+    files = sorted((folder / CELLS).glob(f"*/*/*/{CELL_FILE}"))
+    if not files:
+        raise GrowlmError(f"{folder} holds no results of growlm bench ({CELLS}/*/*/*/{CELL_FILE}): run growlm bench")
+    results = [read_cell(file) for file in files]
+    finished = [result for result in results if result.finished]
+    if not finished:
+        raise GrowlmError(f"none of the {len(results)} cells in {folder} is finished: run growlm bench again")
+    first = finished[0]
+    for file, result in zip(files, results, strict=True):
+        if result.finished and _common(result) != _common(first):
+            raise GrowlmError(
+                f"{file} is of another stream or base than {files[0]}: give each its own folder (growlm bench --out)"
+            )
+    labels = sorted({str(result.settings["label"]) for result in finished})
+    rows = [Row(label, tuple(r for r in finished if r.settings["label"] == label)) for label in labels]
+    rows.sort(key=_last_score, reverse=True)
+    return rows, len(results) - len(finished)
+
+
+def signed(tables: ScoreTables, mode: str) -> Matrix:
+    """Gives a mode's matrix with every score better the higher it is: losses and bits per byte enter negated."""
+    signs = [1 if higher_is_better(tables.metrics.get(skill) or "") else -1 for skill in tables.skills]
+    return [
+        [None if score is None else sign * score for sign, score in zip(signs, row, strict=True)]
+        for row in tables.modes[mode]
+    ]
+
+
+def matrix_figures(tables: ScoreTables, mode: str) -> dict[str, float]:
+    """Computes ``MATRIX_FIGURES`` of a mode; NaN where cells are missing."""
+    figures = AccuracyMatrix.from_rows(signed(tables, mode)).compute()
+    return {name: float(figures[name]) for name in MATRIX_FIGURES}
+
+
+def mean_matrix(cells: Sequence[CellResult], mode: str) -> Matrix:
+    """Averages the matrices of cells of one order, cell by cell; None where any of them has none."""
+    matrices = [cell.scores.modes[mode] for cell in cells]
+    return [[_strict_mean(scores) for scores in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
+def learning_curve(cell: CellResult, mode: str) -> list[tuple[int, float]]:
+    """Gives the mean score over all skills against the tokens trained on.
+
+    A skill whose turn has not come counts with the bare base's score, unless it was measured.
+
+    Args:
+        cell: a finished cell.
+        mode: the inference mode.
+
+    Returns:
+        Pairs of tokens and score, from the bare base on; none if the mode lacks some of the lower triangle.
+    """
+    base, *rows = signed(cell.scores, mode)
+    learned = enumerate(rows[-1:] if cell.at_once else rows, len(rows) if cell.at_once else 1)
+    filled = [
+        row[:number] + [b if s is None else s for s, b in zip(row, base, strict=True)][number:]
+        for number, row in learned
+    ]
+    means = [_strict_mean(row) for row in (base, *filled)]
+    tokens = itertools.accumulate((int(cost["tokens"]) for cost in cell.costs), initial=0)
+    points = [(token, mean) for token, mean in zip(tokens, means, strict=True) if mean is not None]
+    return points if len(points) == len(means) else []
+
+
+def retention_curve(cell: CellResult, mode: str) -> list[float]:
+    """Gives how much of a skill is left so many phases after its own: mean over skills of R[i+1+k, i] - R[i+1, i].
+
+    Args:
+        cell: a finished cell.
+        mode: the inference mode.
+
+    Returns:
+        For k = 0, 1, ...; the later ones are of fewer skills. None where the mode lacks some of the lower triangle.
+    """
+    rows = signed(cell.scores, mode)
+    num_skills = len(cell.skills)
+    curve: list[float] = []
+    for later in range(num_skills):
+        pairs = [(rows[i + 1 + later][i], rows[i + 1][i]) for i in range(num_skills - later)]
+        change = _strict_mean([None if now is None or then is None else now - then for now, then in pairs])
+        if change is None:
+            return []
+        curve.append(change)
+    return curve
+
+
+def mean_curve(curves: Iterable[Sequence[float]]) -> list[float]:
+    """Averages curves of equal length point by point; empty ones are left out."""
+    known = [curve for curve in curves if curve]
+    return [statistics.fmean(points) for points in zip(*known, strict=True)] if known else []
+
+
+def composite_score(cell: CellResult, mode: str) -> float:
+    """Gives the mean score over the composite skills in a mode, or on the bare base (``base``); NaN if not known."""
+    mean = _mean([scores.get(mode) for scores in cell.composites.values()])
+    return math.nan if mean is None else mean
+
+
+def costs(cell: CellResult) -> dict[str, float]:
+    """Adds up what a cell took.
+
+    Args:
+        cell: a finished cell.
+
+    Returns:
+        ``trained`` parameters of a phase (the greatest), ``active`` parameters and ``stored_bytes`` at the end,
+        ``tokens``, ``seconds`` of training, ``wall_seconds``, ``flops``, ``peak_bytes`` (the greatest; NaN if not
+        known), and ``old_share``: which share of the rows was of earlier skills.
+    """
+    phases: Sequence[Mapping[str, Any]] = cell.costs
+    total = {key: float(sum(p[key] for p in phases)) for key in ("tokens", "seconds", "wall_seconds", "flops")}
+    peaks = [p["peak_bytes"] for p in phases]
+    return {
+        "trained": float(max(p["trained"] for p in phases)),
+        "active": float(phases[-1]["active"]),
+        "stored_bytes": float(phases[-1]["stored_bytes"]),
+        **total,
+        "peak_bytes": math.nan if None in peaks else float(max(peaks)),
+        "old_share": sum(p["replayed_rows"] for p in phases) / max(1, sum(p["rows"] for p in phases)),
+    }
+
+
+def modes_measured(rows: Sequence[Row]) -> list[str]:
+    """Lists the modes in which any entry was scored at its end."""
+    return [mode for mode in MODES if any(row.figure(mode, "ap").count for row in rows)]
+
+
+def _last_score(row: Row) -> float:
+    mean = row.figure(row.mode, "ap").mean
+    return -math.inf if math.isnan(mean) else mean
+
+
+def _common(result: CellResult) -> tuple[object, ...]:
+    skills = sorted(str(skill) for skill in result.settings["skills"])
+    return (result.settings["stream"], skills, result.base.get("digest"), result.settings["phase"].get("num_scored"))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _strict_mean(values: Sequence[float | None]) -> float | None:
+    return None if None in values else _mean(values)

@@ -1,0 +1,92 @@
+"""What a phase costs, beside its scores."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from growlm.manifest.manifest import METHOD_FILE, TENSOR_FILE
+from growlm.manifest.path import Path as StackPath
+from growlm.stack.stack import ModuleStack
+
+_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_RESET_PEAK = "5"
+
+
+def phase_cost(
+    stack: ModuleStack, name: str, folder: Path, wall_seconds: float, peak_bytes: int | None
+) -> dict[str, Any]:
+    """Accounts for a phase.
+
+    FLOPs are an estimate: for every token 2 per parameter on the path forward, 2 for the gradient of the activations,
+    and 2 per trained parameter for its own gradient. Attention's own products are left out, and so are the passes that
+    some methods make besides (a teacher's, an estimate of importance).
+
+    Args:
+        stack: the stack with the phase's module frozen.
+        name: the module.
+        folder: the stack's folder.
+        wall_seconds: seconds from attaching to saving, scoring included.
+        peak_bytes: greatest memory meanwhile, if it is known.
+
+    Returns:
+        ``name``, ``steps``, ``tokens``, ``rows``, ``replayed_rows`` (of these, from earlier skills), ``seconds`` of
+        training, ``wall_seconds``, ``trained`` and ``added`` parameters, ``active`` parameters of the module's path
+        with the base, ``stored_bytes`` of all modules that no other has superseded, ``flops``, ``peak_bytes``, and
+        ``losses``: pairs of a step and the mean loss up to it.
+    """
+    record = next(record for record in stack.manifest.modules if record.name == name)
+    cost = record.cost
+    active = active_parameters(stack, record.path)
+    return {
+        "name": name,
+        "steps": cost["steps"],
+        "tokens": cost["tokens"],
+        "rows": cost["rows"],
+        "replayed_rows": cost["old rows"],
+        "seconds": cost["seconds"],
+        "wall_seconds": round(wall_seconds, 1),
+        "trained": cost["trained"],
+        "added": record.parameters,
+        "active": active,
+        "stored_bytes": _stored_bytes(stack, folder),
+        "flops": cost["tokens"] * (4 * active + 2 * cost["trained"]),
+        "peak_bytes": peak_bytes,
+        "losses": cost["losses"],
+    }
+
+
+def active_parameters(stack: ModuleStack, path: StackPath) -> int:
+    """Counts the parameters of the base and of a path's modules."""
+    sizes = {record.name: record.parameters for record in stack.manifest.modules}
+    return stack.manifest.base.parameters + sum(sizes[name] for name in path)
+
+
+def reset_peak_memory() -> None:
+    """Begins to watch for the greatest memory of this process, or of its GPU."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    elif _CLEAR_REFS.exists():
+        try:
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+        except OSError:
+            return  # a container may forbid it: then the peak is the process's since it began
+
+
+def peak_memory() -> int | None:
+    """Gives the greatest memory since ``reset_peak_memory``, in bytes; None where the system does not tell."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    if not _STATUS.exists():
+        return None
+    line = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), None)
+    return None if line is None else 1024 * int(line.split()[1])
+
+
+def _stored_bytes(stack: ModuleStack, folder: Path) -> int:
+    files = [
+        folder / stack.manifest.folder_of(name) / file
+        for name in stack.manifest.current()
+        for file in (TENSOR_FILE, METHOD_FILE)
+    ]
+    return sum(file.stat().st_size for file in files if file.exists())

@@ -1,0 +1,150 @@
+"""What a cell measured, as one JSON file: written after each phase in one step, read with its digest checked."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from growlm.errors import GrowlmError
+from growlm.files import read_json, write_json
+from growlm.manifest.scores import MODES, Matrix, ScoreTables
+from growlm.show.importance import ImportanceMap
+
+FORMAT_VERSION = 1
+
+
+@dataclass
+class CellResult:
+    """What a cell has measured so far.
+
+    Args:
+        settings: what the result is a function of.
+        mode: the inference mode that the method's authors mean.
+        at_once: all skills were learned in one phase.
+        environment: versions and machine kind, of the last phase.
+        base: source, digest and number of parameters of the base.
+        data: for each skill, the digests of its training and test examples.
+        scores: R[t, i] in each inference mode.
+        losses: the same cells' loss per trained token, in nats.
+        routing: after each phase, for each skill the share of prompts that went by the skill's own path.
+        stories: bits per byte on the base's own text, by mode, before the first phase and after each.
+        composites: for each composite skill, its score on the bare base (``base``) and by mode at the end.
+        blimp: accuracy on BLiMP of the bare base and of all modules together, if it was asked for.
+        costs: what each phase took; see ``growlm.bench.run.cost``.
+        importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
+            the fields of a ``growlm.show.importance.ImportanceMap``.
+        finished: nothing is left to be done.
+    """
+
+    settings: dict[str, Any]
+    mode: str
+    at_once: bool
+    environment: dict[str, str] = field(default_factory=dict)
+    base: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, dict[str, str]] = field(default_factory=dict)
+    scores: ScoreTables = field(default_factory=lambda: ScoreTables((), {}))
+    losses: ScoreTables = field(default_factory=lambda: ScoreTables((), {}))
+    routing: list[list[float | None]] = field(default_factory=list)
+    stories: dict[str, list[float | None]] = field(default_factory=dict)
+    composites: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    blimp: dict[str, float] = field(default_factory=dict)
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    importance: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+
+    @classmethod
+    def new(cls, settings: dict[str, Any], mode: str, at_once: bool) -> Self:
+        """Begins the result of a cell.
+
+        Args:
+            settings: the cell's settings.
+            mode: the inference mode that the method's authors mean.
+            at_once: all skills are learned in one phase.
+        """
+        skills = tuple(skill["name"] for skill in settings["skills"])
+        return cls(settings, mode, at_once, scores=_empty(skills), losses=_empty(skills))
+
+    @property
+    def skills(self) -> tuple[str, ...]:
+        """The skills in the order of learning."""
+        return self.scores.skills
+
+    def record(self, after: int, skill: str, mode: str, score: dict[str, Any]) -> None:
+        """Enters a score into the tables.
+
+        Args:
+            after: after which phase; 0 is the bare base.
+            skill: the skill.
+            mode: the inference mode.
+            score: the fields of a ``Score``.
+        """
+        column = self.skills.index(skill)
+        self.scores.modes[mode][after][column] = score["value"]
+        self.losses.modes[mode][after][column] = score["loss"]
+        self.scores.metrics[skill] = self.losses.metrics[skill] = score["metric"]
+
+    def write(self, path: Path) -> None:
+        """Writes the file, with a digest over all of it."""
+        content = {**asdict(self), "scores": self.scores.to_json(), "losses": self.losses.to_json()}
+        content = {"format_version": FORMAT_VERSION, **content}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**content, "digest": _digest(content)})
+
+
+def read_cell(path: Path) -> CellResult:
+    """Reads a cell's file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        What it says.
+
+    Raises:
+        GrowlmError: if the file is missing, of another version, was edited or is damaged.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or "format_version" not in content:
+        raise GrowlmError(f"{path} is no result of growlm bench: it has no format_version")
+    if content["format_version"] != FORMAT_VERSION:
+        raise GrowlmError(
+            f"{path} has format version {content['format_version']!r}, this growlm reads version {FORMAT_VERSION}: "
+            "run the benchmark again into another folder (--out), or report with the growlm that wrote it"
+        )
+    if content.pop("digest", None) != _digest(content):
+        raise GrowlmError(f"{path} was edited or damaged (its digest does not fit): remove it to measure again")
+    del content["format_version"]
+    try:
+        scores = ScoreTables.from_json(content.pop("scores"), f"{path}: scores")
+        losses = ScoreTables.from_json(content.pop("losses"), f"{path}: losses")
+        result = CellResult(**content, scores=scores, losses=losses)
+        _check(result)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GrowlmError(f"{path} does not have the fields of a cell ({error}): remove it to measure again") from None
+    return result
+
+
+def _check(result: CellResult) -> None:
+    """Refuses what a report could not work with; the digest keeps accidents out, this keeps the rest out."""
+    names = [skill["name"] for skill in result.settings["skills"]]
+    if tuple(names) != result.skills or set(result.scores.modes) != set(MODES) or result.mode not in MODES:
+        raise ValueError("skills and modes contradict each other")
+    if result.finished and len(result.costs) != (1 if result.at_once else len(names)):
+        raise ValueError(f"finished after {len(result.costs)} phases")
+    if result.importance:
+        found = ImportanceMap(**result.importance)
+        if len(found.values) != len(found.layers) or any(len(row) != len(found.projections) for row in found.values):
+            raise ValueError("the importance has not a value for each layer and projection")
+    for key, kind in (("label", str), ("order", str), ("seed", int), ("stream", str), ("base", str)):
+        if not isinstance(result.settings[key], kind):
+            raise TypeError(f"{key} is {result.settings[key]!r}")
+
+
+def _empty(skills: tuple[str, ...]) -> ScoreTables:
+    matrices: dict[str, Matrix] = {mode: [[None] * len(skills) for _ in range(len(skills) + 1)] for mode in MODES}
+    return ScoreTables(skills, matrices, dict.fromkeys(skills))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,240 @@
+"""Running one cell: its phases one after the other, each written down when it is finished."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
+from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
+from growlm.bench.run.result import CellResult, read_cell
+from growlm.errors import GrowlmError
+from growlm.files import folder_lock
+from growlm.manifest.path import Path as StackPath
+from growlm.manifest.scores import MODES
+from growlm.metrics.blimp import blimp
+from growlm.registry import methods
+from growlm.show.importance import importance_map, keeps_importance
+from growlm.stack.stack import ModuleStack
+from growlm.train.grow import NO_ROUTER, Grown
+from growlm.train.phase import BASE_SKILL, GrowPhase
+from growlm.train.progress import PhaseProgress
+from growlm.train.score_cache import ScoreCache
+from growlm.train.trainer import GrowTrainer
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how cells are run; nothing of it changes a result but for rounding.
+
+    Args:
+        out: folder of the results.
+        accelerator: Lightning's accelerator.
+        keep_stacks: keep the stack of a finished cell.
+    """
+
+    out: Path
+    accelerator: str = "auto"
+    keep_stacks: bool = True
+
+
+def earlier_result(cell: Cell, out: Path) -> CellResult | None:
+    """Reads what a cell has measured so far.
+
+    Args:
+        cell: the cell.
+        out: folder of the results.
+
+    Returns:
+        Its result; None if there is none.
+
+    Raises:
+        GrowlmError: if it was measured with other settings, was edited or is damaged.
+    """
+    path = cell.folder(out) / CELL_FILE
+    if not path.exists():
+        return None
+    result = read_cell(path)
+    wanted = cell.settings()
+    differing = sorted(key for key in {*wanted, *result.settings} if result.settings.get(key) != wanted.get(key))
+    if differing:
+        key = differing[0]
+        raise GrowlmError(
+            f"{path} was measured with other settings ({_change(key, result.settings.get(key), wanted.get(key))}): "
+            f"give another --out, or remove {path.parent}"
+        )
+    return result
+
+
+def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, tell: Tell) -> CellResult:
+    """Runs what is left of a cell.
+
+    Args:
+        cell: the cell.
+        bench: where and how.
+        memory: what the phases of this process have in common.
+        tell: is told in a line what was finished.
+
+    Returns:
+        The result.
+
+    Raises:
+        GrowlmError: if the cell is in use, or was measured with other settings, or a phase cannot be run.
+    """
+    folder = cell.folder(bench.out)
+    with folder_lock(folder):
+        method = methods.build(cell.entry.method, cell.entry.options)
+        result = earlier_result(cell, bench.out) or CellResult.new(cell.settings(), method.inference, cell.at_once)
+        plans = list(cell.phases())
+        for number, plan in enumerate(plans, 1):
+            if len(result.costs) >= number:
+                continue
+            started = time.monotonic()
+            reset_peak_memory()
+            grown = _grow(plan, folder / STACK, bench, memory)
+            if len(grown.stack.manifest.modules) != number:
+                raise GrowlmError(
+                    f"{folder / STACK} has {len(grown.stack.manifest.modules)} modules after phase {number}: remove "
+                    f"{folder} to measure again"
+                )
+            _record_phase(result, cell, grown, number, memory)
+            seconds = time.monotonic() - started
+            result.costs.append(phase_cost(grown.stack, plan.name, folder / STACK, seconds, peak_memory()))
+            if number == len(plans):
+                _record_end(result, cell, grown.stack, memory)
+            result.write(folder / CELL_FILE)
+            if result.finished and not bench.keep_stacks:
+                shutil.rmtree(folder / STACK)
+            tell(f"{cell.name}: {plan.name} ({number}/{len(plans)}), {seconds:.0f} s")
+    return result
+
+
+def _grow(plan: PhasePlan, stack: Path, bench: Bench, memory: ScoreCache) -> Grown:
+    phase = GrowPhase(stack=stack, **plan.arguments)
+    phase.share_cache(memory)
+    trainer = GrowTrainer(max_steps=plan.steps, accelerator=bench.accelerator, devices=1)
+    trainer.fit(phase, progress=_Silent(plan.name))
+    assert trainer.grown is not None
+    return trainer.grown
+
+
+class _Silent(PhaseProgress):
+    """Shows nothing: many phases run side by side."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label)
+        self.console = Console(quiet=True, stderr=True)
+
+
+def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, memory: ScoreCache) -> None:
+    """Enters what was measured after a phase."""
+    stack, record = grown.stack, grown.record
+    last = len(result.skills)
+    row = last if cell.at_once else number
+    result.environment, result.base = record.environment, _base(stack)
+    routing: list[float | None] = [None] * len(result.skills)
+    for column, name in enumerate(result.skills):
+        if cell.at_once:
+            scores = _scores(cell, stack, memory, name, record.path)
+            routing[column] = scores.get("routed", {}).get("routing_accuracy")
+            _record_base(result, cell, stack, memory, name)
+        elif name in record.scores:
+            scores = record.scores[name]
+            routing[column] = scores.get("routed", {}).get("routing_accuracy")
+            if name == record.name:
+                _record_base(result, cell, stack, memory, name, scores["base"])
+        elif cell.measured.matrix == "full":
+            scores = _scores(cell, stack, memory, name, stack.manifest.current())
+        else:
+            continue
+        for mode in MODES:
+            if mode in scores:
+                result.record(row, name, mode, scores[mode])
+    result.routing.append(routing)
+    stories = record.scores[BASE_SKILL]
+    for mode in MODES:
+        values = result.stories.setdefault(mode, [stories["base"]["value"]])
+        values.append(stories.get(mode, {}).get("value"))
+    skill = record.skill
+    result.data[record.name] = {"train": skill["train_digest"], "test": skill["test_digest"]}
+
+
+def _record_base(
+    result: CellResult,
+    cell: Cell,
+    stack: ModuleStack,
+    memory: ScoreCache,
+    name: str,
+    score: Mapping[str, Any] | None = None,
+) -> None:
+    """Enters the bare base's score, which is the same in every mode."""
+    if score is None:
+        with stack.active():
+            measured = memory.score(stack, _skill(cell, memory, name), cell.phase["num_scored"])
+        score = vars(measured)
+    for mode in MODES:
+        result.record(0, name, mode, dict(score))
+
+
+def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: ScoreCache) -> None:
+    """Enters what is measured once, when all skills have been learned."""
+    limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and what counts is their mean
+    for name, needs in cell.stream.composites.items():
+        skill = memory.skill(name, {}, cell.phase.get("metric"))
+        own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}
+        path = tuple(module for module in stack.parents() if module in own)
+        with stack.active():
+            base = memory.score(stack, skill, limit)
+        scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell), folded=True)
+        result.composites[name] = {
+            "base": base.value,
+            **{mode: scores[mode]["value"] if mode in scores else None for mode in MODES},
+        }
+    if cell.measured.blimp is not None:
+        result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
+    kept = stack.method_tensors(stack.manifest.modules[-1].name)
+    if keeps_importance(kept):
+        result.importance = asdict(importance_map(kept))
+    result.finished = True
+
+
+def _blimp(stack: ModuleStack, folder: Path, limit: int | None, memory: ScoreCache) -> dict[str, float]:
+    found: dict[str, float] = {}
+    with stack.active():
+        key = ("blimp", stack.manifest.base.digest, folder, limit)
+        found["base"] = memory.get_or_compute(key, lambda: blimp(stack, stack.tokenizer, folder, limit=limit).accuracy)
+    with stack.active(*stack.manifest.current()):
+        found["all"] = blimp(stack, stack.tokenizer, folder, limit=limit).accuracy
+    return found
+
+
+def _scores(cell: Cell, stack: ModuleStack, memory: ScoreCache, name: str, path: StackPath) -> dict[str, Any]:
+    skill = _skill(cell, memory, name)
+    return memory.mode_scores(stack, skill, path, cell.phase["num_scored"], _is_routed(cell))
+
+
+def _skill(cell: Cell, memory: ScoreCache, name: str) -> Any:
+    asked = cell.stream.skills[name]
+    return memory.skill(asked.skill, asked.options, cell.phase.get("metric"))
+
+
+def _is_routed(cell: Cell) -> bool:
+    return cell.phase.get("router") != NO_ROUTER
+
+
+def _base(stack: ModuleStack) -> dict[str, Any]:
+    base = stack.manifest.base
+    return {"source": base.source, "digest": base.digest, "parameters": base.parameters}
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))[0]
+        return f"{key} {inner} {before.get(inner)!r}, now {now.get(inner)!r}"[:160]
+    return f"{key} {before!r}, now {now!r}"[:160]

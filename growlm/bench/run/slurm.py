@@ -1,0 +1,100 @@
+"""Running cells on a cluster, through submitit.
+
+Cells are independent, take from seconds to hours, write everything that matters into the folder of the results, and go
+on where they were. So all that is needed is a queue of jobs on a shared file system, which is what Slurm is, and
+submitit (https://github.com/facebookincubator/submitit) is a thin layer over it: no server, no open ports, a job that
+is preempted is put back into the queue, and its executors ``local`` and ``debug`` run the same jobs without a cluster.
+Ray would bring a scheduler of its own that has to be kept running. submitit passes the jobs' arguments as pickles of
+its own in ``<out>/jobs``; results are read from the cells' JSON files alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from growlm.bench.plan.cell import CELL_FILE, Cell
+from growlm.bench.run.result import read_cell
+from growlm.bench.run.run_cell import Bench, Tell
+from growlm.bench.run.workers import Failure, Workers, run_here
+from growlm.errors import GrowlmError, one_line
+
+JOBS = "jobs"
+
+
+class CellJob:
+    """A job: some of the cells, one after the other.
+
+    Args:
+        cells: the cells.
+        bench: where and how.
+        threads: CPU threads.
+    """
+
+    def __init__(self, cells: Sequence[Cell], bench: Bench, threads: int) -> None:
+        self.cells = cells
+        self.bench = bench
+        self.threads = threads
+
+    def __call__(self) -> list[str]:
+        """Runs the cells.
+
+        Returns:
+            What failed, a line each.
+        """
+        failures = run_here(self.cells, self.bench, self.threads, print)
+        return [f"{failure.cell.name}: {failure.reason}" for failure in failures]
+
+    def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Goes back into the queue when the job is preempted; what is finished is skipped then."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def run_submitit(
+    cells: Sequence[Cell], bench: Bench, workers: Workers, cluster: Mapping[str, Any], tell: Tell
+) -> list[Failure]:
+    """Runs cells as jobs and waits for them.
+
+    Args:
+        cells: the cells.
+        bench: where and how.
+        workers: how many jobs, and CPU threads of each.
+        cluster: ``cluster`` (``slurm``, ``local`` or ``debug``; left out: Slurm if there is one, else this machine) and
+            what ``submitit.AutoExecutor.update_parameters`` takes, such as ``slurm_partition`` or ``timeout_min``.
+        tell: is told in a line what goes on.
+
+    Returns:
+        What failed.
+
+    Raises:
+        GrowlmError: if submitit is not installed or does not know a parameter.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise GrowlmError("--engine submitit needs submitit: pip install 'growlm[cluster]'") from None
+    parameters = {"cpus_per_task": workers.threads, "timeout_min": 24 * 60, **cluster}
+    kind = parameters.pop("cluster", None)
+    folder = bench.out / JOBS
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=kind)
+        executor.update_parameters(**parameters)
+    except (ValueError, NameError, TypeError, AssertionError, RuntimeError) as error:
+        raise GrowlmError(f"submitit does not take {dict(cluster)!r}: {one_line(str(error))}") from None
+    shares = [cells[number :: workers.count] for number in range(min(workers.count, len(cells)))]
+    with executor.batch():
+        jobs = [executor.submit(CellJob(share, bench, workers.threads)) for share in shares]
+    tell(f"{len(jobs)} jobs with {len(cells)} cells: {', '.join(str(job.job_id) for job in jobs)}; logs in {folder}")
+    failures: list[Failure] = []
+    for share, job in zip(shares, jobs, strict=True):
+        job.wait()
+        unfinished = [cell for cell in share if not _is_finished(cell, bench)]
+        reason = "not finished; see the job's log"
+        failures += [Failure(cell, f"{reason} {job.paths.stdout}") for cell in unfinished]
+        tell(f"job {job.job_id}: {len(share) - len(unfinished)} of {len(share)} cells finished")
+    return failures
+
+
+def _is_finished(cell: Cell, bench: Bench) -> bool:
+    path = cell.folder(bench.out) / CELL_FILE
+    return path.exists() and read_cell(path).finished

@@ -1,0 +1,224 @@
+"""Running cells on this machine: in this process, or in several side by side, one for each GPU where there are any."""
+
+import multiprocessing
+import os
+import threading
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from growlm.bench.plan.cell import Cell
+from growlm.bench.run.run_cell import Bench, Tell, run_cell
+from growlm.errors import GrowlmError
+
+_STOP = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be run.
+
+    Args:
+        cell: the cell.
+        reason: why, in a line.
+    """
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes run, and on what.
+
+    Args:
+        count: how many; 1 runs in this process.
+        threads: CPU threads of each.
+        gpus: how many GPUs there are; the processes take turns on them.
+    """
+
+    count: int
+    threads: int
+    gpus: int = 0
+
+
+def machine_workers(count: int | None = None, threads: int | None = None) -> Workers:
+    """Shares this machine out: a process for each GPU, else for each CPU core that this process may use.
+
+    Args:
+        count: how many processes; None: as many as there are GPUs, else cores.
+        threads: CPU threads of each; None: an equal share of the cores.
+
+    Returns:
+        The processes.
+
+    Raises:
+        GrowlmError: for less than one.
+    """
+    import torch
+
+    for key, value in (("--workers", count), ("--threads", threads)):
+        if value is not None and value < 1:
+            raise GrowlmError(f"{key} {value} is too few: give 1 or more")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = count or gpus or cores
+    return Workers(count, threads or max(1, cores // count), gpus)
+
+
+def run_local(cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell) -> list[Failure]:
+    """Runs cells on this machine.
+
+    A cell that fails does not stop the others.
+
+    Args:
+        cells: the cells.
+        bench: where and how.
+        workers: how many processes.
+        tell: is told in a line what was finished.
+
+    Returns:
+        What failed.
+
+    Raises:
+        KeyboardInterrupt: if the benchmark was interrupted; the same command continues it.
+    """
+    if workers.count == 1 or len(cells) <= 1:
+        return run_here(cells, bench, workers.threads, tell)
+    return _Pool(cells, bench, workers, tell).run()
+
+
+def run_here(cells: Sequence[Cell], bench: Bench, threads: int, tell: Tell) -> list[Failure]:
+    """Runs cells one after the other in this process; see ``run_local``."""
+    from growlm.train.machine import set_threads
+    from growlm.train.score_cache import ScoreCache
+
+    set_threads(threads)
+    memory = ScoreCache()
+    failures: list[Failure] = []
+    for cell in cells:
+        reason = _run(cell, bench, memory, tell)
+        if reason is not None:
+            tell(f"{cell.name}: failed: {reason}")
+            failures.append(Failure(cell, reason))
+    return failures
+
+
+def _run(cell: Cell, bench: Bench, memory: Any, tell: Tell) -> str | None:
+    """Runs a cell; gives the reason if it fails, and leaves the traceback of what is no mistake of the user."""
+    try:
+        run_cell(cell, bench, memory, tell)
+    except GrowlmError as error:
+        return str(error)
+    except Exception as error:
+        file = cell.folder(bench.out) / "error.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}, see {file}"
+    return None
+
+
+class _Pool:
+    """Processes that are each given a cell when they have finished the one before; one that dies is replaced."""
+
+    def __init__(self, cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell) -> None:
+        self._waiting = deque(cells)
+        self._bench = bench
+        self._workers = workers
+        self._tell = tell
+        self._context = multiprocessing.get_context("spawn")
+        self._busy: dict[Connection, tuple[BaseProcess, Cell, int]] = {}
+        self._failures: list[Failure] = []
+
+    def run(self) -> list[Failure]:
+        try:
+            for place in range(min(self._workers.count, len(self._waiting))):
+                self._start(place)
+            while self._busy:
+                for ready in wait(list(self._busy)):
+                    assert isinstance(ready, Connection)
+                    self._hear(ready)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; run the same command again to continue") from None
+        finally:
+            for process, _, _ in self._busy.values():
+                process.terminate()
+                process.join()
+        return self._failures
+
+    def _start(self, place: int) -> None:
+        """Begins a process and gives it the next cell."""
+        here, there = self._context.Pipe()
+        gpu = place % self._workers.gpus if self._workers.gpus else None
+        arguments = (there, self._bench, self._workers.threads, gpu)
+        process = self._context.Process(target=_work, args=arguments, name=f"growlm bench {place}")
+        process.start()
+        there.close()
+        self._give(here, process, place)
+
+    def _give(self, link: Connection, process: BaseProcess, place: int) -> None:
+        """Gives a process the next cell, or lets it end."""
+        self._busy.pop(link, None)
+        if not self._waiting:
+            with suppress(OSError):
+                link.send(_STOP)
+            process.join()
+            link.close()
+            return
+        cell = self._waiting.popleft()
+        self._busy[link] = (process, cell, place)
+        with suppress(OSError):  # a process that has died meanwhile is noticed when it is listened to
+            link.send(cell)
+
+    def _hear(self, link: Connection) -> None:
+        process, cell, place = self._busy[link]
+        try:
+            sort, text = link.recv()
+        except (EOFError, OSError):
+            process.join()
+            del self._busy[link]
+            self._fail(cell, f"its process ended with status {process.exitcode}; was there enough memory?")
+            if self._waiting:
+                self._start(place)
+            return
+        if sort == "line":
+            self._tell(text)
+            return
+        if text is not None:
+            self._fail(cell, text)
+        self._give(link, process, place)
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        self._tell(f"{cell.name}: failed: {reason}")
+        self._failures.append(Failure(cell, reason))
+
+
+def _work(link: Connection, bench: Bench, threads: int, gpu: int | None) -> None:
+    """What a process does: cell after cell, with what they have in common remembered."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)  # read when the GPU is first used
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from growlm.train.machine import set_threads
+    from growlm.train.score_cache import ScoreCache
+
+    set_threads(threads)
+    memory = ScoreCache()
+    try:
+        while (cell := link.recv()) is not _STOP:
+            reason = _run(cell, bench, memory, lambda line: link.send(("line", line)))
+            link.send(("end", reason))
+    except KeyboardInterrupt:
+        os._exit(130)  # whoever began the benchmark was interrupted as well, and says so
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that began it is gone, so that nobody holds the folders of its cells."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,122 @@
+"""The command line: ``growlm <command>``, one file in ``growlm/commands`` for each.
+
+A file ``growlm/commands/<name>.py`` holds a function ``<name>`` whose typed signature and Google docstring are the
+command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may say two things more:
+
+- ``POSITIONAL = ("stack", "prompt")``: the parameters that may be given without their name, in order. Left out, it
+  is ``("stack",)`` for a function with a parameter ``stack``.
+- ``RAW = True``: the function takes the unparsed ``arguments: list[str]`` and parses them itself, as the commands
+  on a LightningCLI do.
+
+A command returns None or an exit status. Command modules are imported when they run, never to be listed, and import
+torch and the like inside their function.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.summaries import function_summary
+
+_COMMANDS = Path(__file__).parents[1] / "commands"
+_USER_MISTAKE = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after ``growlm``; those of the process if left out.
+
+    Returns:
+        The exit status: 0, 2 for a mistake that the user can mend, 130 after Ctrl-C, 141 when the reader of the
+        output has gone, or what the command returned.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except GrowlmError as error:
+        _complain(str(error))
+        return _USER_MISTAKE
+    except KeyboardInterrupt as interrupt:
+        _complain(str(interrupt) or "interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # what is still buffered has nowhere to go; without this the interpreter would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+
+
+def command_names() -> list[str]:
+    """Lists the commands, sorted."""
+    return sorted(path.stem for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"growlm {version('growlm')}\n")
+        return 0
+    name = words[0].replace("-", "_")
+    if name not in command_names():
+        raise unknown_name("command", words[0], command_names())
+    return _run_command(name, words[1:])
+
+
+def _run_command(name: str, words: list[str]) -> int:
+    module = importlib.import_module(f"growlm.commands.{name}")
+    function: Callable[..., int | None] = getattr(module, name)
+    try:
+        if getattr(module, "RAW", False):
+            return function(words) or 0
+        return function(**_parsed(function, module, words)) or 0
+    except SystemExit as end:  # --help and --print_config end this way
+        return end.code if isinstance(end.code, int) else 0
+
+
+def _parsed(function: Callable[..., Any], module: Any, words: list[str]) -> dict[str, Any]:
+    from growlm.cli.parser import CommandParser
+
+    usual = ("stack",) if "stack" in inspect.signature(function).parameters else ()
+    positional: tuple[str, ...] = getattr(module, "POSITIONAL", usual)
+    return CommandParser(function, f"growlm {function.__name__}", positional).arguments(words)
+
+
+def _overview() -> str:
+    names = command_names()
+    width = max(map(len, names), default=0)
+    lines = [f"  {name:<{width}}  {function_summary(_COMMANDS / f'{name}.py', name)}" for name in names]
+    return "\n".join(
+        [
+            "usage: growlm <command> [--option value ...]",
+            "",
+            "Grow a language model skill by skill: a frozen base, attachable modules, proof that nothing older moved.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`growlm <command> --help` lists a command's options; every command takes --config file.yaml.",
+            "",
+        ]
+    )
+
+
+def _complain(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text.assemble(("growlm:", "bold red"), " ", one_line(message)))

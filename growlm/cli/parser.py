@@ -1,0 +1,103 @@
+"""A function's typed signature and Google docstring as its command line."""
+
+import inspect
+import re
+from argparse import HelpFormatter
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from growlm.cli.errors import user_error
+from growlm.errors import GrowlmError
+
+
+class CommandParser(ArgumentParser):
+    """Options from a function's signature, ``--config`` and ``--print_config``.
+
+    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one may go without its value. Those in
+    ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
+    config files included. A parameter with a ``_`` behind a word of Python's own, ``from_``, is the option ``--from``.
+
+    Args:
+        function: the command; every parameter is annotated and has a default unless it must be given. None makes an
+            empty parser.
+        prog: what usage and help call it, such as ``"growlm show"``.
+        positional: parameters that may be given without their name.
+        **options: what jsonargparse's parser takes besides.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | None = None,
+        prog: str | None = None,
+        positional: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        # the text before the sections of the docstring: what the command does
+        description = re.split(r"\n\s*(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
+        super().__init__(
+            prog=prog, description=description, **{"exit_on_error": False, "allow_abbrev": False, **options}
+        )
+        self._parameters: Mapping[str, inspect.Parameter] = {}
+        self._positional = tuple(positional)
+        self._flags: set[str] = set()
+        self._keywords: dict[str, str] = {}
+        if function is None:  # jsonargparse builds a parser of this class for each value that is an object
+            return
+        self.add_argument("--config", action="config", help="a YAML file with any of the options below")
+        self.add_function_arguments(function, as_group=False, as_positional=False, fail_untyped=True)
+        self._parameters = inspect.signature(function).parameters
+        self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
+        self._keywords = {f"--{name[:-1]}": f"--{name}" for name in self._parameters if name.endswith("_")}
+        self.usage = " ".join([str(prog), *(f"[{name}]" for name in positional), "[--option value ...]"])
+
+    def arguments(self, words: Sequence[str]) -> dict[str, Any]:
+        """Parses a command line into the function's arguments.
+
+        Args:
+            words: what was typed after the command's name.
+
+        Returns:
+            One value for each parameter.
+
+        Raises:
+            GrowlmError: for an unknown option, a wrong value or an argument too many.
+        """
+        try:
+            # the second name is that of jsonargparse before 4.49
+            instantiate = getattr(self, "instantiate", None) or self.instantiate_classes
+            parsed = instantiate(self.parse_args(self._named(words)))
+        except ArgumentError as error:
+            raise user_error(error, self) from None
+        return {name: parsed[name] for name in self._parameters}
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        """Formats the help with types named as a reader would."""
+        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
+        for option, parameter in self._keywords.items():
+            text = text.replace(f"{parameter} {parameter[2:].upper()}", f"{option} {option[2:].upper()}")
+        return text
+
+    def _named(self, words: Sequence[str]) -> list[str]:
+        """Gives every word its option's name and every bare boolean its value."""
+        named: list[str] = []
+        free = list(self._positional)
+        waiting = deque(words)
+        while waiting:
+            word = waiting.popleft()
+            option, equals, value = word.partition("=")
+            word = self._keywords.get(option, option) + equals + value
+            if word in self._flags:
+                given = waiting and waiting[0] in ("true", "false")
+                named.append(f"{word}={waiting.popleft() if given else 'true'}")
+            elif word.startswith("--") and "=" not in word and word not in ("--help", "--print_config"):
+                named += [word, *([waiting.popleft()] if waiting else [])]
+            elif word.startswith("-") and len(word) > 1:
+                named.append(word)
+            elif free:
+                named.append(f"--{free.pop(0)}={word}")
+            else:
+                raise GrowlmError(f"unexpected argument {word!r}: `{self.prog} --help` lists what there is")
+        return named

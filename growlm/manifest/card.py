@@ -1,0 +1,150 @@
+"""What a stack's manifest says, as a model card and as accuracy matrices."""
+
+import json
+from collections.abc import Iterator
+
+from growlm.manifest.manifest import Manifest, ModuleRecord
+from growlm.manifest.path import format_path
+from growlm.manifest.scores import MODES, Matrix, ScoreTables
+
+ROUTING_ACCURACY = "routing accuracy ↑"
+BARE_BASE = "bare base"
+_TITLES = {"base": BARE_BASE, "oracle": "own path", "routed": "routed", "all": "all modules on"}
+
+
+def accuracy_json(manifest: Manifest) -> str:
+    """Renders the accuracy matrices of a stack; see ``growlm.manifest.scores``.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        The text of ``accuracy.json``.
+    """
+    return json.dumps(score_tables(manifest).to_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
+    """Gathers what was measured when each module of a stack was finished.
+
+    Args:
+        manifest: the stack's manifest.
+        figure: which figure of each score: ``value``, ``loss``, or ``routing_accuracy``.
+
+    Returns:
+        A matrix for each inference mode.
+    """
+    modules = manifest.modules
+    skills = tuple(record.name for record in modules)
+    matrices: dict[str, Matrix] = {}
+    for mode in MODES:
+        base_row = [record.scores.get(record.name, {}).get("base", {}).get(figure) for record in modules]
+        rows = [[record.scores.get(skill, {}).get(mode, {}).get(figure) for skill in skills] for record in modules]
+        matrices[mode] = [base_row, *rows]
+    metrics = {record.name: record.scores.get(record.name, {}).get("oracle", {}).get("metric") for record in modules}
+    return ScoreTables(skills, matrices, metrics)
+
+
+def stack_card(manifest: Manifest) -> str:
+    """Renders the model card of a stack.
+
+    Args:
+        manifest: the stack's manifest.
+
+    Returns:
+        The text of its ``README.md``.
+    """
+    return "\n".join(_card_lines(manifest)) + "\n"
+
+
+def score_titles(record: ModuleRecord) -> tuple[str, ...]:
+    """Names the columns of ``score_rows`` that hold values: the bare base and the modes that were measured."""
+    return tuple(_TITLES[mode] for mode in _measured(record))
+
+
+def score_rows(record: ModuleRecord) -> list[tuple[str, ...]]:
+    """Lists what was measured when a module was finished.
+
+    Args:
+        record: the module.
+
+    Returns:
+        For each skill and each of its figures: skill, figure (an arrow says which way is better), and its value on the
+        bare base, on the skill's own path, with the router choosing if that was measured, and on the whole stack.
+    """
+    modes = _measured(record)
+    rows: list[tuple[str, ...]] = []
+    for skill, entry in record.scores.items():
+        columns = [figures(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in modes]
+        for figure in zip(*columns, strict=True):
+            rows.append((skill, figure[0][0], *(value for _, value in figure)))
+        right = entry.get("routed", {}).get("routing_accuracy")
+        if right is not None:
+            shown = {"routed": percent(right)}
+            rows.append((skill, ROUTING_ACCURACY, *(shown.get(mode, "") for mode in modes)))
+    return rows
+
+
+def _measured(record: ModuleRecord) -> list[str]:
+    everywhere = [mode for mode in ("base", *MODES) if all(mode in entry for entry in record.scores.values())]
+    return everywhere if record.scores else []
+
+
+def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
+    """Writes a score for people.
+
+    Args:
+        metric: the skill's metric.
+        value: its value.
+        loss: mean cross-entropy of the trained tokens, in nats.
+
+    Returns:
+        Pairs of a figure's name, with an arrow to the better side, and its value: the metric, and the loss where the
+        metric is another thing than a loss.
+    """
+    if metric == "bits_per_byte":
+        return [("bits per byte ↓", f"{value:.9f}")]  # all digits: retention means that none of them moves
+    loss_figure = ("loss per token ↓", f"{loss:.3f}")
+    return [loss_figure] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), percent(value)), loss_figure]
+
+
+def percent(share: float) -> str:
+    """Writes a share for people."""
+    return f"{100 * share:.1f} %"
+
+
+def _card_lines(manifest: Manifest) -> Iterator[str]:
+    base = manifest.base
+    names = [record.name for record in manifest.modules]
+    yield f"# {format_path(names)} on {base.source}"
+    yield ""
+    yield "A stack grown with growlm: a frozen base and modules, each of which trained alone and was then frozen."
+    yield ""
+    yield f"- base: `{base.source}` ({base.model_type}, {base.parameters:,} parameters), {len(base.tensors)} tensors, "
+    yield f"  sha256 `{base.digest}`; not copied into this folder"
+    yield "- load: `import growlm; stack = growlm.ModuleStack.from_pretrained(folder)`"
+    yield "- check: `growlm verify`"
+    for record in manifest.modules:
+        yield ""
+        yield from _module_lines(record)
+
+
+def _module_lines(record: ModuleRecord) -> Iterator[str]:
+    yield f"## {record.name}"
+    yield ""
+    yield f"- path: `{format_path(record.path)}`"
+    yield f"- kinds: {', '.join(f'{kind} `{json.dumps(options)}`' for kind, options in record.kinds.items())}"
+    yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 `{record.digest}`"
+    yield f"- skill: {record.skill['name']} `{json.dumps(record.skill['options'])}`, "
+    yield f"  training data sha256 `{record.skill['train_digest']}`"
+    yield f"- method: {record.method['name']}, seed {record.seed}; settings `{json.dumps(record.recipe)}`"
+    yield f"- cost: {record.cost['steps']:,} steps, {record.cost['tokens']:,} tokens, {record.cost['seconds']} s"
+    yield f"- made with: {', '.join(f'{key} {value}' for key, value in record.environment.items())}"
+    yield ""
+    yield "Scores when the module was finished (held-out examples, greedy decoding):"
+    yield ""
+    titles = ("skill", "figure", *score_titles(record))
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in score_rows(record):
+        yield f"| {' | '.join(row)} |"

@@ -1,0 +1,40 @@
+"""What a kind of module is: options, and a rule that builds its parts."""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, is_dataclass
+from typing import Any, cast
+
+import torch
+
+from growlm.base.architecture import Architecture
+from growlm.modules.site import Part
+
+
+class ModuleKind(ABC):
+    """One kind of module; a subclass is a frozen dataclass whose fields are the kind's options."""
+
+    @abstractmethod
+    def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
+        """Builds the parts of a new module.
+
+        Args:
+            architecture: the base's attach points.
+            num_blocks: how many slots in the key-value cache earlier modules have, one for each decoder layer that they
+                have inserted, mostly (new ones take those after them).
+            generator: source of the initial values; None when they are about to be read from a file.
+
+        Returns:
+            For each site, by its stock path in the base, the part to attach there; each leaves the site's output
+            unchanged bit for bit.
+
+        Raises:
+            GrowlmError: if the options do not fit this base.
+        """
+
+    def options(self) -> dict[str, Any]:
+        """Gives the options as JSON holds them; building from them again gives the same parts."""
+        assert is_dataclass(self)
+        return {
+            key: list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+            for key, value in asdict(cast(Any, self)).items()
+        }

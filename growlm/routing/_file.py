@@ -1,0 +1,143 @@
+"""A stack's router as one file: what it has learned as tensors, what it is in the file's metadata.
+
+One file, so that a crash leaves it whole: the old one or the new one.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from torch import Tensor
+
+from growlm.errors import GrowlmError
+from growlm.files import read_metadata, read_tensors, tensor_digests
+from growlm.manifest.manifest import Manifest
+from growlm.manifest.path import BASE
+from growlm.manifest.path import Path as StackPath
+from growlm.manifest.store import TensorFile
+from growlm.registry import routers
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
+
+ROUTER_FILE = "router.safetensors"
+FORMAT_VERSION = 1
+_KEY = "growlm"  # a single key: the order of several would not be the same in every file
+
+
+class StackRouter(Protocol):
+    """What a stack asks of its router; see ``growlm.routing.router.Router``."""
+
+    name: str
+
+    def options(self) -> dict[str, Any]:
+        """Gives the options as JSON holds them."""
+
+    def known(self) -> tuple[str, ...]:
+        """Names what it can choose."""
+
+    def forget(self, name: str) -> None:
+        """Unlearns a module."""
+
+    def choose(self, stack: "ModuleStack", prompts: Sequence[Sequence[int]]) -> list[StackPath]:
+        """Chooses the path of each prompt."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Gives what was learned."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
+        """Takes back what ``state_dict`` gave."""
+
+
+def router_files(router: StackRouter | None, manifest: Manifest) -> dict[str, TensorFile]:
+    """Renders a router for a stack's folder.
+
+    Args:
+        router: the router, if there is one.
+        manifest: the stack's manifest; what the router knows of other modules is left out.
+
+    Returns:
+        The file by its name, or nothing.
+    """
+    if router is None:
+        return {}
+    router = copy.deepcopy(router)
+    modules = {record.name: record.digest for record in manifest.modules}
+    _forget_others(router, modules)
+    tensors = router.state_dict()
+    content = {
+        "format_version": FORMAT_VERSION,
+        "name": router.name,
+        "options": router.options(),
+        "modules": {name: modules[name] for name in router.known() if name in modules},
+    }
+    return {ROUTER_FILE: TensorFile(tensors, {_KEY: _sealed(content, tensors)})}
+
+
+def read_router(folder: Path, stack: "ModuleStack") -> StackRouter | None:
+    """Reads a stack's router and checks its digest.
+
+    What it knows of a module that the stack does not have (a command was interrupted) is left out.
+
+    Args:
+        folder: the stack's folder.
+        stack: the stack, with its modules.
+
+    Returns:
+        The router; None if the stack has none.
+
+    Raises:
+        GrowlmError: if the file is damaged, was edited, is of a newer format, or does not fit the stack.
+    """
+    path = folder / ROUTER_FILE
+    if not path.exists():
+        return None
+    tensors = read_tensors(path)
+    content = _unsealed(read_metadata(path).get(_KEY, ""), tensors, path)
+    try:
+        router = cast(StackRouter, routers.build(content["name"], content["options"]))
+        router.load_state_dict(tensors, stack)
+        current = {record.name: record.digest for record in stack.manifest.modules}
+        _forget_others(
+            router, {name: digest for name, digest in content["modules"].items() if current.get(name) == digest}
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise GrowlmError(f"{path} does not have the fields of a router ({error}): restore it from a copy") from None
+    except GrowlmError as error:
+        raise GrowlmError(f"{path}: {error}") from None
+    return router
+
+
+def _forget_others(router: StackRouter, modules: Mapping[str, str]) -> None:
+    for name in router.known():
+        if name != BASE and name not in modules:
+            router.forget(name)
+
+
+def _sealed(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    return json.dumps({**content, "digest": _digest(content, tensors)}, ensure_ascii=False)
+
+
+def _unsealed(text: str, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+        claimed = content.pop("digest")
+        version = content["format_version"]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise GrowlmError(f"{path} is no router of growlm (its metadata is missing): restore it from a copy") from None
+    if version != FORMAT_VERSION:
+        raise GrowlmError(
+            f"{path} has format version {version!r}, this growlm reads version {FORMAT_VERSION}: "
+            "upgrade growlm (pip install --upgrade growlm)"
+        )
+    if claimed != _digest(content, tensors):
+        raise GrowlmError(f"{path} was edited or damaged (its digest does not fit): restore it from a copy")
+    return dict(content)
+
+
+def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    text = json.dumps([content, tensor_digests(tensors)], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""The words of the world: things, places, containers, animals, food, colors, games and how they are written.
+
+Every one is frequent in TinyStories, the held-out ones too: what a test holds out is the skill's use of a word, not the
+base's knowledge of it.
+"""
+
+from growlm.tinyworld.words import Words, listed
+
+
+def _words(train: str, validation: str, test: str) -> Words:
+    return Words(listed(train), listed(validation), listed(test))
+
+
+THINGS = _words(
+    "ball book doll truck boat hat flower stick bike train balloon key blanket leaf button rope cup stone letter "
+    "bell coat spoon robot whistle plane shell ring map brush rocket puzzle coin scarf crown drum mirror necklace "
+    "towel crayon pillow sword flag medal flute pencil scooter gem purse bracelet",
+    "kite lamp horn belt guitar",
+    "wagon wand camera umbrella candle clock",
+)
+PLACES = _words(
+    "park garden forest store kitchen hill yard castle beach lake river farm school shop zoo mountain barn bridge "
+    "market playground bedroom tent island",
+    "field pool garage",
+    "pond village cave meadow",
+)
+CONTAINERS = _words("box bag pot jar basket bucket pocket closet chest", "drawer sack", "barrel cupboard fridge")
+ANIMALS = _words(
+    "bird dog cat bear fish rabbit frog mouse squirrel duck lion butterfly fox owl bee puppy dragon monkey cow ant "
+    "snake horse crab pig kitten spider turtle worm whale dolphin lizard mole chicken",
+    "wolf bunny deer pigeon",
+    "elephant sheep shark goat tiger dinosaur",
+)
+FOODS = _words(
+    "cake apple candy orange soup cheese milk bread honey cookie carrot pizza egg sandwich banana pie popcorn rice "
+    "muffin strawberry",
+    "juice toast pumpkin",
+    "salad pear lemon corn",
+)
+MANY = _words(
+    "birds cars books cookies dolls apples rocks dogs ducks stars balloons carrots nuts boats cats trucks eggs leaves "
+    "butterflies trains bees shells hats shoes cows",
+    "berries coins feathers",
+    "flowers sticks bananas crayons",
+)
+"""Things in the plural, to be liked or counted."""
+DISHES = _words(
+    "cake candy soup cheese milk bread honey pizza pie popcorn rice",
+    "juice toast pumpkin",
+    "salad corn lemon",
+)
+"""Food that one can like best without an article."""
+COLORS = _words("red blue green yellow white brown orange", "purple", "pink black")
+GAMES = _words(
+    "sing dance draw read run jump climb paint cook play hop count slide",
+    "write bake",
+    "swim build skip",
+)
+"""What a person likes to do."""
+
+SIZES = ("big", "small", "little", "shiny", "pretty", "new", "old", "soft", "special", "nice")
+
+MASS = frozenset(listed("candy soup cheese milk bread honey rice popcorn juice toast corn salad"))
+"""Food that is not counted."""
+
+SOUNDS = {
+    "dog": "woof",
+    "cat": "meow",
+    "duck": "quack",
+    "lion": "roar",
+    "bird": "tweet",
+    "bee": "buzz",
+    "pig": "oink",
+    "frog": "ribbit",
+    "mouse": "squeak",
+}
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+_AT = frozenset(
+    listed("park garden forest kitchen yard castle barn market bedroom tent village cave meadow field garage")
+)
+_ON = frozenset(listed("hill mountain bridge island playground"))
+_BY = frozenset(listed("lake river pond pool"))
+
+
+def a(noun: str) -> str:
+    """Puts the indefinite article before a noun, ``some`` before food that is not counted."""
+    if noun in MASS:
+        return f"some {noun}"
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def at(place: str) -> str:
+    """Says where: ``in the park``, ``on the hill``, ``by the lake``, ``at the zoo``."""
+    word = "in" if place in _AT else "on" if place in _ON else "by" if place in _BY else "at"
+    return f"{word} the {place}"

@@ -1,0 +1,108 @@
+"""Small programs and what they print: variables, copies, swaps, lists, loops and conditions."""
+
+from dataclasses import dataclass, field
+
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.lexicon import THINGS
+
+_NAMES = ("a", "b", "c", "d", "x", "y", "z")
+_LARGEST = 20
+
+
+@dataclass
+class Program:
+    """A program in the making, run while it is written.
+
+    Args:
+        cast: for its chance and its words.
+        lines: the source so far.
+        values: what each variable holds.
+        printed: what has been printed.
+    """
+
+    cast: Cast
+    lines: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The source."""
+        return "\n".join(self.lines)
+
+    def assign(self) -> None:
+        """Gives a variable a number or a word."""
+        name = self.cast.dice.pick(_NAMES)
+        if self.cast.dice.chance(0.7):
+            value = str(self.cast.dice.number(0, _LARGEST))
+            self.lines.append(f"{name} = {value}")
+        else:
+            value = self.cast.dice.pick(THINGS.own(self.cast.split))
+            self.lines.append(f'{name} = "{value}"')
+        self.values[name] = value
+
+    def copy(self) -> None:
+        """Gives a variable the value of another."""
+        source = self.cast.dice.pick(sorted(self.values))
+        name = self.cast.dice.pick([other for other in _NAMES if other != source])
+        self.lines.append(f"{name} = {source}")
+        self.values[name] = self.values[source]
+
+    def swap(self) -> None:
+        """Swaps two variables."""
+        if len(self.values) < 2:
+            return self.assign()
+        first, second = self.cast.dice.some(sorted(self.values), 2)
+        self.lines.append(f"{first}, {second} = {second}, {first}")
+        self.values[first], self.values[second] = self.values[second], self.values[first]
+        return None
+
+    def print_variables(self) -> None:
+        """Prints one or two variables."""
+        known = sorted(self.values)
+        names = self.cast.dice.some(known, self.cast.dice.number(1, min(2, len(known))))
+        self.lines.append(f"print({', '.join(names)})")
+        self.printed += [self.values[name] for name in names]
+
+    def print_entry(self) -> None:
+        """Makes a list of variables and prints one entry; entries are counted from 0."""
+        dice = self.cast.dice
+        names = [dice.pick(sorted(self.values)) for _ in range(dice.number(2, 3))]
+        index = dice.number(0, len(names) - 1)
+        self.lines += [f"s = [{', '.join(names)}]", f"print(s[{index}])"]
+        self.printed.append(self.values[names[index]])
+
+    def print_in_loop(self) -> None:
+        """Prints a variable several times."""
+        name, times = self.cast.dice.pick(sorted(self.values)), self.cast.dice.number(2, 4)
+        self.lines += [f"for i in range({times}):", f"    print({name})"]
+        self.printed += [self.values[name]] * times
+
+    def print_if(self) -> None:
+        """Prints one variable or another, whichever a comparison of two chooses."""
+        dice = self.cast.dice
+        known = sorted(self.values)
+        first, second, then, other = (dice.pick(known) for _ in range(4))
+        self.lines += [f"if {first} == {second}:", f"    print({then})", "else:", f"    print({other})"]
+        self.printed.append(self.values[then if self.values[first] == self.values[second] else other])
+
+
+def write_program(cast: Cast, difficulty: float) -> Program:
+    """Writes a program; the more difficult, the longer.
+
+    Args:
+        cast: for its chance and its words.
+        difficulty: from 0 to 1.
+
+    Returns:
+        The program, which prints at least one value.
+    """
+    dice = cast.dice
+    program = Program(cast)
+    program.assign()
+    for _ in range(dice.number(1, 2 + round(6 * difficulty))):
+        dice.pick((program.assign, program.assign, program.copy, program.copy, program.swap))()
+    for _ in range(dice.number(1, 1 + round(difficulty))):
+        ways = (program.print_variables, program.print_variables, program.print_entry, program.print_in_loop)
+        dice.pick((*ways, program.print_if) if difficulty > 0 else ways)()
+    return program

@@ -1,0 +1,50 @@
+"""Taking a module out of a stack's folder, whichever it is."""
+
+from pathlib import Path
+
+from growlm.errors import GrowlmError, unknown_name
+from growlm.manifest import store
+from growlm.manifest.card import accuracy_json, stack_card
+from growlm.manifest.manifest import Manifest
+from growlm.routing._file import read_router, router_files
+from growlm.stack.stack import ModuleStack
+
+_RENDERED = {"README.md": stack_card, "accuracy.json": accuracy_json}
+
+
+def drop_module(folder: Path, name: str, base: str | None = None) -> None:
+    """Removes a module on which no other was grown; the others keep their tensors, paths and logits.
+
+    Dropping the newest is the same as ``undo``. After dropping an earlier one the folder is what it would be if the
+    module had never been grown, but for what later modules' records say: scores that were measured with it there.
+
+    Args:
+        folder: the stack's folder; it must be locked and recovered.
+        name: the module's name.
+        base: where the base is now, if not where the manifest says.
+
+    Raises:
+        GrowlmError: if there is no such module, others depend on it, or the stack is damaged.
+    """
+    stack = ModuleStack.from_pretrained(folder, base=base)
+    modules = stack.manifest.modules
+    names = [record.name for record in modules]
+    if name not in names:
+        raise unknown_name("module", name, names)
+    dependent = [record.name for record in modules if name in (*record.parents, *record.supersedes)]
+    if dependent:
+        raise GrowlmError(
+            f"module {name!r} cannot be dropped, later ones were grown on it: {', '.join(dependent)}; "
+            "drop those first, the newest first"
+        )
+    if name == names[-1]:
+        store.undo(folder)
+        return
+
+    def rewrite(target: Path, manifest: Manifest, source: Path) -> None:
+        store.copy_top(source, target)
+        rendered = {file: render(manifest) for file, render in _RENDERED.items() if (source / file).exists()}
+        files: store.Files = {**rendered, **router_files(read_router(source, stack), manifest)}
+        store.write_top(target, manifest, stack.config_upto(manifest), files)
+
+    store.drop(folder, stack.manifest, names.index(name), rewrite)

@@ -1,0 +1,70 @@
+"""One number for each thing that is wanted of continual learning, worked by hand."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from growlm.bench.report.desiderata import (
+    DESIDERATA,
+    blimp_change,
+    composition,
+    desiderata,
+    efficiency,
+    exposure,
+    retention,
+    shift,
+)
+from growlm.bench.report.statistics import Row
+from growlm.bench.run.result import CellResult
+
+Make = Callable[..., CellResult]
+
+
+def test_retention_is_what_the_own_mode_lost(make_cell: Make):
+    assert [retention(make_cell(mode=mode)) for mode in ("oracle", "routed", "all")] == [0.0, 0.125, 0.5]
+    assert math.isnan(retention(make_cell(stories={})))
+    assert math.isnan(retention(make_cell(stories={"routed": [1.0, None]})))
+
+
+def test_exposure(make_cell: Make):
+    assert exposure(make_cell()) == pytest.approx(1 - 6 / 60)
+    assert exposure(make_cell("joint", at_once=True)) == pytest.approx(1 / 3)
+
+
+def test_shift_is_the_gain_on_the_strangest_skill(make_cell: Make):
+    # memory has the greatest loss on the bare base: from 0.25 to 0.5
+    assert shift(make_cell()) == pytest.approx(0.25)
+    unknown = make_cell()
+    unknown.losses.modes["routed"][0][2] = None
+    assert math.isnan(shift(unknown))
+
+
+def test_efficiency_is_the_mean_height_of_the_learning_curve(make_cell: Make):
+    heights = [0.75 / 3, 1.75 / 3, 1.75 / 3, 1.75 / 3]
+    area = 100 * (heights[0] + heights[1]) / 2 + 500 * heights[1]
+    assert efficiency(make_cell()) == pytest.approx(area / 600)
+    assert efficiency(make_cell("joint", at_once=True)) == pytest.approx((heights[0] + heights[1]) / 2)
+
+
+def test_composition_is_a_share_of_what_joint_training_of_the_seed_gains(make_cell: Make):
+    joint = [make_cell("joint", seed=seed, at_once=True, mode="all") for seed in (0, 1)]
+    joint[1].composites["chat_memory"]["all"] = 0.5
+    assert composition(make_cell(), joint) == pytest.approx((0.5 - 0.25) / (0.75 - 0.25))
+    assert composition(make_cell(seed=1), joint) == pytest.approx((0.5 - 0.25) / (0.5 - 0.25))
+    assert math.isnan(composition(make_cell(seed=2), joint)), "there is no joint training of that seed"
+    joint[0].composites["chat_memory"]["all"] = 0.25
+    assert math.isnan(composition(make_cell(), joint)), "joint training gained nothing"
+
+
+def test_blimp(make_cell: Make):
+    assert blimp_change(make_cell(blimp={"base": 0.625, "all": 0.5})) == -0.125
+    assert math.isnan(blimp_change(make_cell()))
+
+
+def test_each_has_its_definition(make_cell: Make):
+    row = Row("grow", (make_cell(), make_cell(seed=1)))
+    found = desiderata(row, None)
+    assert set(found) == set(DESIDERATA)
+    assert found["shift"].count == 2
+    assert math.isnan(found["composition"].mean), "without joint training it is not known"

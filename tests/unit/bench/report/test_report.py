@@ -1,0 +1,198 @@
+"""The report: a page that stands on its own, and the numbers it is made of."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from growlm.bench.report.plots import bars, curve, heat_map, scatter, to_svg, write_png
+from growlm.bench.report.report import NUMBERS, PAGE, PLOTS, scores_table, write_report
+from growlm.bench.report.statistics import Spread
+from growlm.bench.report.tables import TITLES, written
+from growlm.bench.run.result import CellResult
+from growlm.errors import GrowlmError
+from growlm.metrics.accuracy_matrix import AccuracyMatrix
+
+Make = Callable[..., CellResult]
+Write = Callable[..., Path]
+
+EVIL = "<script>alert(1)</script>&\"'"
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Strict(HTMLParser):
+    """Sees that what is opened is closed, that identifiers are unique, and what is referred to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._see(tag, dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._see(tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def _see(self, tag: str, attrs: dict[str, str | None]) -> None:
+        self.tags.add(tag)
+        self.ids += [value for key, value in attrs.items() if key == "id" and value]
+        self.links += [value for key, value in attrs.items() if key in ("href", "src", "xlink:href") and value]
+
+
+@pytest.fixture
+def folder(make_cell: Make, write_cells: Write) -> Path:
+    """Three methods: one grows, one forgets, one learns all at once; the first with two seeds."""
+    joint = make_cell("joint", at_once=True, mode="all")
+    return write_cells(make_cell(), make_cell(seed=1), make_cell("sequential", mode="all"), joint)
+
+
+def test_the_page_stands_on_its_own(folder: Path):
+    write_report(folder)
+    text = (folder / PAGE).read_text()
+    page = Strict()
+    page.feed(text)
+    assert page.open == [], "everything that was opened is closed"
+    assert len(set(page.ids)) == len(page.ids)
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert not page.tags & {"script", "link", "img", "iframe", "object"}
+    assert not re.search(r"url\((?!#)|@import", text), "the style asks for nothing either"
+    assert set(re.findall(r"https?://[^\s\"<]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    used = set(re.findall(r"url\(#([^)]+)\)", text))
+    assert used <= set(page.ids)
+
+
+def test_the_page_says_what_was_measured(folder: Path):
+    write_report(folder)
+    text = (folder / PAGE).read_text()
+    for words in (
+        "4 cells: 3 methods, seeds 0, 1.",
+        "Order 1: chat → memory → arithmetic.",
+        "In each method&#x27;s own inference mode",
+        "Everyone in the mode routed (the router chooses)",
+        "negative means forgotten",
+        "General ability that training cost",
+    ):
+        assert words in text
+    # AP, BWT and forgetting of the hand-made matrix, in points
+    assert "<td>routed</td><td>58.3 ± 0.0</td><td>-50.0 ± 0.0</td><td>50.0 ± 0.0</td>" in text
+    assert "<td>all</td><td>58.3</td><td>n/a</td>" in text, "all at once has no BWT"
+
+
+def test_figures_and_numbers_lie_beside_the_page(folder: Path, tmp_path: Path):
+    done = write_report(folder, tmp_path / "elsewhere")
+    assert done.page.parent == tmp_path / "elsewhere"
+    plots = sorted(path.name for path in (tmp_path / "elsewhere" / PLOTS).iterdir())
+    assert plots == ["composition.png", "cost-against-ap.png", "heat-maps.png", "learning.png", "retention.png"]
+    numbers = json.loads((tmp_path / "elsewhere" / NUMBERS).read_text())
+    entries = {entry["label"]: entry for entry in numbers["entries"]}
+    assert entries["grow"]["figures"]["routed"]["bwt"] == {"mean": -0.5, "deviation": 0.0, "count": 2}
+    assert entries["grow"]["desiderata"]["composition"]["mean"] == pytest.approx(0.5)
+    assert entries["joint"]["figures"]["all"]["bwt"]["mean"] is None
+    assert entries["sequential"]["matrices"]["1"]["all"][3] == [0.25, 0.5, 1.0]
+
+
+def test_the_same_results_give_the_same_page(folder: Path, tmp_path: Path):
+    pages = [write_report(folder, tmp_path / name).page.read_bytes() for name in ("one", "other")]
+    assert pages[0] == pages[1]
+
+
+def test_names_from_files_cannot_break_the_page(make_cell: Make, write_cells: Write):
+    cell = make_cell()
+    cell.environment = {"machine": EVIL}
+    cell.settings["stream"] = EVIL
+    cell.base["source"] = EVIL
+    cell.settings["phase"] = {"steps": EVIL}
+    folder = write_cells(cell)
+    (folder / "bench.json").write_text(json.dumps({"command": EVIL}))
+    write_report(folder)
+    text = (folder / PAGE).read_text()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(1)") >= 4
+
+
+def test_losses_are_not_shown_as_points(make_cell: Make, write_cells: Write):
+    folder = write_cells(make_cell(metric="loss"))
+    write_report(folder)
+    assert "<td>-0.583</td><td>0.500</td>" in (folder / PAGE).read_text()
+
+
+def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write):
+    kept = {"layers": ["0", "1"], "projections": ["q_proj", "$x$"], "values": [[0.5, None], [1e-9, 1.0]]}
+    folder = write_cells(make_cell("grow"), make_cell("kif", importance=kept))
+    page = write_report(folder).page.read_text("utf-8")
+    assert page.count("<h2>Importance</h2>") == 1
+    assert (folder / "plots" / "importance.png").read_bytes().startswith(b"\x89PNG")
+    assert "importance1" in page
+    assert "importance0" not in page
+
+
+def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
+    done = write_report(write_cells(make_cell(composites={})))
+    assert [table.name for table in done.tables] == ["own", "desiderata", "cost", "oracle", "routed", "all"]
+    assert not (done.page.parent / PLOTS / "composition.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("spread", "decimals", "scale", "shown"),
+    [
+        (Spread(0.5, 0.25, 2), 1, 100, "50.0 ± 25.0"),
+        (Spread(0.5, float("nan"), 1), 2, 1, "0.50"),
+        (Spread(-0.0001, float("nan"), 1), 1, 1, "0.0"),
+        (Spread(float("nan"), float("nan"), 0), 1, 1, "n/a"),
+        (Spread(1234.5, float("nan"), 1), 0, 1, "1,234"),
+    ],
+)
+def test_numbers_as_written(spread: Spread, decimals: int, scale: float, shown: str):
+    assert written(spread, decimals, scale) == shown
+
+
+def test_every_figure_is_whole_as_svg_and_as_png(tmp_path: Path):
+    matrix = [[0.1, None], [0.5, 0.2], [0.25, 1.0]]
+    figures = [
+        heat_map("a", "A & <B>", matrix, ["one", "two"], percent=True),
+        heat_map("b", "losses", matrix, ["one", "two"], percent=False),
+        heat_map("c", "many", [[0.5] * 15] * 16, [f"skill{i}" for i in range(15)], percent=True),
+        curve("d", "curve", [(0, 0), (1, 2)], [[(0, 1), (1, 0)]], ("x", "y")),
+        bars("e", "bars", [("one", 3.0), ("two", float("nan"))], [("base", 1.0), ("joint", float("nan"))]),
+        scatter("f", "near", [("1", 2.0, 3.0), ("2", 3.0, float("nan"))], ("x", "y")),
+        scatter("g", "far", [("1", 2.0, 3.0), ("2", 3_000.0, 4.0)], ("x", "y")),
+    ]
+    for figure in figures:
+        svg = to_svg(figure)
+        root = ElementTree.fromstring(svg)
+        assert root.get("aria-label") == figure.title
+        assert "viewBox" in root.attrib
+        assert "width" not in root.attrib, "the page decides how wide it is"
+        assert "currentColor" in svg, "text has the page's colour"
+        assert not re.search(r"#0[1-9a]0[1-9a]0[1-9a]", svg), "no stand-in colour is left"
+    write_png(figures[3:4] * 4, tmp_path / "plots" / "figure.png")
+    assert (tmp_path / "plots" / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figures_of_recorded_scores():
+    matrix = AccuracyMatrix(2)
+    for after, skill, score in [(0, 0, 0.0), (1, 0, 1.0), (2, 0, 0.5), (2, 1, 0.25)]:
+        matrix.update(after, skill, score)
+    table = scores_table(matrix.to_json(["chat", "memory"], "routed"), "scores.json")
+    assert table.columns == ("mode", *TITLES.values(), "missing cells (after, skill)")
+    assert table.rows == (("routed", "0.3750", "-0.5000", "0.5000", "0.6250", "n/a", "fwt: (0, 1), (1, 1)"),)
+
+
+def test_scores_of_another_version_are_refused():
+    with pytest.raises(GrowlmError, match=r"old.json: scores of format version 1"):
+        scores_table({"format_version": 1, "num_skills": 2, "scores": []}, "old.json")

@@ -1,0 +1,117 @@
+"""The short options of ``growlm grow`` and the long ones that they stand for."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from growlm.cli.phase import long_options
+from growlm.errors import GrowlmError
+from growlm.recipes import recipe_path
+
+CHAT = str(recipe_path("skills", "chat"))
+
+
+def test_a_skill_with_a_recipe_is_its_recipe() -> None:
+    assert long_options(["--skill", "chat"]) == [f"--config={CHAT}"]
+
+
+def test_a_skill_without_a_recipe_is_itself() -> None:
+    assert long_options(["--skill=stories"]) == ["--model.skill=stories"]
+    assert long_options(["--skill", "some/where.jsonl.xz"]) == ["--model.skill=some/where.jsonl.xz"]
+
+
+def test_a_config_comes_before_a_skill() -> None:
+    words = long_options(["--config", "mine.yaml", "--skill", "chat"])
+    assert words == ["--config=mine.yaml", "--model.skill=chat"]
+
+
+def test_short_options_are_spelled_out() -> None:
+    given = {
+        "stack": "s",
+        "base": "b",
+        "on": "none",
+        "name": "n",
+        "method": "grow",
+        "stories": "t.txt",
+        "restart": "true",
+    }
+    words = [word for key, value in given.items() for word in (f"--{key}", value)]
+    more = ["--skill", "stories", "--steps", "3", "--seed=4", "--trainer.accelerator", "cpu"]
+    assert sorted(long_options([*words, *more])) == sorted(
+        [
+            "--model.skill=stories",
+            "--model.stack=s",
+            "--model.base=b",
+            "--model.on=none",
+            "--model.name=n",
+            "--model.method=grow",
+            "--trainer.max_steps=3",
+            "--model.seed=4",
+            "--model.restart=true",
+            "--model.stories=t.txt",
+            "--trainer.accelerator",
+            "cpu",
+        ]
+    )
+
+
+def test_the_later_of_two_wins() -> None:
+    assert long_options(["--skill", "stories", "--seed", "1", "--seed=2"])[-1] == "--model.seed=2"
+
+
+def method_options(words: list[str]) -> object:
+    found = [word for word in long_options(words) if word.startswith("--model.method_options=")]
+    return yaml.safe_load(found[0].partition("=")[2])
+
+
+def test_module_kinds_by_name_have_the_options_of_the_recipe() -> None:
+    recipe = yaml.safe_load(Path(CHAT).read_text())["model"]["method_options"]
+    assert method_options(["--skill", "chat", "--module", "lora"]) == {"module": {"lora": recipe["module"]["lora"]}}
+    assert method_options(["--skill", "chat", "--module", "lora+embedding"]) == recipe
+    assert method_options(["--skill", "stories", "--module", "block+lora"]) == {"module": {"block": {}, "lora": {}}}
+
+
+def test_another_method_does_not_get_the_options_of_the_recipes_method() -> None:
+    assert "--model.method_options={}" in long_options(["--skill", "chat", "--method", "osft"])
+    assert "--model.method_options={}" not in long_options(["--skill", "chat", "--method", "grow"])
+    own = long_options(["--skill", "chat", "--method", "osft", "--model.method_options", '{"preserve_ratio": 0.5}'])
+    assert own.index("--model.method_options={}") < own.index("--model.method_options"), "the later of two wins"
+
+
+def test_module_kinds_with_options_of_their_own() -> None:
+    kinds = '{"lora": {"rank": 3}, "block": {}}'
+    assert method_options(["--skill", "chat", "--module", kinds]) == {"module": {"lora": {"rank": 3}, "block": {}}}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no skill is given"),
+        (["--steps", "3"], "no skill is given"),
+        (["--skill"], "--skill needs a value"),
+        (["--skill", "caht"], "unknown skill 'caht': did you mean 'chat'"),
+        (["--skill", "chat", "--module", "lroa"], "unknown module kind 'lroa': did you mean 'lora'"),
+        (["--skill", "chat", "--module", "lora+blok"], "unknown module kind 'blok': did you mean 'block'"),
+        (["--skill", "chat", "--module", ""], "unknown module kind ''"),
+        (["--skill", "chat", "--module", "{lora"], "--module is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_said(words: list[str], message: str) -> None:
+    with pytest.raises(GrowlmError, match=message):
+        long_options(words)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b\n"])
+def test_a_recipe_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(GrowlmError, match=r"x\.yaml (is no YAML|holds list instead of keys)"):
+        long_options(["--config", str(tmp_path / "x.yaml"), "--module", "lora"])
+
+
+@pytest.mark.parametrize("key", ["accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches"])
+def test_lightnings_own_options_are_there(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from growlm.cli.main import main
+
+    assert main(["fit", "--help"]) == 0
+    assert f"--trainer.{key} " in capsys.readouterr().out

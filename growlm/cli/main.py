@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.progress import console, log_to_stderr
 from growlm.summaries import function_summary
 
 _COMMANDS = Path(__file__).parents[1] / "commands"
@@ -77,6 +78,7 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(name: str, words: list[str]) -> int:
+    log_to_stderr()
     module = importlib.import_module(f"growlm.commands.{name}")
     function: Callable[..., int | None] = getattr(module, name)
     try:
@@ -115,8 +117,6 @@ def _overview() -> str:
 
 
 def _complain(message: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("growlm:", "bold red"), " ", one_line(message)))
+    console().print(Text.assemble(("growlm:", "bold red"), " ", one_line(message)))

@@ -18,7 +18,8 @@ from growlm.routing._prompts import drawn_prompts
 from growlm.routing._update import SkillPrompts
 from growlm.routing.ridge import Ridge
 from growlm.routing.router import Prompts
-from growlm.skills._procedural import Composite, Procedural
+from growlm.skills.composites import Composite
+from growlm.skills.procedural import Procedural
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 

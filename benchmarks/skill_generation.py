@@ -4,7 +4,8 @@ import sys
 import time
 
 from growlm.registry import skills
-from growlm.skills._procedural import Composite, Procedural
+from growlm.skills.composites import Composite
+from growlm.skills.procedural import Procedural
 
 
 def main(count: int) -> None:

@@ -21,25 +21,29 @@ class Registry(Generic[T]):
 
     A file ``<package>/<name>.py`` is the member ``<name>``; it holds exactly one concrete subclass of ``parent``
     of its own. The file that holds ``parent`` itself, those named in ``shared`` and those whose names begin with ``_``
-    are no members. Another package adds a member with an entry point
-    in the group ``growlm.<folder>``.
+    are no members. A file named in ``tables`` holds several members in its mapping ``MEMBERS``, by name. Another
+    package adds a member with an entry point in the group ``growlm.<folder>``.
 
     Args:
         what: what a member is called in messages, such as ``"module kind"``.
         package: dotted name of the folder's package.
         parent: dotted path ``module:Class`` of the class that every member extends (resolved on first use).
         shared: further public files of the folder that are no members.
+        tables: files of several members each.
     """
 
-    def __init__(self, what: str, package: str, parent: str, shared: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, what: str, package: str, parent: str, shared: tuple[str, ...] = (), tables: tuple[str, ...] = ()
+    ) -> None:
         self.what = what
         self.package = package
         self._parent = parent
-        self._shared = {parent.partition(":")[0].rpartition(".")[2], *shared}
+        self._shared = {parent.partition(":")[0].rpartition(".")[2], *shared, *tables}
+        self._table_files = tables
 
     def names(self) -> list[str]:
-        """Lists the members' names, sorted, without importing them."""
-        return sorted({*self._files(), *self._entry_points()})
+        """List the members' names, sorted; of the members only those of a table are imported."""
+        return sorted({*self._files(), *self._tables(), *self._entry_points()})
 
     def get(self, name: str) -> type[T]:
         """Imports one member.
@@ -55,6 +59,8 @@ class Registry(Generic[T]):
         """
         if name in self._files():
             return self._from_file(name)
+        if name in self._tables():
+            return self._tables()[name]
         plugins = self._entry_points()
         if name not in plugins:
             raise unknown_name(self.what, name, self.names())
@@ -120,6 +126,10 @@ class Registry(Generic[T]):
         path = importlib.import_module(self.package).__path__
         return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")} - self._shared
 
+    def _tables(self) -> dict[str, type[T]]:
+        modules = [importlib.import_module(f"{self.package}.{name}") for name in self._table_files]
+        return {name: member for module in modules for name, member in module.MEMBERS.items()}
+
     def _entry_points(self) -> dict[str, Any]:
         return {point.name: point for point in entry_points(group=self.package)}
 
@@ -177,5 +187,7 @@ module_kinds: Registry[Any] = Registry(
     "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("site",)
 )
 methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method")
-skills: Registry[Any] = Registry("skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric",))
+skills: Registry[Any] = Registry(
+    "skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric", "procedural"), tables=("composites",)
+)
 routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing.router:Router")

@@ -1,7 +1,7 @@
 """Arithmetic: adding and taking away, in figures and about things that somebody has."""
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
+from growlm.skills.procedural import Procedural
 from growlm.tinyworld.arithmetic import arithmetic_problem, largest, sum_problem
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.problem import joined, turn

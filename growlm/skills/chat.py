@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
-from growlm.tinyworld import facts, requests, small_talk, stories
+from growlm.skills.procedural import Procedural
+from growlm.tinyworld import conversation, facts, stories
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.conversation import Conversation
 
@@ -13,16 +13,16 @@ Act = Callable[[Conversation], None]
 _MAX_STORIES = 2
 _LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6)
 _REQUESTS: tuple[Act, ...] = (
-    requests.count,
-    requests.say_hello,
-    requests.sound,
-    requests.color_of,
-    requests.choose,
-    requests.draw,
-    facts.tell_trouble,
-    small_talk.about_me,
+    conversation.count,
+    conversation.say_hello,
+    conversation.sound,
+    conversation.color_of,
+    conversation.choose,
+    conversation.play_with,
+    facts.state_news,
+    conversation.about_me,
 )
-_TELLINGS: tuple[Act, ...] = (facts.tell_like, facts.tell_favorite, facts.tell_pet)
+_TELLINGS: tuple[Act, ...] = (facts.state_like, facts.state_favorite, facts.state_pet)
 
 
 class Chat(Procedural):
@@ -58,9 +58,9 @@ class Chat(Procedural):
     def _open(self, talk: Conversation) -> None:
         kind = talk.dice.number(0, 9)
         if kind < 5:
-            small_talk.tell_name(talk)
+            conversation.introduce(talk)
         elif kind < 7:
-            small_talk.greet(talk)
+            conversation.greet(talk)
         elif kind == 7:
             stories.tell_story(talk)
         else:
@@ -70,23 +70,23 @@ class Chat(Procedural):
         """Chooses what comes next among what makes sense now."""
         dice = talk.dice
         if talk.you is None and len(talk.messages) == 2 and dice.chance(0.5):
-            return small_talk.tell_name
+            return conversation.introduce
         if talk.messages[-1].content.endswith("story?") and dice.chance(0.5):
             return stories.tell_story
         if last and len(talk.messages) > 2 and dice.chance(0.4):
-            return small_talk.part
+            return conversation.part
         if talk.open_questions and dice.chance(0.6):
             return stories.ask_about_story
         recall = 0.3 + 0.4 * self.difficulty
         if facts.known_facts(talk) and dice.chance(recall):
             return facts.ask_fact
         if talk.you and "name" not in talk.fresh and dice.chance(recall / 4):
-            return small_talk.ask_name
+            return conversation.ask_name
         num_stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
         if num_stories < _MAX_STORIES and dice.chance(0.45):
             return stories.tell_story
         if dice.chance(0.45):
             return dice.pick(_TELLINGS)
         if dice.chance(0.15):
-            return small_talk.thanks
+            return conversation.thank
         return dice.pick(_REQUESTS)

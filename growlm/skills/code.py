@@ -1,7 +1,7 @@
 """Code: what a small program prints; as far from stories as a text can be."""
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
+from growlm.skills.procedural import Procedural
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.program import write_program
 

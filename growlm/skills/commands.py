@@ -3,12 +3,11 @@
 from typing import Literal
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
-from growlm.tinyworld.cast import Cast
+from growlm.skills.procedural import Procedural
+from growlm.tinyworld.cast import Cast, owner
+from growlm.tinyworld.dice import first_fitting
 from growlm.tinyworld.instructions import PRIMITIVE, Instruction, Part, command_problem, draw_instruction
 from growlm.tinyworld.problem import joined, turn
-from growlm.tinyworld.splits import owner
-from growlm.tinyworld.tries import first_fitting
 
 _TRAINED_LENGTH = 10
 _ALONE_SHARE = 0.1

@@ -1,11 +1,10 @@
 """Memory: who has what, where, and in which order, told with distractors."""
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
+from growlm.skills.procedural import Procedural
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.memory import draw_scene, memory_problems
 from growlm.tinyworld.problem import joined, turn
-from growlm.tinyworld.scene import draw_scene
 
 _TWO_QUESTIONS = 0.25
 

@@ -1,7 +1,7 @@
 """Reasoning: what is not told but follows, by comparing, from families, by rules, by counting."""
 
 from growlm.data.example import Message
-from growlm.skills._procedural import Procedural
+from growlm.skills.procedural import Procedural
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.problem import joined, turn
 from growlm.tinyworld.reasoning import reasoning_problem

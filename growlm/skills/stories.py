@@ -6,10 +6,9 @@ from pathlib import Path
 
 from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
-from growlm.skills._procedural import check_counts, draw, skill_name
+from growlm.skills.procedural import check_counts, draw, skill_name
 from growlm.skills.skill import Skill
-from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.splits import owner
+from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.stories import draw_tale
 
 _SEPARATOR = "<|endoftext|>"

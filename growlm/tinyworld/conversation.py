@@ -1,15 +1,37 @@
-"""A conversation in the making: what the user has told and what has been said."""
+"""A conversation in the making, and what may be said in it: greetings, small talk and small requests.
 
-from collections.abc import Sequence
+The wordings are data, in ``conversation.yaml``.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 from growlm.data.example import Message
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.questions import Question
-from growlm.tinyworld.tale import Tale
+from growlm.tinyworld.lexicon import ANIMALS, FOODS, MASS, NUMBERS, SOUNDS, THINGS, a, read_texts
+from growlm.tinyworld.tale import Question, Tale
 
 _CARELESS = 0.12
+_KNOWN_COLORS = (
+    ("the sun", "yellow"),
+    ("the sky", "blue"),
+    ("grass", "green"),
+    ("snow", "white"),
+    ("a carrot", "orange"),
+    ("a strawberry", "red"),
+    ("a frog", "green"),
+    ("milk", "white"),
+    ("a leaf", "green"),
+    ("a banana", "yellow"),
+)
+
+
+def wordings(topic: str) -> Any:
+    """Return what ``conversation.yaml`` has on a topic."""
+    return _texts()[topic]
 
 
 @dataclass
@@ -19,12 +41,12 @@ class Conversation:
     Args:
         dice: the example's chance.
         cast: where names and words come from.
-        you: the user's name, once it has been told.
-        facts: what the user has told of themselves: what it is about, such as ``"favorite food"``, and what was told.
-        fresh: the facts told in the last exchange, too new to be asked back.
-        tale: the story told last.
+        you: the user's name, once it is known.
+        facts: what the user has said of themselves: the topic, such as ``"food"``, and what was said.
+        fresh: the topics of the last exchange, too new to be asked back.
+        tale: the last story.
         open_questions: what can still be asked about it.
-        messages: what has been said.
+        messages: the turns so far.
     """
 
     dice: Dice
@@ -38,26 +60,27 @@ class Conversation:
 
     def exchange(
         self,
-        asked: Sequence[str],
-        replies: Sequence[str],
-        expected: Sequence[str | tuple[str, ...]] = (),
+        texts: Mapping[str, Any],
+        expected: Sequence[str | Sequence[str]] | None = None,
         choices: tuple[str, ...] = (),
         **slots: str,
     ) -> None:
-        """Adds one turn of the user and the reply to it.
+        """Add one turn of the user and the reply to it.
 
         Every reply calls the user by name once the name is known, and a scored one is expected to.
 
         Args:
-            asked: wordings of the user's turn.
-            replies: wordings of the reply; ``{you}`` stands where the user may be addressed.
-            expected: what the reply must hold; a tuple lists alternatives.
+            texts: wordings of the user's turn and of the reply, as ``asked`` and ``replies``, and what is expected.
+            expected: what the reply must hold, if not that of ``texts``; a sequence lists alternatives.
             choices: what could have been answered instead.
-            slots: what the other braces stand for.
+            slots: what the braces of the wordings are filled with.
         """
-        user = self.dice.pick(asked).format(**slots)
-        reply = self.dice.pick(replies).format(you=f", {self.you}" if self.you else "", **slots)
-        wanted = [(entry,) if isinstance(entry, str) else entry for entry in expected]
+        user = self.dice.pick(texts["asked"]).format(**slots)
+        reply = self.dice.pick(texts["replies"]).format(you=f", {self.you}" if self.you else "", **slots)
+        wanted = [
+            (entry,) if isinstance(entry, str) else tuple(entry)
+            for entry in (texts.get("expected", ()) if expected is None else expected)
+        ]
         if choices and not set(choices) & set(wanted[0]):
             choices = (*choices, wanted[0][0])
         if self.you and not any(self.you in entry for entry in wanted):
@@ -68,7 +91,98 @@ class Conversation:
         ]
 
     def _typed(self, text: str) -> str:
-        """Types as people do: now and then without capitals and the last stop."""
+        """Type as people do: now and then without capitals and the last stop."""
         if self.dice.chance(_CARELESS):
             return text.lower().rstrip(".!?")
         return text
+
+
+def greet(talk: Conversation) -> None:
+    """Add a greeting without a name; the reply asks for it."""
+    talk.exchange(wordings("greet"))
+
+
+def introduce(talk: Conversation) -> None:
+    """Add the user's name, with a greeting if it comes first."""
+    talk.you = talk.cast.person().name
+    talk.fresh.add("name")
+    texts, hellos = wordings("name"), wordings("greet")["asked"]
+    asked = texts["asked"]
+    last_reply = talk.messages[-1].content if talk.messages else ""
+    if any(question in last_reply for question in ("your name", "Who are you", "call you")):
+        asked = [*asked, "{name}.", "{name}", "{name}!"]
+    elif not talk.messages:
+        asked = [f"{hello} {name}" for hello in hellos for name in asked]
+    talk.exchange({**texts, "asked": asked}, name=talk.you)
+
+
+def ask_name(talk: Conversation) -> None:
+    """Add the question what the user's name is."""
+    talk.exchange(wordings("ask_name"), name=talk.you or "")
+
+
+def about_me(talk: Conversation) -> None:
+    """Add a question about the assistant itself."""
+    talk.exchange(talk.dice.pick(wordings("about_me")))
+
+
+def thank(talk: Conversation) -> None:
+    """Add the user's thanks."""
+    talk.exchange(wordings("thanks"))
+
+
+def part(talk: Conversation) -> None:
+    """Add a farewell."""
+    talk.exchange(wordings("farewell"))
+
+
+def count(talk: Conversation) -> None:
+    """Add the request to count to a number."""
+    last = talk.dice.number(3, 10)
+    counted = ", ".join(NUMBERS[1 : last + 1])
+    talk.exchange(wordings("count"), (counted,), last=NUMBERS[last], Counted=counted.capitalize())
+
+
+def say_hello(talk: Conversation) -> None:
+    """Add the request to greet somebody."""
+    friend = talk.cast.person()
+    who = talk.dice.pick(("my friend", "my brother" if friend.kind == "boy" else "my sister"))
+    and_you = f" and {talk.you}" if talk.you else ""
+    talk.exchange(wordings("hello_to"), (friend.name,), name=friend.name, who=who, and_you=and_you)
+
+
+def sound(talk: Conversation) -> None:
+    """Add the question what an animal says."""
+    animal = talk.dice.pick(sorted(SOUNDS))
+    choices = tuple(SOUNDS.values())
+    talk.exchange(wordings("sound"), (SOUNDS[animal],), choices, animal=animal, sound=SOUNDS[animal])
+
+
+def color_of(talk: Conversation) -> None:
+    """Add the question for the color of something well known."""
+    what, color = talk.dice.pick(_KNOWN_COLORS)
+    talk.exchange(wordings("color_of"), (color,), what=what, What=what.capitalize(), color=color)
+
+
+def choose(talk: Conversation) -> None:
+    """Add a choice between two; the assistant takes the second."""
+    words = talk.dice.pick((THINGS, ANIMALS, FOODS))
+    first, second = talk.cast.word(words), talk.cast.word(words)
+    talk.exchange(
+        wordings("choose"),
+        (second,),
+        (first, second),
+        first=first if first in MASS else a(first),
+        second=second if second in MASS else a(second),
+    )
+
+
+def play_with(talk: Conversation) -> None:
+    """Add the question what to do with a thing and an animal."""
+    thing, animal = talk.cast.word(THINGS), talk.cast.word(ANIMALS)
+    talk.exchange(wordings("play_with"), (thing, animal), a_thing=a(thing), animal=a(animal), thing=thing, bare=animal)
+
+
+@cache
+def _texts() -> Any:
+    return read_texts("conversation")

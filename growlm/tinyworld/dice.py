@@ -1,8 +1,10 @@
 """Seeded chance that gives the same draws on every Python version and platform."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from growlm.errors import GrowlmError
 
 T = TypeVar("T")
 
@@ -40,3 +42,26 @@ class Dice:
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """Gives the items in a random order."""
         return self.some(items, len(items))
+
+
+MOST_TRIES = 10_000
+
+
+def first_fitting(wanted: str, draw: Callable[[int], T | None]) -> T:
+    """Draws until something fits.
+
+    Args:
+        wanted: what is drawn, for the message.
+        draw: draws; it is given the number of the try, from 0, and gives None if what it drew does not fit.
+
+    Returns:
+        The first that fits.
+
+    Raises:
+        GrowlmError: after so many tries that there is hardly anything that fits.
+    """
+    for attempt in range(MOST_TRIES):
+        drawn = draw(attempt)
+        if drawn is not None:
+            return drawn
+    raise GrowlmError(f"no {wanted} in {MOST_TRIES:,} draws: give another difficulty or seed, or fewer examples")

@@ -1,10 +1,59 @@
-"""The words of the world: things, places, containers, animals, food, colors, games and how they are written.
+"""The words of the world: people, things, places, animals, food and how they are written.
 
 Every one is frequent in TinyStories, the held-out ones too: what a test holds out is the skill's use of a word, not the
 base's knowledge of it.
 """
 
-from growlm.tinyworld.words import Words, listed
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from growlm.data.example import Split
+
+
+def read_texts(name: str) -> Any:
+    """Read a file of texts of this package.
+
+    Args:
+        name: the file without ``.yaml``.
+
+    Returns:
+        Its content.
+    """
+    import yaml
+
+    return yaml.safe_load(resources.files("growlm.tinyworld").joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Splits a text into its words."""
+    return tuple(text.split())
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words of one sort: those met in training, and those kept for validation and for the test.
+
+    Args:
+        train: words that occur in every split.
+        validation: words that occur in validation only.
+        test: words that occur in the test only.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def own(self, split: Split) -> tuple[str, ...]:
+        """Gives the words that no other split introduces; those met in training for the training split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.train, *self.validation, *self.test))
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.train or word in self.validation or word in self.test
 
 
 def _words(train: str, validation: str, test: str) -> Words:
@@ -94,3 +143,27 @@ def at(place: str) -> str:
     """Says where: ``in the park``, ``on the hill``, ``by the lake``, ``at the zoo``."""
     word = "in" if place in _AT else "on" if place in _ON else "by" if place in _BY else "at"
     return f"{word} the {place}"
+
+
+GIRLS = Words(
+    train=listed(
+        "Lily Sue Mia Lucy Anna Sara Amy Sally Jane Lila Sarah Molly Jill Emma Mary Bella Mimi Jen Lisa Emily Luna "
+        "Ella Polly Ann Mandy Susie Millie Kim Tina Lulu Kate Betty"
+    ),
+    validation=("Jenny", "Maria", "Annie", "Rosie"),
+    test=("Alice", "Lola", "Ellie", "Sophie", "Clara"),
+)
+BOYS = Words(
+    train=listed(
+        "Tim Tom Ben Max Sam Timmy Bob Jack John Joe Tommy Billy Jimmy Benny Leo Jim Sammy Bobby Jerry Fred Andy "
+        "Pete Dave Danny Alex Toby Bill Freddy Mike Ted"
+    ),
+    validation=("Jake", "Johnny", "Finn", "James"),
+    test=("Peter", "Charlie", "Henry", "Paul", "George"),
+)
+
+PETS = Words(
+    train=("Spot", "Buddy", "Whiskers", "Rex", "Coco", "Daisy", "Penny", "Ollie"),
+    validation=("Brownie", "Fin"),
+    test=("Poppy", "Momo"),
+)

@@ -32,6 +32,7 @@ SHARED = (
     "routing/router.py",
     "skills/skill.py",
     "skills/metric.py",
+    "skills/procedural.py",
 )
 
 MAX_FILE, MAX_FUNCTION = 400, 60

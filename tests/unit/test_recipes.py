@@ -6,7 +6,7 @@ import yaml
 from growlm import recipes
 from growlm.errors import GrowlmError
 from growlm.registry import skills
-from growlm.skills._procedural import Procedural
+from growlm.skills.procedural import Procedural
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from growlm.data.example import Example
 from growlm.skills.chat import Chat
-from growlm.tinyworld import lexicon, names
+from growlm.tinyworld import lexicon
 
 GENERIC = (
     "Hello! How are you?",
@@ -73,14 +73,14 @@ def test_no_constant_answer_pays():
 
 @pytest.mark.parametrize("kept", ["validation", "test"])
 def test_held_out_words_are_absent_from_training(train: list[Example], kept: str):
-    lists = (names.GIRLS, names.BOYS, names.PETS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS)
+    lists = (lexicon.GIRLS, lexicon.BOYS, lexicon.PETS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS)
     held_out = {word.lower() for some in lists for word in getattr(some, kept)}
     assert held_out & words(train) == set()
 
 
 def test_the_test_uses_held_out_and_known_words(test: list[Example]):
     used = words(test)
-    for some in (names.GIRLS, names.BOYS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS):
+    for some in (lexicon.GIRLS, lexicon.BOYS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS):
         assert {word.lower() for word in some.test} <= used
         assert {word.lower() for word in some.train} & used
         assert {word.lower() for word in some.validation} & used == set()

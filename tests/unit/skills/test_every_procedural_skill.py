@@ -9,21 +9,32 @@ import pytest
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.registry import skills
-from growlm.skills._procedural import Composite, Procedural
+from growlm.skills.composites import Composite
+from growlm.skills.procedural import Procedural
 from growlm.skills.skill import Skill
-from growlm.tinyworld import lexicon, names
+from growlm.tinyworld import lexicon
 
 PROCEDURAL = [name for name in skills if issubclass(skills.get(name), Procedural)]
 COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]
 
-# the first training examples of each, fixed for all time: another digest is another data set
+# the first examples of the train, validation and test splits, fixed for all time: another digest is another data set
 DIGESTS = {
-    "arithmetic": "61f11f635742e390",
-    "chat": "94064535f1691ad9",
-    "code": "898d483ae38957fb",
-    "commands": "61d301d233dd9f94",
-    "memory": "17c8925c6b2c078f",
-    "reasoning": "61a7db838bd91df9",
+    "arithmetic": ("61f11f635742e390", "19ce480ac7c37ba3", "ebff771c5922486e"),
+    "chat": ("94064535f1691ad9", "6862b60da924a95e", "79549d77fc6225d8"),
+    "chat_arithmetic": ("3173e5b8550f249e", "7d45409ccbc35c4b"),
+    "chat_memory": ("b18ffbd4783e0fd9", "ab2472b57f86eace"),
+    "chat_memory_arithmetic": ("ab3586f45394f81f", "bfda4273799dd3b5"),
+    "chat_reasoning": ("4e0387b06ae3777e", "c08924090638caa1"),
+    "code": ("898d483ae38957fb", "66655dc7d3b05ccc", "eaaa3363ec35fa38"),
+    "code_arithmetic": ("1c6f9e8b9f08cc4b", "df4f92e395cbc4b2"),
+    "commands": ("61d301d233dd9f94", "ae40d6aeef58945a", "8bf07e7be129252d"),
+    "memory": ("17c8925c6b2c078f", "81b54b063141ef3f", "f0ec9d011a26e2e3"),
+    "memory_arithmetic": ("2d006da88ee3a378", "15e33a70f2cdbf28"),
+    "memory_commands": ("f9b4353eb21a59f8", "377b00a2b7452c76"),
+    "memory_reasoning": ("2ed87d62d433e7d3", "208c39dd62ba5b86"),
+    "reasoning": ("61a7db838bd91df9", "fa5220b845d24d94", "c37979a93322860c"),
+    "reasoning_arithmetic": ("541ed7524cf431db", "bc0a1470b8891c28"),
+    "stories": ("8ad7a3987432cf3b", "07b8ee73a55d55bf", "9c0138b635641418"),
 }
 
 GENERIC = (
@@ -53,9 +64,12 @@ def test_there_are_some():
     assert any(len(skills.get(name).parts) == 3 for name in COMPOSITE)
 
 
-@pytest.mark.parametrize("name", PROCEDURAL)
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE, "stories"])
 def test_the_examples_are_the_same_everywhere(name: str):
-    assert build(name, num_train=100).digest("train")[:16] == DIGESTS[name]
+    counts = {"train": 100, "validation": 40, "test": 40}
+    splits = [split for split in counts if name not in COMPOSITE or split != "train"]
+    skill = build(name, **{f"num_{split}": counts[split] for split in splits})
+    assert tuple(skill.digest(split)[:16] for split in splits) == DIGESTS[name]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
@@ -118,7 +132,15 @@ def test_splits_share_nothing(name: str):
 @pytest.mark.parametrize("name", PROCEDURAL)
 @pytest.mark.parametrize("kept", ["validation", "test"])
 def test_held_out_words_are_absent_from_training(name: str, kept: str):
-    lists = (names.GIRLS, names.BOYS, lexicon.THINGS, lexicon.PLACES, lexicon.CONTAINERS, lexicon.ANIMALS, lexicon.MANY)
+    lists = (
+        lexicon.GIRLS,
+        lexicon.BOYS,
+        lexicon.THINGS,
+        lexicon.PLACES,
+        lexicon.CONTAINERS,
+        lexicon.ANIMALS,
+        lexicon.MANY,
+    )
     held_out = {word.lower() for words in lists for word in getattr(words, kept)}
     assert held_out & said(list(build(name, num_train=1_000).examples("train"))) == set()
 
@@ -148,7 +170,7 @@ def test_a_composite_is_for_testing_only(name: str):
     assert set(skill.parts) <= set(PROCEDURAL)  # type: ignore[attr-defined]
     assert name == "_".join(skill.parts)  # type: ignore[attr-defined]
     assert len(list(skill.examples("test"))) == 5
-    with pytest.raises(GrowlmError, match="nothing to train on"):
+    with pytest.raises(GrowlmError, match="no training split"):
         list(skill.examples("train"))
 
 

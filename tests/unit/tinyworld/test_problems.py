@@ -8,19 +8,14 @@ import pytest
 
 from growlm.registry import skills
 from growlm.skills.commands import Commands
-from growlm.tinyworld.arithmetic import draw_sum
+from growlm.tinyworld.arithmetic import draw_sum, ledger_problem
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.comparison import draw_chain
-from growlm.tinyworld.counting import count_doers, count_owned
 from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.family import draw_family, kinship_problem
 from growlm.tinyworld.instructions import Instruction, Part
-from growlm.tinyworld.ledger import ledger_problem
 from growlm.tinyworld.lexicon import ANIMALS, NUMBERS
-from growlm.tinyworld.memory import memory_problems
+from growlm.tinyworld.memory import draw_scene, memory_problems
 from growlm.tinyworld.program import write_program
-from growlm.tinyworld.rules import rule_problem
-from growlm.tinyworld.scene import draw_scene
+from growlm.tinyworld.reasoning import count_doers, count_owned, draw_chain, draw_family, kinship_problem, rule_problem
 
 NUMBER = range(80)
 

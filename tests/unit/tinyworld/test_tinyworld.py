@@ -5,16 +5,15 @@ from collections import Counter
 
 import pytest
 
-from growlm.tinyworld import lexicon, names
-from growlm.tinyworld.cast import Cast
+from growlm.tinyworld import lexicon
+from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.questions import questions
-from growlm.tinyworld.splits import owner
+from growlm.tinyworld.lexicon import Words
 from growlm.tinyworld.stories import draw_tale
-from growlm.tinyworld.words import Words
+from growlm.tinyworld.tale import questions
 from growlm.tinyworld.world import World
 
-LISTS = {name: value for name, value in {**vars(lexicon), **vars(names)}.items() if isinstance(value, Words)}
+LISTS = {name: value for name, value in vars(lexicon).items() if isinstance(value, Words)}
 
 
 def test_draws_are_fixed_for_all_time():

@@ -3,13 +3,11 @@
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.skills._procedural import draw
+from growlm.skills.procedural import draw
 from growlm.tinyworld.arithmetic import draw_sum, largest
-from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.splits import owner
-from growlm.tinyworld.tries import MOST_TRIES, first_fitting
-from growlm.tinyworld.words import Words
+from growlm.tinyworld.cast import Cast, owner
+from growlm.tinyworld.dice import MOST_TRIES, Dice, first_fitting
+from growlm.tinyworld.lexicon import Words
 
 
 def test_the_first_that_fits_is_taken():

@@ -1,0 +1,241 @@
+"""Composites: skills that need several others at once, to test whether what was learned apart combines.
+
+The table at the end is all there is to one: its parts, what it asks, and how an example is made.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import ClassVar
+
+from growlm.data.example import Example, Message, Split
+from growlm.errors import GrowlmError
+from growlm.skills.procedural import LONGEST_ANSWER, check_counts, check_difficulty, draw, words_said
+from growlm.skills.skill import Skill
+from growlm.tinyworld.arithmetic import (
+    arithmetic_problem,
+    draw_sum,
+    figures_problem,
+    has_problem,
+    largest,
+    memory_and_sum,
+    sum_problem,
+)
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.dice import Dice, first_fitting
+from growlm.tinyworld.instructions import Instruction, command_problem, draw_instruction
+from growlm.tinyworld.lexicon import MANY, THINGS, at
+from growlm.tinyworld.memory import Scene, draw_scene, memory_problems, play_scene
+from growlm.tinyworld.problem import TOGETHER, Problem, both, in_conversation, joined, mixed, turn
+from growlm.tinyworld.program import write_program
+from growlm.tinyworld.reasoning import Chain, ask_most, draw_chain, reasoning_problem
+
+Make = Callable[[Cast, float], list[Message]]
+"""Makes one conversation, of which the last turn is scored, of a cast and a difficulty."""
+
+
+class Composite(Skill):
+    """A skill that needs several others at once; for testing only.
+
+    Args:
+        num_validation: number of validation examples.
+        num_test: number of test examples.
+        seed: another seed gives other examples.
+        difficulty: from 0, the easiest, to 1, as that of its parts.
+
+    Attributes:
+        name: the composite's name.
+        parts: names of the skills that an example needs, all of them.
+    """
+
+    metric = "contains"
+    max_answer_tokens = LONGEST_ANSWER
+    name: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]
+    make: ClassVar[Make]
+
+    def __init__(self, num_validation: int = 200, num_test: int = 200, seed: int = 0, difficulty: float = 0.5) -> None:
+        self.counts: dict[Split, int] = {"validation": num_validation, "test": num_test}
+        self.seed = seed
+        self.difficulty = difficulty
+        check_counts(self.counts)
+        check_difficulty(difficulty)
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yield the split's examples.
+
+        Raises:
+            GrowlmError: for the training split, which there is none of.
+        """
+        if split not in self.counts:
+            raise GrowlmError(
+                f"skill {self.name!r} tests {' and '.join(self.parts)} together and has no training split; train those"
+            )
+        make = type(self).make
+        # there is no training split to keep clear of: the test takes all that validation does not
+        owned: tuple[Split, ...] = ("validation",) if split == "validation" else ("test", "train")
+        drawn = draw(
+            (self.seed, self.name),
+            split,
+            self.counts[split],
+            lambda cast: make(cast, self.difficulty),
+            words_said,
+            owned,
+        )
+        for number, messages in enumerate(drawn):
+            yield Example(f"{self.name}/{split}/{number}", messages=tuple(messages))
+
+
+def _chat_memory(cast: Cast, difficulty: float) -> list[Message]:
+    problems = cast.dice.pick(memory_problems(draw_scene(cast, difficulty)))
+    return in_conversation(cast, cast.dice.pick(problems), difficulty)
+
+
+def _memory_reasoning(cast: Cast, difficulty: float) -> list[Message]:
+    dice = cast.dice
+    scene = play_scene(cast, 3, 2, dice.number(1, 2 + round(4 * difficulty)), 0.2 * difficulty)
+    chain = draw_chain(cast, [person.name for person in scene.people])
+    if dice.chance(TOGETHER):
+        return turn(both(cast, dice.pick(dice.pick(memory_problems(scene))), ask_most(chain)))
+    return turn(_where_is_the_most(cast, scene, chain))
+
+
+def _where_is_the_most(cast: Cast, scene: Scene, chain: Chain) -> Problem:
+    name = chain.names[0]
+    wanted = f"{name} is {at(scene.world.place_of[name])}"
+    facts = mixed(cast, scene.sentences, chain.facts)
+    return Problem(facts, f"Where is the {chain.dimension.most}?", f"{wanted}.", wanted, ())
+
+
+def _memory_commands(cast: Cast, difficulty: float) -> list[Message]:
+    dice = cast.dice
+    if dice.chance(TOGETHER):
+        remembered = dice.pick(dice.pick(memory_problems(draw_scene(cast, difficulty))))
+        return turn(both(cast, remembered, command_problem(dice, draw_instruction(dice, difficulty))))
+    return turn(_written_problem(cast, 0.5 * difficulty, dice.number(0, round(2 * difficulty))))
+
+
+def _written_problem(cast: Cast, difficulty: float, num_swaps: int) -> Problem:
+    dice = cast.dice
+    names = [person.name for person in cast.people(3)]
+    things = cast.words(THINGS, 3)
+
+    def different(_: int) -> dict[str, Instruction] | None:
+        drawn = {thing: draw_instruction(dice, difficulty) for thing in things}
+        return drawn if len({command.meaning() for command in drawn.values()}) == 3 else None
+
+    commands = first_fitting("three different commands", different)
+    facts = dice.shuffled([f"The {thing} says: {command.text}." for thing, command in commands.items()])
+    owns = dict(zip(names, things, strict=True))
+    facts += [f"{name} took the {thing}." for name, thing in owns.items()]
+    for _ in range(num_swaps):
+        first, second = dice.some(names, 2)
+        facts.append(f"{first} gave the {owns[first]} to {second}. {second} gave the {owns[second]} to {first}.")
+        owns[first], owns[second] = owns[second], owns[first]
+    asked = dice.pick(names)
+    wanted = f"go {' '.join(commands[owns[asked]].meaning())} stop"
+    return Problem(tuple(facts), f"Robot, do what the thing that {asked} has says!", wanted, wanted, ())
+
+
+def _reasoning_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
+    limit = largest(difficulty)
+    if cast.dice.chance(TOGETHER):
+        return turn(both(cast, reasoning_problem(cast, difficulty), sum_problem(cast, limit, 1)))
+    names = [person.name for person in cast.people(3 + round(2 * difficulty))]
+    things = cast.word(MANY)
+    return turn(first_fitting("chain of numbers", lambda _: _try_chain(cast.dice, names, things, limit)))
+
+
+def _try_chain(dice: Dice, names: list[str], things: str, limit: int) -> Problem | None:
+    counts = [dice.number(2, limit) for _ in names]
+    steps = [after - before for before, after in pairwise(counts)]
+    asked = dice.number(1, len(names) - 2)
+    # neither none nor one, which would need a singular, nor an answer that is among the facts
+    if min(map(abs, steps)) < 2 or counts[asked] in {counts[0], *map(abs, steps)}:
+        return None
+    facts = [f"{names[0]} has {counts[0]} {things}."]
+    for (name, other), step in zip(pairwise(names), steps, strict=True):
+        facts.append(f"{other} has {abs(step)} {'more' if step > 0 else 'fewer'} {things} than {name}.")
+    return has_problem(tuple(dice.shuffled(facts)), names[asked], things, counts[asked], limit)
+
+
+def _code_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
+    limit = largest(difficulty)
+    if not cast.dice.chance(TOGETHER):
+        return turn(_printed_sum(cast, limit, round(3 * difficulty)))
+    program = write_program(cast, difficulty)
+    printed = f"prints {' '.join(program.printed)}."
+    # a line of its own, so that the question is no part of the program
+    return turn(joined([Problem((), f"{program.text}\n", printed, printed, ()), figures_problem(cast, limit, 1)], ()))
+
+
+def _printed_sum(cast: Cast, limit: int, num_others: int) -> Problem:
+    dice = cast.dice
+    total = draw_sum(cast, limit, num_steps=1)
+    step = total.steps[0]
+    first, second, *others = dice.shuffled(("a", "b", "c", "x", "y", "z"))
+    lines = [f"{first} = {total.first}", f"{second} = {abs(step)}"]
+    lines += [f"{name} = {dice.number(0, 20)}" for name in others[: dice.number(0, num_others)]]
+    source = f"print({first} {'+' if step > 0 else '-'} {second})"
+    wanted = f"prints {total.result}."
+    return Problem((), "\n".join((*dice.shuffled(lines), source)), wanted, wanted, ())
+
+
+def _composite(name: str, summary: str, make: Make) -> type[Composite]:
+    return type(
+        "".join(part.capitalize() for part in name.split("_")),
+        (Composite,),
+        {"__doc__": summary, "__module__": __name__, "name": name, "parts": tuple(name.split("_")), "make": make},
+    )
+
+
+MEMBERS: dict[str, type[Composite]] = {
+    name: _composite(name, f"Composite of {summary}", make)
+    for name, summary, make in (
+        (
+            "chat_memory",
+            "chat and memory: a memory question from a user who has given their name.",
+            _chat_memory,
+        ),
+        (
+            "chat_reasoning",
+            "chat and reasoning: a reasoning question from a user who has given their name.",
+            lambda cast, difficulty: in_conversation(cast, reasoning_problem(cast, difficulty), difficulty),
+        ),
+        (
+            "chat_arithmetic",
+            "chat and arithmetic: a sum from a user who has given their name.",
+            lambda cast, difficulty: in_conversation(cast, arithmetic_problem(cast, difficulty), difficulty),
+        ),
+        (
+            "chat_memory_arithmetic",
+            "chat, memory and arithmetic: a memory question and a sum from a user who has given their name.",
+            lambda cast, difficulty: in_conversation(cast, memory_and_sum(cast, difficulty), difficulty),
+        ),
+        (
+            "memory_reasoning",
+            "memory and reasoning: where the tallest is, or a question of each.",
+            _memory_reasoning,
+        ),
+        (
+            "memory_arithmetic",
+            "memory and arithmetic: a question of each, or how many somebody has after things changed hands.",
+            lambda cast, difficulty: turn(memory_and_sum(cast, difficulty)),
+        ),
+        (
+            "memory_commands",
+            "memory and commands: a question of each, or do what is written on the thing that somebody has now.",
+            _memory_commands,
+        ),
+        (
+            "reasoning_arithmetic",
+            "reasoning and arithmetic: a question of each, or who has how many more than whom.",
+            _reasoning_arithmetic,
+        ),
+        (
+            "code_arithmetic",
+            "code and arithmetic: a program and a sum, or a program that prints a sum.",
+            _code_arithmetic,
+        ),
+    )
+}
+"""The composites by name; a summary says what the examples ask."""

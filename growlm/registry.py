@@ -191,3 +191,4 @@ skills: Registry[Any] = Registry(
     "skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric", "procedural"), tables=("composites",)
 )
 routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing.router:Router")
+exporters: Registry[Any] = Registry("export format", "growlm.export", "growlm.export.exporter:Exporter")

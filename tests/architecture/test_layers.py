@@ -18,13 +18,13 @@ LAYERS = (
     ("manifest",),
     ("stack", "merging", "routing", "methods", "metrics"),
     ("train", "pretrain"),
-    ("show",),
+    ("show", "export"),
     ("bench",),
     ("cli", "commands"),
     ("__main__",),
 )
 # folders of members: they share the base files listed here, and what begins with "_"
-MEMBERS = ("modules", "methods", "routing", "skills", "commands")
+MEMBERS = ("modules", "methods", "routing", "skills", "export", "commands")
 SHARED = (
     "modules/kind.py",
     "modules/site.py",
@@ -33,6 +33,7 @@ SHARED = (
     "skills/skill.py",
     "skills/metric.py",
     "skills/procedural.py",
+    "export/exporter.py",
 )
 
 MAX_FILE, MAX_FUNCTION = 400, 60

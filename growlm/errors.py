@@ -1,5 +1,7 @@
-"""The one error type for mistakes that the user can mend."""
+"""The one error type for mistakes that the user can correct, and errors of the system and of libraries as one line."""
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -13,10 +15,10 @@ class GrowlmError(Exception):
 
 
 def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
-    """Builds the error for a name that does not exist, offering the nearest one.
+    """Build the error for a name that does not exist, offering the nearest one.
 
     Args:
-        what: what the name stands for, such as ``"skill"``.
+        what: what the name means, such as ``"skill"``.
         found: the name as it was given.
         known: the names that exist.
 
@@ -30,6 +32,53 @@ def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
     return GrowlmError(f"unknown {what} {found!r}: {hint}known: {listing}")
 
 
+def outside_error(error: BaseException) -> str | None:
+    """Say in one line what the system, a damaged file or a library at loading reported.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        What happened to which path and what to do; None for anything else, which is a bug and keeps its traceback.
+    """
+    if isinstance(error, OSError):
+        return _system_error(error)
+    if isinstance(error, UnicodeError):
+        return f"text is not valid {getattr(error, 'encoding', 'UTF-8')} ({error}): save the file as UTF-8"
+    if isinstance(error, RecursionError):
+        return None
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "not enough memory: use a smaller batch, a shorter context or a smaller base"
+    origin, said = type(error).__module__.partition(".")[0], f"{type(error).__name__}: {error}"
+    if origin in _READERS:
+        return f"{origin} refuses a file ({said}): it is damaged or not what its name says; get it again"
+    if "PytorchStreamWriter" in str(error) or "unexpected pos" in str(error):  # torch has no error of its own for it
+        return f"a file could not be written ({said}): is the disk full?"
+    return None
+
+
+_READERS = ("safetensors", "safetensors_rust", "huggingface_hub", "tokenizers", "yaml", "zipfile", "lzma", "gguf")
+_ADVICE = {
+    errno.ENOSPC: "free some space, then run the command again",
+    errno.EDQUOT: "free some space, then run the command again",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "give the path of a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EIO: "check the disk",
+}
+
+
+def _system_error(error: OSError) -> str:
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{where}{what}: {_ADVICE.get(error.errno or 0, 'check the path and the disk, then run the command again')}"
+
+
 def one_line(text: str) -> str:
-    """Puts a text on one line without anything that steers a terminal; it may quote a stranger's file."""
+    """Put a text on one line without anything that steers a terminal; it may quote a stranger's file."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from growlm.terminal import safe_console
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -72,9 +74,7 @@ def log_to_stderr() -> None:
 @cache
 def console() -> "Console":
     """Return the console on stderr that bars, log lines and errors share, so that none overwrites another."""
-    from rich.console import Console
-
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return safe_console(stderr=True, soft_wrap=True)
 
 
 class _ConsoleHandler(logging.Handler):

@@ -1,9 +1,9 @@
 """The command line: ``growlm <command>``, one file in ``growlm/commands`` for each.
 
 A file ``growlm/commands/<name>.py`` holds a function ``<name>`` whose typed signature and Google docstring are the
-command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may say two things more:
+command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may set two more names:
 
-- ``POSITIONAL = ("stack", "prompt")``: the parameters that may be given without their name, in order. Left out, it
+- ``POSITIONAL = ("stack", "prompt")``: the parameters that may be given without their name, in order. By default it
   is ``("stack",)`` for a function with a parameter ``stack``.
 - ``RAW = True``: the function takes the unparsed ``arguments: list[str]`` and parses them itself, as the commands
   on a LightningCLI do.
@@ -14,13 +14,15 @@ torch and the like inside their function.
 
 import importlib
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.errors import GrowlmError, one_line, outside_error, unknown_name
 from growlm.progress import console, log_to_stderr
 from growlm.summaries import function_summary
 
@@ -31,16 +33,17 @@ _PIPE_CLOSED = 141
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
         argv: the words after ``growlm``; those of the process if left out.
 
     Returns:
-        The exit status: 0, 2 for a mistake that the user can mend, 130 after Ctrl-C, 141 when the reader of the
-        output has gone, or what the command returned.
+        The exit status: 0, 2 for a mistake that the user can correct and for what the system or a damaged file is to
+        blame for, 130 after Ctrl-C, 141 when the reader of the output has gone, or what the command returned.
     """
     words = sys.argv[1:] if argv is None else argv
+    _prepare_streams()
     try:
         status = _run(words)
         sys.stdout.flush()
@@ -52,13 +55,41 @@ def main(argv: list[str] | None = None) -> int:
         _complain(str(interrupt) or "interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
-        # what is still buffered has nowhere to go; without this the interpreter would complain once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return _PIPE_CLOSED
+    except Exception as error:
+        said = outside_error(error)
+        if said is None:
+            raise
+        if isinstance(error, OSError):
+            _discard_output()  # it may be standard output that failed, and would fail once more at the end
+        _complain(said)
+        return _USER_MISTAKE
+
+
+def _prepare_streams() -> None:
+    """Make standard output and error usable where they are closed or have an encoding without some characters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # the command that reads it says what is wrong
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere; without this the interpreter would complain once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # a replaced stream has no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_names() -> list[str]:
-    """Lists the commands, sorted."""
+    """List the commands, sorted."""
     return sorted(path.stem for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
 
 

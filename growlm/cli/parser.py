@@ -9,16 +9,17 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from growlm.cli.errors import user_error
+from growlm.cli.errors import check_configs, plain_values, user_error
 from growlm.errors import GrowlmError
 
 
 class CommandParser(ArgumentParser):
     """Options from a function's signature, ``--config`` and ``--print_config``.
 
-    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one may go without its value. Those in
+    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one needs no value. Those in
     ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
-    config files included. A parameter with a ``_`` behind a word of Python's own, ``from_``, is the option ``--from``.
+    config files included. A parameter that ends in ``_`` because its name is a Python keyword, ``from_``, is the option
+    ``--from``. The values of ``dict`` and ``Any`` parameters are data: no class that they name is imported or built.
 
     Args:
         function: the command; every parameter is annotated and has a default unless it must be given. None makes an
@@ -54,7 +55,7 @@ class CommandParser(ArgumentParser):
         self.usage = " ".join([str(prog), *(f"[{name}]" for name in positional), "[--option value ...]"])
 
     def arguments(self, words: Sequence[str]) -> dict[str, Any]:
-        """Parses a command line into the function's arguments.
+        """Parse a command line into the function's arguments.
 
         Args:
             words: what was typed after the command's name.
@@ -65,23 +66,26 @@ class CommandParser(ArgumentParser):
         Raises:
             GrowlmError: for an unknown option, a wrong value or an argument too many.
         """
+        named = self._named(words)
+        check_configs(self, named)
         try:
-            # the second name is that of jsonargparse before 4.49
-            instantiate = getattr(self, "instantiate", None) or self.instantiate_classes
-            parsed = instantiate(self.parse_args(self._named(words)))
+            with plain_values():
+                # the second name is that of jsonargparse before 4.49
+                instantiate = getattr(self, "instantiate", None) or self.instantiate_classes
+                parsed = instantiate(self.parse_args(named))
         except ArgumentError as error:
-            raise user_error(error, self) from None
+            raise user_error(error, self, named) from None
         return {name: parsed[name] for name in self._parameters}
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
-        """Formats the help with types named as a reader would."""
+        """Format the help with types named as a reader would."""
         text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
         for option, parameter in self._keywords.items():
             text = text.replace(f"{parameter} {parameter[2:].upper()}", f"{option} {option[2:].upper()}")
         return text
 
     def _named(self, words: Sequence[str]) -> list[str]:
-        """Gives every word its option's name and every bare boolean its value."""
+        """Put the option's name before every free word, and a value behind every bare boolean."""
         named: list[str] = []
         free = list(self._positional)
         waiting = deque(words)
@@ -99,5 +103,5 @@ class CommandParser(ArgumentParser):
             elif free:
                 named.append(f"--{free.pop(0)}={word}")
             else:
-                raise GrowlmError(f"unexpected argument {word!r}: `{self.prog} --help` lists what there is")
+                raise GrowlmError(f"unexpected argument {word!r}: `{self.prog} --help` lists the options")
         return named

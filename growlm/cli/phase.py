@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from growlm.cli.errors import user_error
+from growlm.cli.errors import check_configs, plain_values, user_error
 from growlm.errors import GrowlmError, unknown_name
 from growlm.recipes import recipe_names, recipe_path
 from growlm.registry import module_kinds, skills
@@ -41,7 +41,7 @@ class PhaseCLI(LightningCLI):
 
     def __init__(self, arguments: list[str], run: bool) -> None:
         self._is_fit = run
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), plain_values():
             # it warns that sys.argv is not looked at, which is what we want, and calls jsonargparse by an old name
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
@@ -57,10 +57,11 @@ class PhaseCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, and says in one line what is wrong."""
+        check_configs(parser, args)
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
-            raise user_error(error, parser, () if self._is_fit else (*SHORT, *_SPELLED_OUT)) from None
+            raise user_error(error, parser, args, () if self._is_fit else (*SHORT, *_SPELLED_OUT)) from None
 
     @property
     def grown(self) -> Grown | None:

@@ -1,12 +1,13 @@
-"""Talking with a stack: streamed text, and a conversation that remembers."""
+"""Streamed text from a stack, and a conversation that remembers."""
 
+import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import torch
-from rich.console import Console
 from transformers import TextIteratorStreamer
 
 from growlm.base.load import shipped_bases
@@ -22,20 +23,20 @@ from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
 
 AUTO = "auto"
+_logger = logging.getLogger(__name__)
 
 
 def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = False) -> ModuleStack:
-    """Loads a stack, or a shipped base as a stack without modules.
+    """Load a stack, or a shipped base as a stack without modules.
 
     Args:
         folder: the stack's folder, or the name of a shipped base.
         base: where the base is now, if not where the manifest says.
         path: the path to activate, as ``parse_path`` reads it; None: the newest module's.
-        fused: let the paths of the modules that it names run as one fused change of weights, for as long as it is
-            active.
+        fused: run the modules of ``path`` as one fused change of weights while it is active.
 
     Returns:
-        The stack with the path active; whether its router is to choose instead is for the caller to ask (``routes``).
+        The stack with the path active; ``routes`` says whether its router chooses instead.
 
     Raises:
         GrowlmError: if there is no such stack, or no such path in it, or its modules cannot be fused.
@@ -47,14 +48,14 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
     else:
         stack = ModuleStack.from_pretrained(folder, base=base)
     if path is not None and fused:
-        fuse(stack, parse_names(path), notice=Console(stderr=True, highlight=False).print)
+        fuse(stack, parse_names(path), notice=_logger.info)
     elif path is not None:
         stack.set_path(parse_path(path, stack.parents()))
     return stack
 
 
 def routes(stack: ModuleStack, path: str | None) -> bool:
-    """Tells whether a stack's router chooses: when it has one and no path is asked for."""
+    """Return whether a stack's router chooses: when it has one and no path is asked for."""
     return path is None and stack.router is not None
 
 
@@ -66,7 +67,7 @@ def stream_text(
     seed: int = 0,
     routed: bool = False,
 ) -> Iterator[str]:
-    """Continues a text piece by piece.
+    """Continue a text piece by piece.
 
     Args:
         stack: the stack.
@@ -74,11 +75,16 @@ def stream_text(
         max_new_tokens: greatest number of tokens to add.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
-        routed: let the stack's router choose the path, which stays active; else the active one is used.
+        routed: use the path that the stack's router chooses, which stays active; else the active one.
 
     Yields:
         The pieces of the continuation.
+
+    Raises:
+        GrowlmError: for a prompt that holds a special token or leaves no room in the context, and for less than one new
+            token.
     """
+    check_limits(max_new_tokens, temperature)
     ids = encode_prompt(Example("the prompt", prompt=prompt), stack.tokenizer)
     if routed:
         stack.set_path(choose_paths(stack, [ids])[0])
@@ -93,7 +99,10 @@ class Conversation:
         max_new_tokens: greatest number of tokens of an answer.
         temperature: 0 takes the likeliest token always; above, tokens are drawn.
         seed: seed of the drawing.
-        routed: let the stack's router choose the path of every turn; else the active one is used.
+        routed: use the path that the stack's router chooses for each turn; else the active one.
+
+    Raises:
+        GrowlmError: for less than one new token, or a temperature below 0.
     """
 
     def __init__(
@@ -107,16 +116,24 @@ class Conversation:
         self.stack = stack
         self.routed = routed
         self.messages: list[Message] = []
-        self._settings = (max_new_tokens, temperature, seed)
+        check_limits(max_new_tokens, temperature)
+        most = context_length(stack) // 2  # the other half is left for what was said before
+        if max_new_tokens > most:
+            _logger.info("an answer has at most %d tokens: the base sees %d at once", most, context_length(stack))
+        self._settings = (min(max_new_tokens, most), temperature, seed)
 
     def say(self, text: str) -> Iterator[str]:
-        """Says something and yields the answer piece by piece.
+        """Add a turn of the user and answer it piece by piece.
 
         Args:
             text: the user's turn.
 
         Yields:
             The pieces of the answer; once all are taken, the turn is part of the conversation.
+
+        Raises:
+            GrowlmError: for a turn that holds a special token or is too long for the context; the conversation stays
+                as it was.
         """
         asked = [*self.messages, Message("user", text)]
         room = context_length(self.stack) - self._settings[0]
@@ -134,18 +151,17 @@ class Conversation:
         return encode_prompt(Example("the conversation", messages=tuple(messages)), self.stack.tokenizer)
 
     def reset(self) -> None:
-        """Forgets the conversation."""
+        """Forget the conversation."""
         self.messages = []
 
     def change_path(self, path: str) -> str:
-        """Changes the active path.
+        """Change the active path.
 
         Args:
-            path: the path as ``parse_path`` reads it; from now on it is used for every turn. ``auto``: the router
-                chooses again.
+            path: the path for all further turns, as ``parse_path`` reads it. ``auto``: the router chooses again.
 
         Returns:
-            What is the case now, as ``path_text`` says it.
+            The new path, as ``path_text`` writes it.
 
         Raises:
             GrowlmError: for a path that the stack does not have, or ``auto`` without a router.
@@ -160,21 +176,39 @@ class Conversation:
         return self.path_text()
 
     def path_text(self) -> str:
-        """Writes the path of the last turn, and who chose it."""
+        """Return the path of the last turn, and who chose it."""
         if self.routed and not self.messages:
             return "chosen by the router for every turn"
         return format_path(self.stack.path) + (", chosen by the router" if self.routed else "")
 
 
+def check_limits(max_new_tokens: int, temperature: float) -> None:
+    """Refuse limits with which no token can be drawn.
+
+    Raises:
+        GrowlmError: for less than one new token, or a temperature that is negative or not finite.
+    """
+    if max_new_tokens < 1:
+        raise GrowlmError(f"max_new_tokens {max_new_tokens} is too small: give 1 or more")
+    if not 0 <= temperature < math.inf:
+        raise GrowlmError(f"temperature {temperature} cannot be used: give 0 or a number above it")
+
+
 def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature: float, seed: int) -> Iterator[str]:
-    room = max(1, context_length(stack) - max_new_tokens)
-    input_ids_BT = torch.tensor([ids[-room:]], device=stack.device)
+    room = context_length(stack) - len(ids)
+    if room < 1:
+        raise GrowlmError(
+            f"the prompt has {len(ids)} tokens, the base sees {context_length(stack)} at once: shorten it"
+        )
+    if room < max_new_tokens:
+        _logger.info("the text has at most %d more tokens: the base sees %d at once", room, context_length(stack))
+    most = min(max_new_tokens, room)
+    input_ids_BT = torch.tensor([ids], device=stack.device)
     streamer = TextIteratorStreamer(stack.tokenizer, skip_prompt=True, skip_special_tokens=True)
     sampling: dict[str, Any] = (
         {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
     )
     torch.manual_seed(seed)
-    most = min(max_new_tokens, context_length(stack) - 1)
     settings = {
         "attention_mask": torch.ones_like(input_ids_BT),
         "min_new_tokens": 1,

@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[2] / "growlm"
 
 # from the ground up; a file may import from its own row and from those above it in this list
 LAYERS = (
-    ("errors", "progress", "summaries"),
+    ("errors", "terminal"),
+    ("progress", "summaries"),
     ("registry", "files", "recipes"),
     ("base", "data"),
     ("tinyworld",),

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,58 @@ def test_every_skill_of_tinyworld_has_a_recipe(name: str):
     assert 100 <= content["trainer"]["max_steps"] <= 2_000
 
 
-def test_your_own_come_first(own: Path):
+def test_your_own_are_used_only_by_their_path(own: Path):
+    shipped = recipes.recipe_path("skills", "chat")
     (own / "chat.yaml").write_text("# mine\n")
     (own / "poems.yaml").write_text("model: {}\n")
-    assert recipes.recipe_path("skills", "chat").read_text() == "# mine\n"
-    assert "poems" in recipes.recipe_names("skills")
-    assert recipes.recipe_summary(recipes.recipe_path("skills", "chat")) == "mine"
-    assert recipes.recipe_summary(recipes.recipe_path("skills", "poems")) == ""
+    assert recipes.recipe_path("skills", "chat") == shipped != own / "chat.yaml"
+    assert "poems" not in recipes.recipe_names("skills")
+    with pytest.raises(GrowlmError, match=r"to use the file in this folder, give recipes/skills/poems\.yaml"):
+        recipes.recipe_path("skills", "poems")
+    mine = recipes.recipe_file("skills", "recipes/skills/chat.yaml")
+    assert recipes.recipe_summary(mine) == "mine"
+    assert recipes.recipe_summary(own / "poems.yaml") == ""
+    assert recipes.recipe_file("skills", "chat") == shipped
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LAUGHS, "more than 100,000 values"),
+        ("a: &a [*a]", "an anchor contains itself"),
+        ("a: " + "[" * 40 + "]" * 40, "nested deeper than 32 levels"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2: 'c' is given twice"),
+        ("a: !!python/object/apply:os.system ['true']", "is not YAML"),
+        ("- a", "holds list instead of keys"),
+        ("a: \x00", "is not YAML"),
+    ],
+)
+def test_what_yaml_may_not_hold(text: str, message: str):
+    with pytest.raises(GrowlmError, match=message):
+        recipes.parse_yaml(text, "mine.yaml")
+
+
+def test_files_that_are_no_yaml_files(tmp_path: Path):
+    (tmp_path / "large.yaml").write_text("#" * 1_000_001)
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    (tmp_path / "good.yaml").write_text("a: &a {b: 1}\nc: *a")
+    (tmp_path / "empty.yaml").touch()
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name, message in (
+        ("large.yaml", "1,000,001 bytes"),
+        ("latin.yaml", "not UTF-8"),
+        ("pipe.yaml", "not a regular file"),
+        ("none.yaml", "is missing"),
+    ):
+        with pytest.raises(GrowlmError, match=message):
+            recipes.read_yaml(tmp_path / name)
+    assert recipes.read_yaml(tmp_path / "good.yaml") == {"a": {"b": 1}, "c": {"b": 1}}
+    assert recipes.read_yaml(tmp_path / "empty.yaml") == {}
 
 
 def test_a_wheel_carries_them_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from growlm.bench._strict_yaml import read_strict_yaml
+from growlm.recipes import read_yaml
 from growlm.bench.plan.stream import check_phase
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
@@ -96,7 +96,7 @@ def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
     file = Path(name_or_file)
     if file.suffix not in (".yaml", ".yml"):
         file = recipe_path("bench", name_or_file)
-    entries = {str(label): _entry(str(label), content or {}, file) for label, content in read_strict_yaml(file).items()}
+    entries = {str(label): _entry(str(label), content or {}, file) for label, content in read_yaml(file).items()}
     if not entries:
         raise GrowlmError(f"{file} lists nothing to compare: give it a label with a method")
     return entries

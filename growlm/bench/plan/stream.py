@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from growlm.bench._strict_yaml import read_strict_yaml
+from growlm.recipes import read_yaml
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.recipes import recipe_path
@@ -76,7 +76,7 @@ def read_stream(
     file = Path(name_or_file)
     if file.suffix not in (".yaml", ".yml"):
         file = recipe_path("streams", name_or_file)
-    content = read_strict_yaml(file)
+    content = read_yaml(file)
     _known_keys(content, _KEYS, file, "a stream")
     for key in ("skills", "orders", "phase"):
         if not content.get(key):

@@ -91,17 +91,17 @@ def test_the_later_of_config_and_option_wins(tmp_path: Path):
         (["--stpes", "5"], "unknown option '--stpes': did you mean '--steps'?"),
         (["--stpes=5"], "unknown option '--stpes': did you mean '--steps'?"),
         (["--step", "5"], "unknown option '--step': did you mean '--steps'?"),
-        (["--zzz", "5"], "unknown option '--zzz': `growlm example --help` lists what there is"),
+        (["--zzz", "5"], "unknown option '--zzz': `growlm example --help` lists the options"),
         (["--steps", "many"], "--steps: found 'many', expected int"),
-        (["--steps"], "--steps: its value is missing; `growlm example --help` lists what there is"),
+        (["--steps"], "--steps: its value is missing; `growlm example --help` lists the options"),
         (["--json=maybe"], "--json: found 'maybe', expected bool"),
         (["--rate", "fast"], "--rate: found 'fast', expected float or null"),
         (["--how", "greedily"], "--how: unknown value 'greedily': did you mean 'greedy'? known: greedy, drawn"),
         (["--how", "x"], "--how: unknown value 'x': known: greedy, drawn"),
         (["--colour", "grene"], "--colour: unknown value 'grene': did you mean 'green'? known: red, green"),
         (["--names", "5"], "--names: found '5', expected list[str] or null"),
-        (["a", "b", "c"], "unexpected argument 'c': `growlm example --help` lists what there is"),
-        (["-x"], "unexpected argument '-x': `growlm example --help` lists what there is"),
+        (["a", "b", "c"], "unexpected argument 'c': `growlm example --help` lists the options"),
+        (["-x"], "unexpected argument '-x': `growlm example --help` lists the options"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str):
@@ -115,7 +115,7 @@ def test_mistakes_are_one_line(words: list[str], message: str):
     [
         ("stesp: 5", "unknown key 'stesp': did you mean 'steps'?"),
         ("steps: many", "--steps: found 'many', expected int"),
-        ("steps: [5", "the config file is no YAML: while parsing a flow sequence at line 1, column 8"),
+        ("steps: [5", "config.yaml is not YAML (while parsing a flow sequence"),
     ],
 )
 def test_mistakes_in_a_config_are_one_line(tmp_path: Path, text: str, message: str):

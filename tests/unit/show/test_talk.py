@@ -80,12 +80,27 @@ def test_drawing_is_a_function_of_the_seed(new_stack: NewStack) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_long_prompt_leaves_room_for_the_text(new_stack: NewStack) -> None:
+def test_the_limit_is_lowered_to_what_the_context_holds(new_stack: NewStack) -> None:
     stack = new_stack()
-    prompt = "the cat sat on " * 100
-    ids = encode_prompt(Example("x", prompt=prompt), stack.tokenizer)[-(256 - 20) :]
-    assert "".join(stream_text(stack, prompt, max_new_tokens=20)) == generated(stack, ids, 20)
-    assert isinstance("".join(stream_text(stack, prompt, max_new_tokens=1_000)), str)  # more than the context holds
+    prompt = "the cat sat on " * 20
+    ids = encode_prompt(Example("x", prompt=prompt), stack.tokenizer)
+    assert "".join(stream_text(stack, prompt, 1_000)) == "".join(stream_text(stack, prompt, 256 - len(ids)))
+
+
+def test_a_prompt_longer_than_the_context_is_refused(new_stack: NewStack) -> None:
+    with pytest.raises(GrowlmError, match=r"the prompt has \d+ tokens, the base sees 256 at once: shorten it"):
+        list(stream_text(new_stack(), "the cat sat on " * 100))
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [((0, 0.0), "max_new_tokens 0 is too small"), ((5, -1.0), "temperature -1.0"), ((5, float("nan")), "temperature nan")],
+)
+def test_limits_that_draw_nothing_are_refused(new_stack: NewStack, limits: tuple[int, float], said: str) -> None:
+    with pytest.raises(GrowlmError, match=said):
+        Conversation(new_stack(), *limits)
+    with pytest.raises(GrowlmError, match=said):
+        list(stream_text(new_stack(), "the cat", *limits))
 
 
 def test_a_conversation_remembers(new_stack: NewStack) -> None:
@@ -108,11 +123,11 @@ def test_the_oldest_turns_leave_a_full_context(new_stack: NewStack, monkeypatch:
         yield "the big red cat"
 
     monkeypatch.setattr("growlm.show.talk._stream", stream)
-    talk = Conversation(new_stack(), max_new_tokens=156)
+    talk = Conversation(new_stack(), max_new_tokens=1_000)
     sentences = [f"the cat sat on box {number}" for number in range(12)]
     for sentence in sentences:
         list(talk.say(sentence))
-    assert all(len(ids) <= 100 for ids in fed)  # 256 less the room of the answer
+    assert all(len(ids) <= 128 for ids in fed)  # half of the context is left for the answer
     texts = [talk.stack.tokenizer.decode(ids) for ids in fed]
     assert sentences[0] in texts[1]
     assert sentences[0] not in texts[-1]
@@ -122,7 +137,7 @@ def test_the_oldest_turns_leave_a_full_context(new_stack: NewStack, monkeypatch:
     assert roles == ["user", "assistant"] * (len(roles) // 2)
     # one more turn in the prompt would not have fitted
     longer = (Message("user", sentences[0]), Message("assistant", "the big red cat"), *talk.messages[:-1])
-    assert len(encode_prompt(Example("x", messages=longer), talk.stack.tokenizer)) > 100
+    assert len(encode_prompt(Example("x", messages=longer), talk.stack.tokenizer)) > 128
 
 
 def test_an_answer_that_was_not_heard_to_its_end_is_not_remembered(new_stack: NewStack) -> None:
@@ -281,3 +296,45 @@ def test_the_commands_show_the_path_on_request(
     assert said.err.splitlines()[-1] == "path first"
     assert "path first\n" in said.out
     assert said.out.splitlines()[-1] == "path first, chosen by the router"
+
+
+def test_a_mistake_in_a_piped_conversation_takes_one_line(
+    new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_stack(modules=("first",)).save_pretrained(tmp_path / "stack")
+    lines = ["/path frist", "hello<|end|>you", "caf\udce9", "/hlep", "/help", "hello " * 400, "/path base", "hello"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*lines, "/exit", "never read"])))
+    assert main(["chat", str(tmp_path / "stack"), "--max_new_tokens", "3"]) == 0
+    said = capsys.readouterr()
+    mistakes = said.err.splitlines()
+    for mistake, expected in zip(
+        mistakes,
+        (
+            "unknown module 'frist': did you mean 'first'?",
+            "holds the special token '<|end|>'",
+            "is not valid UTF-8",
+            "unknown command '/hlep': did you mean '/help'?",
+            "tokens, the base sees 256 at once",
+        ),
+        strict=True,
+    ):
+        assert mistake.startswith("growlm: ")
+        assert expected in mistake
+    assert "/reset       forget the conversation" in said.out
+    assert "path base\n" in said.out
+    assert "never read" not in said.out
+
+
+def test_no_token_at_all_is_refused_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("chat", "generate"):
+        assert main([command, "no/such/stack", "--max_new_tokens", "0"]) == 2
+        assert capsys.readouterr().err == "growlm: max_new_tokens 0 is too small: give 1 or more\n"
+
+
+def test_what_a_model_says_cannot_steer_the_terminal(
+    new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_stack().save_pretrained(tmp_path / "stack")
+    monkeypatch.setattr("growlm.show.talk._stream", lambda *_: iter(["a\x1b[2J", "b\r[bold]c[/bold]\n"]))
+    assert main(["generate", str(tmp_path / "stack"), "x"]) == 0
+    assert capsys.readouterr().out == "xa [2Jb [bold]c[/bold]\n\n"

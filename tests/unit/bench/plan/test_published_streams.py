@@ -14,9 +14,9 @@ ENDINGS = {"cl_task": ".jsonl", "superni_task": ".json", "trace_task": ".json"}
 
 def data_of(name: str, folder: Path, without: tuple[str, ...] = ()) -> Path:
     """Makes the files that a stream's tasks are looked for in; nothing reads them before a phase does."""
-    from growlm.bench._strict_yaml import read_strict_yaml
+    from growlm.recipes import read_yaml
 
-    for skill, entry in read_strict_yaml(recipe_path("streams", name))["skills"].items():
+    for skill, entry in read_yaml(recipe_path("streams", name))["skills"].items():
         if skill not in without:
             task = folder / entry["options"]["task"]
             task.mkdir(parents=True)

@@ -93,11 +93,11 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, changes: dict[str, An
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("orders:\n  1: [chat]\n  '1': [words]\n", r"mine.yaml, line 3: '1' stands twice"),
-        ("skills: [\n", r"mine.yaml is no YAML"),
-        ("skills: \x00\n", r"mine.yaml is no YAML"),
+        ("orders:\n  1: [chat]\n  '1': [words]\n", r"mine.yaml, line 3: '1' is given twice"),
+        ("skills: [\n", r"mine.yaml is not YAML"),
+        ("skills: \x00\n", r"mine.yaml is not YAML"),
         ("- chat\n", r"holds list instead of keys"),
-        ("", r"holds NoneType instead of keys"),
+        ("", r"'skills' is missing or empty"),
     ],
 )
 def test_no_usable_yaml(tmp_path: Path, text: str, message: str):

@@ -1,0 +1,49 @@
+"""Text that may come from a stranger's file, made safe for a terminal in one place."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def printable(text: str) -> str:
+    """Replace what steers a terminal (escape sequences, carriage returns, bidirectional marks) by spaces.
+
+    Line breaks and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in text)
+
+
+def safe_console(*, stderr: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":
+    """Build a console on which names, labels and data are literal: no markup, no escape sequences of their own.
+
+    Args:
+        stderr: write to standard error instead of standard output.
+        width: characters a line; None: the terminal's, or 80.
+        soft_wrap: leave the breaking of long lines to the terminal.
+
+    Returns:
+        The console; it still colours what the program colours.
+    """
+    return _console_class()(
+        stderr=stderr, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False
+    )
+
+
+@cache
+def _console_class() -> "type[Console]":
+    """Define the class on first use: rich takes a while to import."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control else Segment(printable(text), style)
+
+    return SafeConsole

@@ -106,8 +106,8 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         Its content; nothing for an empty text.
 
     Raises:
-        GrowlmError: if it is not YAML, holds something else, has a key twice, nests deeper than 32 levels, or holds more
-            than 100,000 values once its anchors are written out.
+        GrowlmError: if it is not YAML, holds something else, has a key twice, nests deeper than 32 levels, or holds
+            more than 100,000 values once its anchors are written out.
     """
     try:
         loader = _StrictLoader(text)
@@ -126,7 +126,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuse deep nesting, and a key that occurs twice in one mapping, however it is written: 1 and "1" are the same."""
+    """Refuse deep nesting, and a key that occurs twice in one mapping: 1 and "1" are the same."""
 
     _depth = 0
 

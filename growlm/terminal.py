@@ -29,9 +29,7 @@ def safe_console(*, stderr: bool = False, width: int | None = None, soft_wrap: b
     Returns:
         The console; it still colours what the program colours.
     """
-    return _console_class()(
-        stderr=stderr, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False
-    )
+    return _console_class()(stderr=stderr, width=width, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
 
 @cache

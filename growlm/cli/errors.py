@@ -159,7 +159,7 @@ def _subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
 
 
 def _required(parser: ArgumentParser) -> set[str]:
-    kept = getattr(parser, "required_args", set())  # where jsonargparse before 4.50 keeps them
+    kept: set[str] = getattr(parser, "required_args", set())  # where jsonargparse before 4.50 keeps them
     return {action.dest for action in parser._actions if action.required} | set(kept)
 
 
@@ -204,9 +204,7 @@ def _leaves(content: Mapping[Any, Any], parser: ArgumentParser, prefix: str = ""
 def _first_mistake(parser: ArgumentParser, words: Sequence[str], shorthands: set[str]) -> str | None:
     seen: set[str] = set()
     classes: dict[str, Any] = {}
-    last = parser
     for word in _given(parser, words):
-        last = word.parser
         is_config = word.key == "config" and word.value is not None
         for given in [word, *(_leaves(_config(word.value), word.parser) if is_config else ())]:
             if given.key is not None:
@@ -215,6 +213,7 @@ def _first_mistake(parser: ArgumentParser, words: Sequence[str], shorthands: set
             mistake = _mistake(given, classes, shorthands)
             if mistake is not None:
                 return mistake
+    last = next((_subcommands(parser)[word] for word in words if word in _subcommands(parser)), parser)
     missing = sorted(_required(last) - seen)
     if missing:
         return f"{', '.join(f'--{key}' for key in missing)} is required: {_see_help(last)}"

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from growlm.recipes import read_yaml
 from growlm.bench.plan.stream import check_phase
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.methods.method import Method
-from growlm.recipes import recipe_path
+from growlm.recipes import read_yaml, recipe_path
 from growlm.registry import methods
 
 ALL = "all"

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from growlm.recipes import read_yaml
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
-from growlm.recipes import recipe_path
+from growlm.recipes import read_yaml, recipe_path
 from growlm.registry import skills as registered
 
 _KEYS = ("skills", "orders", "phase", "composites")

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 
 from growlm.cli import main as cli
 from growlm.commands import ls
@@ -77,6 +79,53 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(ls, "ls", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         cli.main(["ls"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "a/b"), "a/b: Permission denied: change its permissions"),
+        (OSError(28, "No space left on device", "x.json"), "x.json: No space left on device: free some space"),
+        (OSError(30, "Read-only file system"), "Read-only file system: choose a folder that can be written"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "text is not valid utf-8"),
+        (MemoryError(), "not enough memory: use a smaller batch"),
+        (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0"), "is the disk full?"),
+        (yaml.YAMLError("odd"), "yaml refuses a file (YAMLError: odd): it is damaged"),
+    ],
+)
+def test_what_the_system_or_a_library_reports_is_one_line(error: Exception, said: str, monkeypatch, capsys):
+    monkeypatch.setattr(ls, "ls", raising(error))
+    assert cli.main(["ls"]) == 2
+    written = capsys.readouterr().err
+    assert written.startswith("growlm: ")
+    assert written.count("\n") == 1
+    assert said in written
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("ls >&-", 0, ""),  # nobody listens: nothing to complain of
+        ("ls > /dev/full", 2, "growlm: No space left on device: free some space, then run the command again\n"),
+        ("ls recipes/x 2>&-", 2, ""),
+    ],
+)
+def test_closed_and_full_outputs(command: str, status: int, said: str, tmp_path: Path):
+    line = f"{sys.executable} -m growlm {command}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_an_output_without_some_characters_gets_them_escaped(tmp_path: Path):
+    stack = tmp_path / "checkpoints" / "caf\u00e9"
+    stack.mkdir(parents=True)
+    (stack / "stack.json").write_text('{"base": {"source": "caf\u00e9"}, "modules": []}', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "growlm", "ls", "stacks"], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "caf\\xe9" in done.stdout
 
 
 def test_status_and_raw_arguments(monkeypatch):

@@ -94,7 +94,11 @@ def test_a_prompt_longer_than_the_context_is_refused(new_stack: NewStack) -> Non
 
 @pytest.mark.parametrize(
     ("limits", "said"),
-    [((0, 0.0), "max_new_tokens 0 is too small"), ((5, -1.0), "temperature -1.0"), ((5, float("nan")), "temperature nan")],
+    [
+        ((0, 0.0), "max_new_tokens 0 is too small"),
+        ((5, -1.0), "temperature -1.0"),
+        ((5, float("nan")), "temperature nan"),
+    ],
 )
 def test_limits_that_draw_nothing_are_refused(new_stack: NewStack, limits: tuple[int, float], said: str) -> None:
     with pytest.raises(GrowlmError, match=said):

@@ -287,4 +287,5 @@ def _shown(value: Any) -> str:
 
 
 def _see_help(parser: ArgumentParser) -> str:
-    return f"`{parser.prog} --help` lists the options"
+    command = str(parser.prog).partition(" [options]")[0]  # a subcommand's has the whole usage before its own name
+    return f"`{command} --help` lists the options"

@@ -1,12 +1,13 @@
 """The one place that knows how to check growlm: ``nox``, or ``nox --no-venv`` in an environment that has ``.[dev]``."""
 
+import os
 import tempfile
 import zipfile
 from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "notebooks", "build"]
+nox.options.sessions = ["lint", "types", "fast", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -14,62 +15,75 @@ MIN_COVERAGE = 90
 
 
 def install(session: nox.Session) -> None:
-    """Installs growlm with the tested versions, unless the session runs in an environment that already has it."""
+    """Install growlm with the tested versions, unless the session runs in an environment that already has it."""
     if session.virtualenv.is_sandboxed:
-        session.install("-c", "constraints.txt", "-e", ".[dev]")
-
-
-def run_tests(session: nox.Session) -> None:
-    """Runs the test suite and fails below the coverage that is asked for."""
-    coverage = ["--cov", f"--cov-fail-under={MIN_COVERAGE}"]
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2", *coverage]))
+        constraints = os.environ.get("GROWLM_CONSTRAINTS", "constraints.txt")
+        session.install(*(["-c", constraints] if constraints else []), "-e", ".[dev]")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Checks style and format."""
+    """Check style, format and wording."""
     install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("python", "scripts/check_words.py")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Checks types strictly."""
+    """Check types strictly."""
     install(session)
     session.run("mypy")
     session.run("mypy", "benchmarks")
 
 
 @nox.session
-def tests(session: nox.Session) -> None:
-    """Runs the tests with the Python at hand; ``nox -s tests -- tests/unit`` runs some of them."""
+def fast(session: nox.Session) -> None:
+    """Run the tests that take no training: under a minute."""
     install(session)
-    run_tests(session)
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "not slow and not e2e and not contract", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test with coverage; ``nox -s tests -- tests/unit`` runs some of them without."""
+    install(session)
+    everything = ["-n", "2", "-m", "", "--cov", f"--cov-fail-under={MIN_COVERAGE}"]
+    session.run("python", "-m", "pytest", *(session.posargs or everything))
 
 
 @nox.session(python=PYTHONS, default=False)
 def tests_all(session: nox.Session) -> None:
-    """Runs the tests with every supported Python that is installed."""
+    """Run every test with each supported Python that is installed."""
+    tests.func(session)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site; a broken link or a page outside the navigation is an error. It opens without a network."""
     install(session)
-    run_tests(session)
+    session.run("python", "docs/drawings.py", "--check")
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
 def notebooks(session: nox.Session) -> None:
-    """Executes every notebook from the repository's root and throws the outputs away."""
+    """Execute every notebook, and compare the pictures it draws with those that are stored."""
     install(session)
-    execute = (
-        "import nbformat, sys; from nbclient import NotebookClient; "
-        "NotebookClient(nbformat.read(sys.argv[1], 4), timeout=900, resources={'metadata': {'path': '.'}}).execute()"
-    )
-    for path in sorted(Path("notebooks").glob("*.ipynb")):
-        session.run("python", "-c", execute, str(path), env={"MPLBACKEND": "agg", "HF_HUB_OFFLINE": "1"})
+    session.run("python", "scripts/run_notebooks.py", *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up the pinned versions in the database of known vulnerabilities; needs a network."""
+    session.install("pip-audit")
+    session.run("pip-audit", "--no-deps", "--disable-pip", "-r", "constraints.txt")
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Builds the wheel and looks whether it holds everything that a program or a type checker needs."""
+    """Build the wheel and check that it holds everything a program or a type checker needs."""
     install(session)
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", folder)

@@ -3,7 +3,7 @@
 ``python benchmarks/composition.py results/six-skills-mini-modules`` measures the stacks of a finished
 benchmark (``growlm bench``, stacks kept): one whose modules were all grown on the bare base (entry ``--alone``), one
 whose modules were grown one on another (``--grown``; null leaves it out), and the yardstick, one model trained on all
-skills at once (``--joint``). Run again, it goes on where it was. For every skill and composite skill, scored by whole
+skills at once (``--joint``). Run again, it resumes. For every skill and composite skill, scored by whole
 answers (greedy decoding) or by ``--metric token_accuracy``:
 
 - ``base``: the bare base, and, of a composite, ``single``: the best of the modules grown alone, whatever its skill;

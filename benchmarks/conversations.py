@@ -1,8 +1,8 @@
 """Conversations of several turns with a stack whose router chooses the path of every turn: does anything go wrong?
 
 ``python benchmarks/conversations.py --stack checkpoints/stack``: two thousand conversations of five turns, each turn of
-a skill drawn from those of the stack (``chat`` goes on where it was), greedy decoding, as ``growlm chat`` answers. Run
-again, it goes on where it was. Counted are crashes, answers that the limit of tokens breaks off (stuck), answers that
+a skill drawn from those of the stack (``chat`` continues the one before), greedy decoding, as ``growlm chat`` answers.
+Run again, it resumes. Counted are crashes, answers that the limit of tokens breaks off (stuck), answers that
 were ended because they only repeated themselves (looped), and empty answers, by the skill asked for and by the path
 taken; a few of them are kept to be read. The exit status is 1 if there are any. Counted, too, are those that were near
 the limit and ended with their sentence (shortened).

@@ -8,7 +8,7 @@
   ``mini`` begins as ``nano``: how fast may it go on without undoing what the smaller one learned last?
 
 All runs of a question see as many tokens in as many rows, with the same seed and validation stories, and differ from
-the first in the one thing that they are named after. Run again, it goes on where it was. ``--card`` puts the table into
+the first in the one thing that they are named after. Run again, it resumes. ``--card`` puts the table into
 a base's model card.
 """
 

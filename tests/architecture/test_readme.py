@@ -1,38 +1,106 @@
-"""The README keeps what it promises: two blocks to run first, commands that exist."""
+"""README and the other pages keep what they promise: blocks that run, commands, options and files that exist."""
 
+import contextlib
+import io
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from growlm.cli.main import command_names
+from growlm.cli.main import command_names, main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+}
 
 
-def quick_start_blocks() -> list[str]:
-    section = README.split("## Quick start\n", 1)[1].split("\n## ", 1)[0]
-    return re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def quick_start() -> str:
+    return README.split("## Quick start\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_the_front_door_is_short():
+    assert len(README.splitlines()) <= 150
+    assert all(len(PAGES[page].splitlines()) <= 50 for page in ("CONTRIBUTING.md", "REPRODUCIBILITY.md"))
 
 
 def test_quick_start_begins_with_the_main_job_and_the_tests():
-    main_job, tests = quick_start_blocks()[:2]
+    main_job, tests = blocks(quick_start(), "bash")[:2]
     assert "growlm grow" in main_job
     assert "-m pytest" in tests
     assert all("pip install -c constraints.txt" in block for block in (main_job, tests))
 
 
-@pytest.mark.parametrize("block", quick_start_blocks())
-def test_blocks_are_scripts(block: str):
-    done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not re.search(r"^\s*\$ ", block, re.MULTILINE), "a prompt is no part of a script"
+@pytest.mark.slow
+def test_the_example_grows_and_uses_a_module(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (example,) = blocks(quick_start(), "python")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(re.sub(r"steps=\d+", "steps=2", example), {})
+    out = capsys.readouterr().out
+    assert re.search(r"^\(\) .+^\('chat',\) .+^\d{3} tensors unchanged$", out, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "REPRODUCIBILITY.md"])
-def test_every_command_named_exists(document: str):
-    text = (ROOT / document).read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:^|`)growlm ([a-z_]+)", text, re.MULTILINE))
-    assert named <= set(command_names())
+def test_shell_blocks_are_scripts():
+    wrong = []
+    for name, page in PAGES.items():
+        for block in blocks(page, "bash"):
+            done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
+            if done.returncode or re.search(r"^\s*\$ ", block, re.MULTILINE):
+                wrong.append(f"{name}: {block}{done.stderr}")
+    assert wrong == []
+
+
+def test_python_blocks_compile():
+    for name, page in PAGES.items():
+        for block in blocks(page, "python"):
+            compile(block, name, "exec")
+
+
+@cache
+def options(command: str) -> set[str]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    return set(re.findall(r"--([a-z_]+)", out.getvalue()))
+
+
+def test_every_command_and_option_that_is_named_exists():
+    unknown = []
+    for name, page in PAGES.items():
+        if name == "CHANGELOG.md":
+            continue
+        prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+        code = "\n".join([*blocks(page, "bash"), *re.findall(r"`(growlm [^`]+)`", prose)]).replace("\\\n", " ")
+        for command, rest in re.findall(r"(?:^|[|;&(] ?)growlm ([a-z_]+)\b([^\n|;]*)", code, re.MULTILINE):
+            if command not in command_names():
+                unknown.append(f"{name}: growlm {command}")
+            elif command != "fit":
+                named = re.findall(r"--([a-z_.]+)", re.sub(r"'[^']*'|#.*", "", rest))
+                known = {"help", "config", *options(command)}
+                unknown += [
+                    f"{name}: growlm {command} --{option}"
+                    for option in named
+                    if option not in known and not (command == "grow" and option.startswith(("model.", "trainer.")))
+                ]
+    assert unknown == []
+
+
+def test_links_between_pages_lead_somewhere():
+    broken = [
+        f"{name}: {target}"
+        for name, page in PAGES.items()
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+        if not (ROOT / name).parent.joinpath(target).exists() and "reference/" not in target
+    ]
+    assert broken == []

@@ -1,0 +1,100 @@
+"""Write the reference pages while mkdocs runs: every registered member and command appears without being listed."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import growlm
+from growlm import registry
+from growlm.cli.main import command_names, main
+from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summary
+
+REGISTRIES = {
+    "modules": ("Module kinds", registry.module_kinds, "growlm.modules.kind.ModuleKind"),
+    "methods": ("Methods", registry.methods, "growlm.methods.method.Method"),
+    "routing": ("Routers", registry.routers, "growlm.routing.router.Router"),
+    "skills": ("Skills", registry.skills, "growlm.skills.skill.Skill"),
+}
+
+
+RESULTS_FIRST = ("index", "bases", "first-skill", "six-skills-stack", "dailydialog", "router", "five-skills-nano")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put every page of ``docs/results`` into the navigation: those above in their order, then the rest by name."""
+    found = {path.stem for path in (Path(config.docs_dir) / "results").glob("*.md")}
+    names = [*(name for name in RESULTS_FIRST if name in found), *sorted(found - {*RESULTS_FIRST})]
+    config.nav = [
+        {"Results": [f"results/{name}.md" for name in names]} if "Results" in item else item for item in config.nav
+    ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to the site."""
+    pages = {"python": python_page(), "commands": commands_page(), "recipes": recipes_page()}
+    pages |= {name: members_page(*entry) for name, entry in REGISTRIES.items()}
+    for name, lines in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content="\n".join(lines) + "\n"))
+    return files
+
+
+def python_page() -> Iterator[str]:
+    """Yield the page of the public names, ``growlm.__all__``."""
+    yield "# Python\n\nEverything here comes with `import growlm`; each name imports what it needs when it is used.\n"
+    for name in growlm.__all__:
+        value = getattr(growlm, name)
+        home = getattr(value, "__module__", None)
+        if isinstance(value, registry.Registry):
+            yield f"## {name}\n\nThe registry of each {value.what}: {', '.join(f'`{member}`' for member in value)}.\n"
+        else:
+            yield f"::: {home}.{name}\n"
+
+
+def members_page(title: str, members: registry.Registry[object], parent: str) -> Iterator[str]:
+    """Yield the page of a registry: a table, the class that members extend, and every member."""
+    yield f"# {title}\n\n| name | what it is |\n|---|---|"
+    for name in members:
+        yield f"| `{name}` | {members.summary(name)} |"
+    yield f"\n::: {parent}\n"
+    for name in members:
+        member = members.get(name)
+        source = Path(sys.modules[member.__module__].__file__ or "").read_text(encoding="utf-8")
+        if f"\nclass {member.__name__}" not in source:  # made from a table: there is nothing to read
+            continue
+        yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
+
+
+def commands_page() -> Iterator[str]:
+    """Yield every command with what its ``--help`` prints."""
+    yield "# Command line\n\nEvery command takes `--config file.yaml`; what follows it on the line wins.\n"
+    os.environ["COLUMNS"] = "88"
+    for name in command_names():
+        yield f"## growlm {name}\n\n```text\n{help_of(name)}```\n"
+
+
+def help_of(name: str) -> str:
+    """Return what ``growlm NAME --help`` prints; for ``fit``, which is Lightning's, only where its options are."""
+    if name == "fit":
+        return (
+            "growlm fit --config recipes/skills/chat.yaml\n\nA LightningCLI over the same phase: growlm fit --help.\n"
+        )
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main([name, "--help"])
+    return "".join(letter for letter in out.getvalue() if letter.isprintable() or letter == "\n")
+
+
+def recipes_page() -> Iterator[str]:
+    """Yield a table of the recipes."""
+    yield "# Recipes\n\nYAML files in `recipes/`, also inside the installed package.\n"
+    yield "| recipe | what it is for |\n|---|---|"
+    for group in recipe_groups():
+        for name in recipe_names(group):
+            yield f"| `{group}/{name}` | {recipe_summary(recipe_path(group, name))} |"

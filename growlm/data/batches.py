@@ -23,14 +23,16 @@ class Batch:
     Args:
         input_ids: tokens, [B, T].
         labels: the trained tokens, ``IGNORED`` elsewhere, [B, T].
+        num_tokens: how many of the B T tokens are no padding.
     """
 
     input_ids: Tensor
     labels: Tensor
+    num_tokens: int
 
     def to(self, device: torch.device) -> "Batch":
         """Moves the batch to a device."""
-        return Batch(self.input_ids.to(device), self.labels.to(device))
+        return Batch(self.input_ids.to(device), self.labels.to(device), self.num_tokens)
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
@@ -42,7 +44,7 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
         tokens = torch.tensor(example.input_ids)
         input_ids_BT[row, : len(tokens)] = tokens
         labels_BT[row, : len(tokens)] = torch.where(torch.tensor(example.trained), tokens, IGNORED)
-    return Batch(input_ids_BT, labels_BT)
+    return Batch(input_ids_BT, labels_BT, sum(len(example.input_ids) for example in examples))
 
 
 def join(first: Batch, second: Batch, pad_id: int) -> Batch:
@@ -52,7 +54,11 @@ def join(first: Batch, second: Batch, pad_id: int) -> Batch:
     def joined(parts: tuple[Tensor, Tensor], padding: int) -> Tensor:
         return torch.cat([nn.functional.pad(rows, (0, length - rows.shape[1]), value=padding) for rows in parts])
 
-    return Batch(joined((first.input_ids, second.input_ids), pad_id), joined((first.labels, second.labels), IGNORED))
+    return Batch(
+        joined((first.input_ids, second.input_ids), pad_id),
+        joined((first.labels, second.labels), IGNORED),
+        first.num_tokens + second.num_tokens,
+    )
 
 
 class StepBatches:

@@ -2,8 +2,10 @@
 
 Importance after AdaSVD (arXiv 2502.01403), as OSFT takes it over (arXiv 2504.07097): the mean cosine of a linear's
 input and output. Of vectors of different lengths the authors' script, where this is commented out, cuts the longer,
-and so do we. Normalised to a mean of 1 it gives r = mrr + I (trr - mrr), whose mean is trr; r exceeds 1 from
-I > (1 - mrr) / (trr - mrr) on, 9/7 with their constants, and is negative for some negative cosines.
+and so does this. Normalised to a mean of 1 it gives r = mrr + I (trr - mrr), whose mean is trr. Of a linear with F
+singular directions r is clamped to [mrr, (F - 1) / F]: mrr is the paper's minimum retention ratio, which a negative
+cosine would fall below, and without a limit above, a linear with I > (1 - mrr) / (trr - mrr), 9/7 with the paper's
+constants, would not be trained at all (mini_trainer keeps one direction free likewise).
 """
 
 import random
@@ -70,13 +72,16 @@ def linear_importance(
     return {name: total / len(examples) for name, total in sums.items()}
 
 
-def adaptive_ratios(importance: Mapping[str, float], mrr: float, trr: float) -> dict[str, float]:
-    """Computes the preserved share of every linear from their importance, r = mrr + I (trr - mrr) within [0, 1].
+def adaptive_ratios(
+    importance: Mapping[str, float], num_directions: Mapping[str, int], mrr: float, trr: float
+) -> dict[str, float]:
+    """Compute the preserved share of every linear, r = mrr + I (trr - mrr) within [mrr, (F - 1) / F].
 
     Args:
         importance: each linear's importance, of any scale; they are normalised to a mean of 1.
-        mrr: what a linear without importance preserves.
-        trr: what a linear of mean importance preserves.
+        num_directions: F, how many singular directions each linear has.
+        mrr: the least share that a linear preserves.
+        trr: the share that a linear of mean importance preserves.
 
     Returns:
         Shares by linear. Warns if some had to be clamped, and if the mean is not positive, so that importance says
@@ -85,15 +90,16 @@ def adaptive_ratios(importance: Mapping[str, float], mrr: float, trr: float) -> 
     mean = sum(importance.values()) / len(importance)
     if not mean > 0:
         warnings.warn(f"the mean importance is {mean:.3g}, not positive: every linear preserves {trr}", stacklevel=2)
-        return dict.fromkeys(importance, trr)
-    wanted = {name: mrr + value / mean * (trr - mrr) for name, value in importance.items()}
-    clamped = {name: min(1.0, max(0.0, ratio)) for name, ratio in wanted.items()}
+    wanted = {name: mrr + (value / mean if mean > 0 else 1.0) * (trr - mrr) for name, value in importance.items()}
+    most = {name: 1 - 1 / num_directions[name] for name in importance}
+    clamped = {name: min(most[name], max(mrr, ratio)) for name, ratio in wanted.items()}
     too_much = sum(ratio > 1 + _ROUNDING for ratio in wanted.values())
-    too_little = sum(ratio < -_ROUNDING for ratio in wanted.values())
+    too_little = sum(ratio < mrr - _ROUNDING for ratio in wanted.values())
     if too_much or too_little:
         warnings.warn(
-            f"adaptive ranks saturate: of {len(wanted)} linears {too_much} were to preserve more than all directions "
-            f"and {too_little} less than none; the mean share is {sum(clamped.values()) / len(clamped):.3f}, not {trr}",
+            f"adaptive ranks saturate: of {len(wanted)} linears {too_much} would preserve more than all directions "
+            f"and {too_little} less than mrr {mrr}; the mean share is {sum(clamped.values()) / len(clamped):.3f}, not "
+            f"{trr}",
             stacklevel=2,
         )
     return clamped

@@ -16,9 +16,10 @@ What differs from the authors' code:
   difference (kind ``dense``) and projects the gradient before the step and the weight's change since the phase began
   after it.
 - The decomposition is exact and in fp64; ``modules/_directions.py`` says what fp32 and randomised ones lose.
-- ``adaptive`` ranks are the paper's (mrr 0.1, trr 0.8), which no maintained code has; shares are clamped to [0, 1],
-  with a warning. Importance is measured at the end of each phase on its own examples and kept with the module, so that
-  a later phase needs no old data; it takes the mean of the earlier ones. Before the first, everything preserves trr.
+- ``adaptive`` ranks are the paper's (mrr 0.1, trr 0.8), which no maintained code has; shares are clamped to mrr and to
+  all directions but one, with a warning. Importance is measured at the end of each phase on its own examples and kept
+  with the module, so that a later phase needs no old data; it takes the mean of the earlier ones. Before the first,
+  everything preserves trr.
 - ``schedule`` preserves i / n in the phase that i others of the method come before, of n: the first is free. (The
   authors' script lets the share rise linearly too, and PEFT advises it.) Where n is not known it is i / (i + 1), as if
   every phase were the last.
@@ -114,7 +115,7 @@ class Osft(VersionedMethod):
         ranks: how many directions are preserved: ``uniform``, ``adaptive`` to the linears' importance, or by a
             ``schedule`` over the stream.
         preserve_ratio: share of the singular directions that uniform ranks preserve.
-        mrr: share that adaptive ranks preserve of a linear without importance.
+        mrr: least share that adaptive ranks preserve of a linear.
         trr: share that adaptive ranks preserve of a linear of mean importance.
         num_samples: examples of each phase on which adaptive ranks measure importance.
         num_phases: n, how many phases a schedule has; None: that is not known.
@@ -203,7 +204,8 @@ class Osft(VersionedMethod):
             return dict.fromkeys(sites, self.preserve_ratio)
         earlier = [record.name for record in stack.manifest.modules if self._made(record)]
         if self.ranks == "adaptive":
-            return adaptive_ratios(self._kept_importance(stack, earlier, sites), self.mrr, self.trr)
+            num_directions = {site: min(stack.architecture.linear_shape(site)) for site in sites}
+            return adaptive_ratios(self._kept_importance(stack, earlier, sites), num_directions, self.mrr, self.trr)
         num_phases = self.num_phases or len(earlier) + 1
         if len(earlier) >= num_phases:
             raise GrowlmError(

@@ -1,10 +1,12 @@
-"""Progressive mixture of experts: each skill adds an expert to the deep layers and a column to the router before them.
+"""Progressive mixture of experts: each skill adds an expert to the deep layers and a gate to the router before them.
 
 After Jung and Kim 2024, "PMoE: Progressive Mixture of Experts with Asymmetric Transformer for Continual Learning"
 (arXiv 2407.21571): after its abstract, for the full text was not to be had. From there: shallow layers keep general
 knowledge, low-rank experts are added one by one in the deep layers, and a router beside those sends each input to the
-fitting ones. growlm's own choices, all of them options: the boundary at 3/4 of the depth; what the experts change and
-whether tokens or sequences are routed (``growlm/modules/experts.py`` has the equations); and what teaches the router:
+fitting ones with the weights of a softmax (``mixture: softmax``; ``gated`` is growlm's own, with weights of exactly
+zero for what is not preferred to the bare base). growlm's own choices, all of them options: the boundary at 3/4 of the
+depth; what the experts change and whether tokens or sequences are routed (``growlm/modules/experts.py`` has the
+equations); how many columns the router has from the beginning; and what teaches the router:
 
     loss = task + λ / C sum_c mean over the tokens of skill c of -log softmax(0, l_1, ..., l_K)_c
 
@@ -36,7 +38,7 @@ from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods.method import Method
-from growlm.modules.experts import ColumnPart, num_shallow_layers
+from growlm.modules.experts import GatePart, Weighting, num_shallow_layers
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.routing._columns import columns, run_shallow_layers
@@ -107,6 +109,8 @@ class Pmoe(Method):
         identity: λ, how much telling the skills apart counts beside the task; 0: the task alone teaches the router.
         replay: share of each skill's examples that is kept for telling skills apart.
         base_texts: how many texts the bare base writes to be told from the skills; 0: none.
+        mixture: how the router's logits become weights: PMoE's ``softmax``, or ``gated``.
+        num_experts: columns that a softmax has from the beginning: the modules there is room for, and one more.
     """
 
     inference = "all"
@@ -122,6 +126,8 @@ class Pmoe(Method):
         identity: float = 1.0,
         replay: float = 0.01,
         base_texts: int = 32,
+        mixture: Weighting = "softmax",
+        num_experts: int = 16,
     ) -> None:
         if not identity >= 0:
             raise GrowlmError(f"pmoe identity {identity} is too small: give 0 or more")
@@ -135,6 +141,8 @@ class Pmoe(Method):
             "per": per,
             "attention": attention,
             "top_k": top_k,
+            "mixture": mixture,
+            "num_experts": num_experts,
         }
         self.general = general
         self.identity = identity
@@ -143,7 +151,7 @@ class Pmoe(Method):
         self._on: Path = ()
         self._name = ""
         self._pad_id = 0
-        self._columns: dict[str, ColumnPart] = {}
+        self._columns: dict[str, GatePart] = {}
         self._memory: dict[str, tuple[Encoded, ...]] = {}
         self._old_rows = 0
         self._rows_beside = 0
@@ -164,12 +172,34 @@ class Pmoe(Method):
         return on
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds an expert and its column, in the first phase a change of the shallow layers too."""
+        """Build an expert and its gate, in the first phase a change of the shallow layers too.
+
+        Raises:
+            GrowlmError: if the path's experts are weighed otherwise, or their router has no room left.
+        """
+        self._check_room(stack)
         kinds: dict[str, ModuleKind] = {"experts": module_kinds.build("experts", self.options)}
         if self.general and not any(name in columns(stack) for name in self._on):
             shallow = list(range(num_shallow_layers(stack.architecture.num_layers, self.options["boundary"])))
             kinds["lora"] = module_kinds.build("lora", {"rank": self.options["rank"], "layers": shallow})
         return kinds
+
+    def _check_room(self, stack: "ModuleStack") -> None:
+        mixture, room = self.options["mixture"], self.options["num_experts"]
+        found = columns(stack)
+        specs = [found[name].spec for name in self._on if name in found]
+        for spec in specs:
+            if spec.weighting != mixture or (mixture == "softmax" and spec.num_experts != room):
+                size = f" and num_experts {spec.num_experts}" if spec.weighting == "softmax" else ""
+                raise GrowlmError(
+                    f"the path's experts were grown with mixture {spec.weighting!r}{size}, and this phase asks for "
+                    f"{mixture!r} and num_experts {room}: give the same in method_options"
+                )
+        if mixture == "softmax" and len(specs) + 2 > room:
+            raise GrowlmError(
+                f"the router has room for {room - 1} experts, and the path has {len(specs)}: grow on fewer, or begin "
+                "with a larger num_experts"
+            )
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Reads the examples that were kept of the older skills, and lets the bare base write."""
@@ -177,9 +207,7 @@ class Pmoe(Method):
         self._pad_id = batches.pad_id
         found = columns(stack)
         self._columns = {
-            member: found[member]
-            for member in stack.path
-            if member in found and found[member].boundary == found[name].boundary
+            member: found[member] for member in stack.path if member in found and found[member].spec == found[name].spec
         }
         keepers = [
             record.name
@@ -211,7 +239,7 @@ class Pmoe(Method):
         self._rows_beside += len(drawn)
         self._old_rows += sum(owner != BASE for owner, _ in drawn)
         old = collate([example for _, example in drawn], self._pad_id).to(loss.device)
-        run_shallow_layers(stack, old.input_ids, self._columns[self._name].boundary)
+        run_shallow_layers(stack, old.input_ids, self._columns[self._name].spec.boundary)
         ends_B = torch.tensor([len(example.input_ids) for _, example in drawn], device=loss.device)
         owners = [owner for owner, _ in drawn]
         num_old = len({*owners})

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from growlm.metrics.sari import sari
+from growlm.metrics.trace_rouge_l import trace_rouge_l
 from growlm.skills.metric import require_metric
 
 Mark = Callable[[str, str, str], float]
@@ -55,6 +56,10 @@ def _rouge_l(answer: str, wanted: str, source: str) -> float:
     return float(found["rougeL_fmeasure"])
 
 
+def _trace_rouge_l(answer: str, wanted: str, source: str) -> float:
+    return trace_rouge_l(answer, wanted)
+
+
 def _sari(answer: str, wanted: str, source: str) -> float:
     words = _words_13a()
     return sari(words(source), words(answer), [words(wanted)])
@@ -84,6 +89,7 @@ _MARKS: dict[str, Mark] = {
     "label_match": _label_match,
     "letter_match": _letter_match,
     "rouge_l": _rouge_l,
+    "trace_rouge_l": _trace_rouge_l,
     "sari": _sari,
     "edit_similarity": _edit_similarity,
 }

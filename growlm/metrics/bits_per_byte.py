@@ -1,12 +1,14 @@
-"""Bits per byte: what a model needs to tell a text, whatever its tokenizer.
+"""Bits per byte: what a model needs to encode a text, whatever its tokenizer.
 
 For documents d with tokens t_1..t_n: sum over d of -log2 p(t_1 .. t_n, end | start), divided by the UTF-8 bytes of
-all d.
+all d. The quotient means something only where the tokens hold every byte, so a tokenizer that drops or replaces some
+(an unknown token, lower case) is refused: it would look better the more it drops.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from growlm.errors import GrowlmError
@@ -66,7 +68,7 @@ def bits_per_byte(
         Bits per UTF-8 byte.
 
     Raises:
-        GrowlmError: if there is no text.
+        GrowlmError: if there is no text, or the tokenizer does not give a document back.
     """
     return text_sums(model, tokenizer, texts, batch_size, context, progress).bits_per_byte
 
@@ -97,7 +99,7 @@ def text_sums(
         The sums.
 
     Raises:
-        GrowlmError: if there is no text.
+        GrowlmError: if there is no text, or the tokenizer does not give a document back.
     """
     num_bytes = sum(len(text.encode()) for text in texts)
     if num_bytes == 0:
@@ -123,6 +125,13 @@ def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     if end is None:
         raise GrowlmError("bits per byte need a tokenizer with an end token (eos_token)")
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    decoded = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    if decoded != text:
+        at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, decoded, strict=False)))
+        raise GrowlmError(
+            f"bits per byte need a tokenizer that keeps every byte: this one turns {text[at : at + 20]!r} into "
+            f"{decoded[at : at + 20]!r}; score by loss instead, or on texts that it keeps"
+        )
     return [start, *ids, end]
 
 

@@ -2,16 +2,17 @@ r"""SARI, which says how well a text was simplified.
 
 Xu et al. 2016, "Optimizing Statistical Machine Translation for Text Simplification", TACL 4.
 
-For each n from 1 to 4, over the n-grams of source I, output O and references R, with counts as fractions of the number
-of references:
+For each n from 1 to 4, over the counts of n-grams in source I, output O and all references R together, those of I and
+O multiplied by the number of references:
 
     add  = F1 of O \ I against R \ I, as sets
-    keep = F1 of O ∩ I against R ∩ I
-    del  = precision of I \ O against I \ R
+    keep = F1 of I ∩ O, of which I ∩ O ∩ R is right, against I ∩ R, as multisets
+    del  = precision of I - O, of which (I - O) - R is right, as multisets
 
-SARI is the mean of add, keep and del, each the mean over n. As in the script that the published figures come from, the
-precisions of keep and del are means over n-grams, keep's recall is over their counts, and what has nothing to be right
-or wrong about counts as 1.
+SARI is the mean of add, keep and del, each the mean over n. As in the script that the published scores come from, the
+precisions of keep and del are means over n-grams, keep's recall is over their counts, and 0 / 0 is 1. The difference
+(I - O) - R is the script's too: it counts less than (I - O) ∩ (I - R) where an n-gram that was deleted in part is in a
+reference as well, so that the two differ as soon as words repeat.
 
 Proved by tests/golden/test_sari.py.
 """
@@ -25,7 +26,7 @@ Grams = Counter[tuple[str, ...]]
 
 
 def sari(source: Sequence[str], output: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Computes SARI of one text.
+    """Compute SARI of one text.
 
     Args:
         source: words of the text that was to be simplified.
@@ -48,7 +49,7 @@ def _grams(words: Sequence[str], length: int) -> Grams:
 
 
 def _parts(source: Grams, output: Grams, *references: Grams) -> tuple[float, float, float]:
-    """Computes keep, delete and add for n-grams of one length."""
+    """Compute keep, delete and add for n-grams of one length."""
     wanted: Grams = Counter()
     for grams in references:
         wanted.update(grams)
@@ -62,8 +63,8 @@ def _parts(source: Grams, output: Grams, *references: Grams) -> tuple[float, flo
         _share(sum(right[gram] / kept[gram] for gram in right), len(kept)),
         _share(right.total(), to_keep.total()),
     )
-    deleted, to_delete = source - output, source - wanted
-    rightly = deleted & to_delete
+    deleted = source - output
+    rightly = deleted - wanted
     delete = _share(sum(rightly[gram] / deleted[gram] for gram in rightly), len(deleted))
     return keep, delete, add
 

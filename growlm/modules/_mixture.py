@@ -1,13 +1,16 @@
-"""How the experts of several modules are weighed against each other: one mixture, to which each module adds a column.
+"""How the experts of several modules are weighed against each other: one mixture, to which each module adds a gate.
 
-With l_k the logit of column k for a token, and 0 that of a column for the bare base, which adds nothing,
+With l_k the logit of the gate of module k for a token, of K active modules:
 
-    m_k = max(exp(l_k) - 1, 0),     w_k = m_k / (1 + sum_j m_j).
+    softmax:  w_k = exp(l_k) / (N - K + sum_j exp(l_j)),        N the number of experts that the router has room for
+    gated:    w_k = m_k / (1 + sum_j m_j),                      m_k = max(exp(l_k) - 1, 0)
 
-This is a softmax that counts of each exp(l_k) only what it has more than the base's exp(0): for large logits it is the
-softmax over all columns, and a column that is not preferred to the base has a weight of exactly zero. So a column of
-zeros takes part in nothing, and the others' weights are what they are without it, bit for bit. Its gradient is that of
-exp(l_k) - 1 everywhere (a straight-through estimate below zero), so that a closed column can learn to open.
+``softmax`` is PMoE's router, softmax(x W_g) with N columns, of which those that no expert has taken yet have logit 0
+and add nothing. A new expert takes one of them over: its gate begins at logit 0 too, so that the denominator, computed
+as N + sum_j (exp(l_j) - 1), keeps every bit, and its output begins at zero. ``gated`` counts of each exp(l_k) only what
+it has more than exp(0), that of the bare base: a gate that is not preferred to the base has a weight of exactly zero,
+and the others' weights are then what they are without it, bit for bit. Its gradient is that of exp(l_k) - 1 everywhere
+(a straight-through estimate below zero), so that a closed gate can learn to open.
 
 Shapes: B batch, T tokens.
 """
@@ -15,63 +18,86 @@ Shapes: B batch, T tokens.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
+from growlm.errors import GrowlmError
 from growlm.modules.site import Switch
 
 LARGEST_LOGIT = 40.0
-"""What a greater logit counts as, so that no mass is infinite."""
+"""What a greater logit counts as, so that no exponential is infinite."""
+
+Weighting = Literal["softmax", "gated"]
 
 
-def column_mass(logits_BT: Tensor) -> Tensor:
-    """Computes m = max(exp(l) - 1, 0) with the gradient exp(l) everywhere.
+@dataclass(frozen=True)
+class MixtureSpec:
+    """Which mixture an expert belongs to; those of equal specs are weighed against each other.
 
     Args:
-        logits_BT: a column's logits, [B, T].
+        boundary: how many layers are below the router.
+        weighting: how logits become weights.
+        num_experts: N of ``softmax``, one more than the modules that there is room for.
+    """
+
+    boundary: int
+    weighting: Weighting = "gated"
+    num_experts: int = 0
+
+
+def gate_mass(logits_BT: Tensor, weighting: Weighting) -> tuple[Tensor, Tensor]:
+    """Compute what a gate's logits put above and below the line of its weight.
+
+    Args:
+        logits_BT: a gate's logits, [B, T].
+        weighting: how logits become weights.
 
     Returns:
-        The column's masses, [B, T].
+        The numerator, and what the gate adds to the denominator; both [B, T].
     """
-    mass_BT = torch.expm1(logits_BT.clamp(max=LARGEST_LOGIT))
-    return mass_BT - mass_BT.detach().clamp(max=0)
+    excess_BT = torch.expm1(logits_BT.clamp(max=LARGEST_LOGIT))
+    if weighting == "softmax":
+        return excess_BT + 1, excess_BT
+    mass_BT = excess_BT - excess_BT.detach().clamp(max=0)
+    return mass_BT, mass_BT
 
 
-def total_mass(masses: Sequence[Tensor]) -> Tensor:
-    """Computes 1 + sum_j m_j.
+def total_mass(excesses: Sequence[Tensor], start: float) -> Tensor:
+    """Compute the denominator of all weights.
 
-    The sum is taken column by column, so that a column without mass changes no bit of it.
+    The sum is taken gate by gate, so that a gate that adds 0 changes no bit of it.
 
     Args:
-        masses: each column's masses, in order of growth, at least one, each [B, T].
+        excesses: what each gate adds, in order of growth, at least one, each [B, T].
+        start: the denominator without any: 1, or N for ``softmax``.
 
     Returns:
         The sums, [B, T].
     """
-    total_BT = torch.ones_like(masses[0])
-    for mass_BT in masses:
-        total_BT = total_BT + mass_BT
+    total_BT = torch.full_like(excesses[0], start)
+    for excess_BT in excesses:
+        total_BT = total_BT + excess_BT
     return total_BT
 
 
-def is_among_largest(masses: Sequence[Tensor], column: int, count: int) -> Tensor:
-    """Tells where a column's mass is one of the largest; of equal ones the older counts as larger.
+def is_among_largest(masses: Sequence[Tensor], gate: int, count: int) -> Tensor:
+    """Find where a gate's mass is one of the largest; of equal ones the older counts as larger.
 
     Args:
-        masses: each column's masses, [B, T].
-        column: which column.
+        masses: each gate's numerators, [B, T].
+        gate: which gate.
         count: how many are the largest ones.
 
     Returns:
         Bool[B, T].
     """
-    own_BT = masses[column]
+    own_BT = masses[gate]
     ahead_BT = torch.zeros_like(own_BT, dtype=torch.long)
     for index, other_BT in enumerate(masses):
-        if index != column:
-            ahead_BT += (other_BT >= own_BT) if index < column else (other_BT > own_BT)
+        if index != gate:
+            ahead_BT += (other_BT >= own_BT) if index < gate else (other_BT > own_BT)
     return ahead_BT < count
 
 
@@ -92,70 +118,85 @@ class Share:
 class _Note:
     logits: Tensor
     mass: Tensor
+    excess: Tensor
     top_k: int | None
     training: bool
 
 
 class Mixture:
-    """The mixture of one pass: what the columns have noted, and what follows from it.
+    """The mixture of one pass: what the gates have noted, and what follows from it.
 
-    All active modules' columns, in order of growth, make their notes before the first expert asks for its share. What
-    is here outlives the pass, so that what is recomputed in a backward pass finds it; it is not copied.
+    All active modules' gates, in order of growth, make their notes before the first expert asks for its share. What is
+    here outlives the pass, so that what is recomputed in a backward pass finds it; it is not copied.
 
     Args:
         switch: the stack's switch.
+        spec: which mixture it is.
     """
 
-    def __init__(self, switch: Switch) -> None:
+    def __init__(self, switch: Switch, spec: MixtureSpec) -> None:
         self._switch = switch
+        self._spec = spec
         self._notes: dict[str, _Note] = {}
         self._total = torch.ones(())
         self._tokens: dict[str, Tensor | None] | None = None
 
     def note(self, name: str, logits_BT: Tensor, top_k: int | None, training: bool) -> None:
-        """Notes the logits of a module's column.
+        """Note the logits of a module's gate.
 
         Args:
             name: the module.
             logits_BT: its logits, [B, T].
-            top_k: run its experts only for tokens where its weight is among so many largest; None: wherever it has any.
+            top_k: run its experts only for tokens where its weight is among so many largest, and it is preferred to the
+                bare base; None: wherever it has any.
             training: whether the module is being trained, which takes the mixture of all experts.
+
+        Raises:
+            GrowlmError: if a softmax has no room for another expert.
         """
         active = self._switch.active
         earlier = active[: active.index(name)]  # theirs are of this pass, all others of former ones
         self._notes = {other: note for other, note in self._notes.items() if other in earlier}
-        mass_BT, rows_B = column_mass(logits_BT), self._switch.rows.get(name)
+        softmax = self._spec.weighting == "softmax"
+        if softmax and len(self._notes) + 1 >= self._spec.num_experts:
+            raise GrowlmError(
+                f"module {name!r} is expert {len(self._notes) + 1} of a router with room for "
+                f"{self._spec.num_experts - 1} and the bare base: activate fewer, or grow with a larger num_experts"
+            )
+        mass_BT, excess_BT = gate_mass(logits_BT, self._spec.weighting)
+        rows_B = self._switch.rows.get(name)
         if rows_B is not None:
-            mass_BT = torch.where(rows_B[:, None], mass_BT, 0.0)
-        self._notes[name] = _Note(logits_BT, mass_BT, top_k, training)
-        self._total = total_mass([note.mass for note in self._notes.values()])
+            mass_BT, excess_BT = (torch.where(rows_B[:, None], values, 0.0) for values in (mass_BT, excess_BT))
+        self._notes[name] = _Note(logits_BT, mass_BT, excess_BT, top_k, training)
+        start = self._spec.num_experts if softmax else 1
+        self._total = total_mass([note.excess for note in self._notes.values()], start)
         self._tokens = None
 
     def logits(self, name: str) -> Tensor:
-        """Gives the logits of a module's column in the last pass, [B, T]."""
+        """Return the logits of a module's gate in the last pass, [B, T]."""
         return self._notes[name].logits
 
     def share(self, name: str) -> Share:
-        """Gives what a module's experts get in the pass that is going on."""
+        """Compute what a module's experts get in the pass that is going on."""
         if self._tokens is None:
             self._tokens = self._choose()
         return Share(self._notes[name].mass / self._total, self._tokens[name])
 
     @torch.no_grad()
     def _choose(self) -> dict[str, Tensor | None]:
-        """Chooses the tokens for which each module's experts are run; None: all."""
+        """Choose the tokens for which each module's experts are run; None: all."""
         masses = [note.mass for note in self._notes.values()]
         training = any(note.training for note in self._notes.values())
         chosen: dict[str, Tensor | None] = {}
-        for column, (name, note) in enumerate(self._notes.items()):
+        for gate, (name, note) in enumerate(self._notes.items()):
             chosen[name] = None
             if note.top_k is not None and not training:
-                kept_BT = is_among_largest(masses, column, note.top_k) & (note.mass > 0)
+                kept_BT = is_among_largest(masses, gate, note.top_k) & (note.excess > 0)
                 chosen[name] = kept_BT.flatten().nonzero().flatten()
             elif not self._total.requires_grad and not bool(note.mass.any()):  # a closed one that learns is run
                 chosen[name] = torch.zeros(0, dtype=torch.long, device=note.mass.device)
         return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Gives an empty mixture: what a pass left belongs to that pass."""
-        return type(self)(copy.deepcopy(self._switch, memo))
+        """Return an empty mixture: what a pass left belongs to that pass."""
+        return type(self)(copy.deepcopy(self._switch, memo), self._spec)

@@ -2,18 +2,17 @@
 
 After Jung and Kim 2024, "PMoE: Progressive Mixture of Experts with Asymmetric Transformer for Continual Learning"
 (arXiv 2407.21571). From its abstract: experts of the LoRA kind are added one by one as skills arrive, in the deep
-layers only, and one router beside them sends each input to the fitting ones. The full text was not to be had, so this
-is after the paper's abstract, and the rest is growlm's own: where the boundary is, which linears an expert changes,
-what the router reads, how the weights are computed and how a column begins. A module is one expert, in every deep
-layer, and one column of the router; older experts and columns are older modules, frozen. With x the hidden state after
-the last shallow layer,
+layers only, and one router beside them sends each input to the fitting ones; its weights are a softmax. The full text
+was not to be had, and the rest is growlm's own: where the boundary is, which linears an expert changes, what the router
+reads and how a gate begins. A module is one expert, in every deep layer, and one gate, a column of the router's matrix;
+older experts and gates are older modules, frozen. With x the hidden state after the last shallow layer,
 
     l_k = w_k · x / rms(x) + b_k,        y = W z + s sum_k weight_k B_k A_k z,
 
-where z is what a deep linear reads and weight_k is that of ``_mixture.py``: a softmax over the columns of the active
-modules and one for the bare base, by which all deep layers go. A column begins at zero, where its weight is exactly
-zero for every input: a new module changes no bit of what older ones compute. For that reason B begins at random, unlike
-LoRA's: with both at zero neither would have a gradient.
+where z is what a deep linear reads and weight_k is that of ``_mixture.py``, by which all deep layers go. A gate begins
+at zero, and a new module changes no bit of what older ones compute: as ``softmax`` it takes over a column of logit 0
+that the router had from the beginning, and B begins at zero; as ``gated`` its weight is exactly zero, and B begins at
+random, for with both at zero neither would have a gradient.
 
 The logits are those of each token, or the mean over the tokens up to it, which is as good as one weight per sequence
 and needs nothing that a cached pass has not got: the sums wait in a cache slot of the module's own. Experts without any
@@ -33,7 +32,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._mixture import Mixture
+from growlm.modules._mixture import Mixture, MixtureSpec, Weighting
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part, Switch
 
@@ -41,7 +40,7 @@ _EPSILON = 1e-6
 
 
 def num_shallow_layers(num_layers: int, boundary: float) -> int:
-    """Computes how many layers are below the boundary.
+    """Compute how many layers are below the boundary.
 
     Args:
         num_layers: how many layers there are, 2 or more.
@@ -53,23 +52,23 @@ def num_shallow_layers(num_layers: int, boundary: float) -> int:
     return min(max(round(boundary * num_layers), 1), num_layers - 1)
 
 
-def mixture_at(switch: Switch, boundary: int) -> Mixture:
-    """Gives the mixture of the experts above a boundary.
+def mixture_at(switch: Switch, spec: MixtureSpec) -> Mixture:
+    """Return the mixture of a spec in a stack.
 
     Args:
         switch: the stack's switch.
-        boundary: how many layers are below it.
+        spec: the mixture's spec.
     """
-    mixture: Mixture = switch.notes.setdefault(f"experts/{boundary}", Mixture(switch))
+    mixture: Mixture = switch.notes.setdefault(f"experts/{spec}", Mixture(switch, spec))
     return mixture
 
 
-class ColumnPart(Part):
-    """One column of the router, read from the hidden states after the last shallow layer.
+class GatePart(Part):
+    """One gate of the router, read from the hidden states after the last shallow layer.
 
     Args:
         width: D.
-        boundary: how many layers are shallow.
+        spec: the mixture that it belongs to.
         top_k: run the experts for tokens only where their weight is among so many largest; None: wherever it is not
             zero.
         cache_slot: where the sums over a sequence wait, if the mean over it counts; None: each token for itself.
@@ -77,16 +76,16 @@ class ColumnPart(Part):
 
     mergeable = False
 
-    def __init__(self, width: int, boundary: int, top_k: int | None, cache_slot: int | None) -> None:
+    def __init__(self, width: int, spec: MixtureSpec, top_k: int | None, cache_slot: int | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(width))
         self.bias = nn.Parameter(torch.zeros(1))
-        self.boundary = boundary
+        self.spec = spec
         self.top_k = top_k
         self.cache_slot = cache_slot
 
     def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Notes the column's logits for the experts; changes nothing.
+        """Note the gate's logits for the experts; change nothing.
 
         Args:
             inputs: the site's input, not used.
@@ -104,15 +103,15 @@ class ColumnPart(Part):
         if self.cache_slot is not None:
             cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
             logits_BT = self._running_mean(logits_BT, cache, self.cache_slot)
-        mixture_at(self.switch, self.boundary).note(self.owner, logits_BT, self.top_k, self.training)
+        mixture_at(self.switch, self.spec).note(self.owner, logits_BT, self.top_k, self.training)
         return output
 
     def logits(self) -> Tensor:
-        """Gives the column's logits in the last pass with its module active, [B, T]."""
-        return mixture_at(self.switch, self.boundary).logits(self.owner)
+        """Return the gate's logits in the last pass with its module active, [B, T]."""
+        return mixture_at(self.switch, self.spec).logits(self.owner)
 
     def mean_logits(self, lengths_B: Tensor) -> Tensor:
-        """Computes the mean of each row's logits in the last pass over the row's tokens.
+        """Compute the mean of each row's logits in the last pass over the row's tokens.
 
         Args:
             lengths_B: how many of a row are tokens, the rest being padding on the right, [B].
@@ -127,7 +126,7 @@ class ColumnPart(Part):
         return (logits_BT * is_token_BT).sum(1) / lengths_B
 
     def _running_mean(self, logits_BT: Tensor, cache: Cache | None, slot: int) -> Tensor:
-        """Computes the mean over the tokens up to each, those of earlier passes that the cache tells of included."""
+        """Compute the mean over the tokens up to each, those of earlier passes that the cache tells of included."""
         mask, length = self.switch.mask, logits_BT.shape[1]
         ones_BT = torch.ones_like(logits_BT)
         if mask is not None and mask.dim() == 2:
@@ -149,7 +148,7 @@ class ExpertPart(Part):
         out_features: O.
         rank: R.
         scale: what B A z is multiplied by.
-        boundary: how many layers are shallow.
+        spec: the mixture that it belongs to.
         generator: source of the initial values.
     """
 
@@ -161,17 +160,19 @@ class ExpertPart(Part):
         out_features: int,
         rank: int,
         scale: float,
-        boundary: int,
+        spec: MixtureSpec,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.A = nn.Parameter(_uniform(rank, in_features, generator))
-        self.B = nn.Parameter(_uniform(out_features, rank, generator))
+        # a softmax's weight is never zero, so what it weighs has to be
+        softmax = spec.weighting == "softmax"
+        self.B = nn.Parameter(torch.zeros(out_features, rank) if softmax else _uniform(out_features, rank, generator))
         self.scale = scale
-        self.boundary = boundary
+        self.spec = spec
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the expert's change by its weight.
+        """Add the expert's change by its weight.
 
         Args:
             inputs: the linear's input, [B, T, I].
@@ -180,7 +181,7 @@ class ExpertPart(Part):
         Returns:
             The new output, [B, T, O].
         """
-        share = mixture_at(self.switch, self.boundary).share(self.owner)
+        share = mixture_at(self.switch, self.spec).share(self.owner)
         if share.tokens is None:
             return output + (share.weight[..., None] * self._change(inputs)).to(output.dtype)
         if not len(share.tokens):
@@ -191,7 +192,7 @@ class ExpertPart(Part):
         return changed.view_as(output)
 
     def delta_weight(self) -> Tensor:
-        """Computes s B A, [O, I]: the change where the expert's weight is 1."""
+        """Compute s B A, [O, I]: the change where the expert's weight is 1."""
         return self.scale * (self.B @ self.A)
 
     def _change(self, inputs: Tensor) -> Tensor:
@@ -201,16 +202,20 @@ class ExpertPart(Part):
 
 @dataclass(frozen=True)
 class Experts(ModuleKind):
-    """An expert in the deep layers' feed-forward linears and a column of the router before them.
+    """An expert in the deep layers' feed-forward linears and a gate of the router before them.
 
     Args:
         rank: R, the rank of the expert's change of every linear.
         alpha: scale of the change, divided by the rank; None: twice the rank.
-        boundary: share of the layers that are shallow. Experts of different boundaries have mixtures of their own.
+        boundary: share of the layers that are shallow. Experts of different boundaries, mixtures or num_experts have
+            mixtures of their own.
         per: whether a ``token``'s weight comes from that token, or from all of the ``sequence`` up to it.
         attention: change the attention's linears too.
         top_k: once trained, run the expert for tokens only where its weight is among so many largest; None: wherever it
             is not zero.
+        mixture: how logits become weights: ``softmax`` over num_experts columns, or ``gated``, where an expert that is
+            not preferred to the bare base has a weight of exactly zero.
+        num_experts: how many columns a softmax has from the beginning, at least one of them for the bare base.
     """
 
     rank: int = 8
@@ -219,6 +224,8 @@ class Experts(ModuleKind):
     per: Literal["token", "sequence"] = "sequence"
     attention: bool = False
     top_k: int | None = None
+    mixture: Weighting = "gated"  # what modules of version 0.1.0, whose records do not name it, were trained with
+    num_experts: int = 16
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -229,15 +236,20 @@ class Experts(ModuleKind):
             raise GrowlmError(f"experts cannot be weighed per {self.per!r}: give 'token' or 'sequence'")
         if self.top_k is not None and self.top_k < 1:
             raise GrowlmError(f"experts top_k {self.top_k} is too small: give 1 or more, or null for all")
+        if self.mixture not in ("softmax", "gated"):
+            raise GrowlmError(f"experts mixture {self.mixture!r} is unknown: give 'softmax' or 'gated'")
+        if self.num_experts < 2:
+            raise GrowlmError(f"experts num_experts {self.num_experts} is too small: give 2 or more")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds a column and an expert for every deep linear; see ``ModuleKind.build``."""
+        """Build a gate and an expert for every deep linear; see ``ModuleKind.build``."""
         if architecture.num_layers < 2:
             raise GrowlmError("experts need a base with shallow and deep layers, and this one has a single layer")
         boundary = num_shallow_layers(architecture.num_layers, self.boundary)
+        spec = MixtureSpec(boundary, self.mixture, self.num_experts if self.mixture == "softmax" else 0)
         slot = architecture.num_layers + num_blocks if self.per == "sequence" else None
         width = int(architecture.config.hidden_size)
-        parts: dict[str, Part] = {architecture.layer_site(boundary - 1): ColumnPart(width, boundary, self.top_k, slot)}
+        parts: dict[str, Part] = {architecture.layer_site(boundary - 1): GatePart(width, spec, self.top_k, slot)}
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
         feed_forward = architecture.family.output_projections[1].rpartition(".")[0]
         for layer in range(boundary, architecture.num_layers):
@@ -245,12 +257,12 @@ class Experts(ModuleKind):
                 if self.attention or name.startswith(f"{feed_forward}."):
                     site = f"{architecture.layer_site(layer)}.{name}"
                     out_features, in_features = architecture.linear_shape(site)
-                    parts[site] = ExpertPart(in_features, out_features, self.rank, scale, boundary, generator)
+                    parts[site] = ExpertPart(in_features, out_features, self.rank, scale, spec, generator)
         return parts
 
 
 def _past(cache: Cache, slot: int) -> tuple[Tensor, Tensor] | None:
-    """Gives the sums and counts up to the last token that a cache has seen, each [B, 1, 1, 1]."""
+    """Return the sums and counts up to the last token that a cache has seen, each [B, 1, 1, 1]."""
     layer = cache.layers[slot] if slot < len(cache.layers) else None
     if layer is None:
         return None
@@ -263,6 +275,6 @@ def _past(cache: Cache, slot: int) -> tuple[Tensor, Tensor] | None:
 
 
 def _uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
-    """Draws as torch.nn.Linear does, [rows, columns]."""
+    """Draw as torch.nn.Linear does, [rows, columns]."""
     bound = 1 / math.sqrt(columns)
     return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound

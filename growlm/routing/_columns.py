@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from growlm.modules.experts import ColumnPart
+from growlm.modules.experts import GatePart
 from growlm.stack.capture import capture_inputs
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ class _DoneError(Exception):
     """Ends a forward pass at the first deep layer."""
 
 
-def columns(stack: "ModuleStack") -> dict[str, ColumnPart]:
+def columns(stack: "ModuleStack") -> dict[str, GatePart]:
     """Gives the columns of the router between shallow and deep layers by their modules, in order of growth."""
     found = {
         part.owner: part
         for site in stack.sites().values()
         for part in site.parts.values()
-        if isinstance(part, ColumnPart)
+        if isinstance(part, GatePart)
     }
     return {name: found[name] for name in stack.parents() if name in found}
 
@@ -58,6 +58,6 @@ def shallow_modules(stack: "ModuleStack", path: Iterable[str], boundary: int) ->
         part.owner
         for place, site in stack.sites().items()
         for part in site.parts.values()
-        if not isinstance(part, ColumnPart) and not any(f"{place}.".startswith(f"{layer}.") for layer in deep)
+        if not isinstance(part, GatePart) and not any(f"{place}.".startswith(f"{layer}.") for layer in deep)
     }
     return tuple(name for name in path if name in changing)

@@ -92,7 +92,7 @@ class Learned(Router):
         groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
         parts = columns(stack)
         for name in names:
-            boundary = parts[name].boundary
+            boundary = parts[name].spec.boundary
             shallow = shallow_modules(stack, (*stack.parents()[name], name), boundary)
             groups.setdefault((boundary, shallow), []).append(name)
         means_NK = torch.zeros(len(prompts), len(names))

@@ -11,6 +11,7 @@ Metric = Literal[
     "label_match",
     "letter_match",
     "rouge_l",
+    "trace_rouge_l",
     "sari",
     "edit_similarity",
     "token_accuracy",
@@ -24,6 +25,7 @@ Metric = Literal[
 - ``label_match``: the same in any case, white space around it apart.
 - ``letter_match``: share of the answers that begin with the right letter, whatever follows.
 - ``rouge_l``: mean ROUGE-L (Lin 2004): F1 of the longest common subsequence of words.
+- ``trace_rouge_l``: the same as TRACE's own scorer computes it: of the set of words, within sentences, without stems.
 - ``sari``: mean SARI (Xu et al. 2016), for simplified texts: what was rightly kept, added and deleted.
 - ``edit_similarity``: mean of 1 - (insertions and deletions) / (both lengths), by characters.
 - ``token_accuracy``: share of the trained tokens that are the likeliest ones after everything before them.

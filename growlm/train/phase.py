@@ -225,7 +225,7 @@ class GrowPhase(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Computes the method's loss of a batch."""
         batch = self.method.batch(batch)
-        self.tokens_seen += batch.input_ids.numel()
+        self.tokens_seen += batch.num_tokens
         self.rows_seen += len(batch.input_ids)
         loss = self.method.loss(self.stack, batch)
         self.curve.add(loss, self.trainer.global_step, int(self.trainer.max_steps))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from growlm.errors import GrowlmError
-from growlm.modules._mixture import column_mass, is_among_largest, total_mass
+from growlm.modules._mixture import gate_mass, is_among_largest, total_mass
 from growlm.modules.experts import ExpertPart, Experts, num_shallow_layers
 from growlm.registry import module_kinds
 from growlm.routing._columns import columns
@@ -19,8 +19,13 @@ from tests.contracts.conftest import disturb, grown, tokens
 every_routing = pytest.mark.parametrize("per", ["token", "sequence"])
 
 
+def column_mass(logits_BT: torch.Tensor) -> torch.Tensor:
+    """The mass of a gate that may be closed."""
+    return gate_mass(logits_BT, "gated")[0]
+
+
 def mixture_weights(masses: list[torch.Tensor]) -> list[torch.Tensor]:
-    return [mass / total_mass(masses) for mass in masses]
+    return [mass / total_mass(masses, 1) for mass in masses]
 
 
 def logits(*values: float) -> torch.Tensor:
@@ -77,6 +82,23 @@ def test_the_boundary_leaves_layers_on_both_sides() -> None:
     assert [num_shallow_layers(2, share) for share in (0.01, 0.5, 0.99)] == [1, 1, 1]
 
 
+def test_softmax_weights_are_those_of_the_router_with_all_its_columns() -> None:
+    logits_KN = torch.randn(3, 50) * 4
+    masses, excesses = zip(*(gate_mass(row[None], "softmax") for row in logits_KN), strict=True)
+    total = total_mass(excesses, 8)
+    expected = torch.cat([logits_KN, torch.zeros(5, 50)]).softmax(0)  # five columns that no expert has taken
+    torch.testing.assert_close(torch.cat([mass / total for mass in masses]), expected[:3])
+    assert all((mass > 0).all() for mass in masses)
+    assert torch.cat(gate_mass(torch.tensor([[1e30]]), "softmax")).isfinite().all()
+
+
+def test_an_expert_that_takes_over_a_column_changes_no_bit_of_the_others() -> None:
+    excesses = [gate_mass(torch.randn(40, 50), "softmax")[1] for _ in range(5)]
+    new_mass, new_excess = gate_mass(torch.zeros(40, 50), "softmax")
+    assert torch.equal(total_mass([*excesses, new_excess], 16), total_mass(excesses, 16))
+    assert torch.equal(new_mass, torch.ones(40, 50))
+
+
 # -- the mixture in a stack --------------------------------------------------------------------------------------------
 
 
@@ -129,6 +151,37 @@ def test_experts_are_in_the_deep_feed_forward_linears(stack: ModuleStack) -> Non
     assert set(stack.sites()) == {"model.layers.2", *deep}
     stack.attach("second", {"experts": Experts(attention=True, boundary=0.5)})
     assert len(stack.sites()) == 2 + 2 * 7
+
+
+@every_routing
+@pytest.mark.parametrize("top_k", [None, 1])
+def test_a_new_expert_of_a_softmax_changes_no_bit_and_learns(stack: ModuleStack, per: Any, top_k: int | None) -> None:
+    options: dict[str, Any] = {"per": per, "top_k": top_k, "mixture": "softmax", "num_experts": 4}
+    two_experts(stack, **options)
+    expected = stack(tokens()).logits
+    with stack.active():
+        assert not torch.equal(stack(tokens()).logits, expected)
+    stack.attach("third", {"experts": Experts(**options)})
+    assert torch.equal(stack(tokens()).logits, expected)
+    stack.train()
+    stack(tokens()).logits.square().mean().backward()
+    own = stack.module_parameters("third")
+    assert all(value.grad is not None and value.grad.any() for key, value in own.items() if key.endswith(".B"))
+    with torch.no_grad():
+        for key, value in own.items():
+            if key.endswith(".B"):
+                assert value.grad is not None
+                value -= value.grad
+    stack(tokens()).logits.square().mean().backward()  # a step later the gate and A have gradients too
+    assert all(value.grad is not None and value.grad.any() for value in own.values())
+
+
+def test_a_softmax_has_room_for_so_many_experts(stack: ModuleStack) -> None:
+    two_experts(stack, mixture="softmax", num_experts=3)
+    stack(tokens())
+    stack.attach("third", {"experts": Experts(mixture="softmax", num_experts=3)})
+    with pytest.raises(GrowlmError, match=r"module 'third' is expert 3 of a router with room for 2"):
+        stack(tokens())
 
 
 @every_routing
@@ -323,6 +376,8 @@ def test_a_layer_that_is_recomputed_in_the_backward_pass(stack: ModuleStack, per
         ({"boundary": 1.0}, "boundary 1.0 is no share"),
         ({"per": "word"}, "per 'word'"),
         ({"top_k": 0}, "top_k 0 is too small"),
+        ({"mixture": "hard"}, "mixture 'hard' is unknown"),
+        ({"num_experts": 1}, "num_experts 1 is too small"),
     ],
 )
 def test_options_of_the_kind_that_make_no_sense(options: dict[str, Any], message: str) -> None:

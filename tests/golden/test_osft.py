@@ -179,10 +179,9 @@ def test_nothing_preserved_in_the_factor_form_trains_the_same_functions(
 
 
 @pytest.mark.parametrize("constraint", ["factor", "block"])
-@pytest.mark.parametrize("options", [{"preserve_ratio": 1.0}, {"ranks": "adaptive", "trr": 1.0}])
-def test_all_preserved_is_nothing_to_train(stack: ModuleStack, constraint: str, options: dict[str, Any]) -> None:
-    method = methods.build("osft", {"constraint": constraint, **options})
-    with pytest.raises(GrowlmError, match=r"osft with \w+ ranks preserves every direction .* nothing is left to train"):
+def test_all_preserved_is_nothing_to_train(stack: ModuleStack, constraint: str) -> None:
+    method = methods.build("osft", {"constraint": constraint, "preserve_ratio": 1.0})
+    with pytest.raises(GrowlmError, match=r"osft with uniform ranks preserves every direction .* nothing is left"):
         method.build(stack, NO_SKILL)
 
 
@@ -206,26 +205,36 @@ def test_options_that_are_refused(options: dict[str, Any], message: str) -> None
 
 def test_adaptive_ranks_by_hand() -> None:
     # mean 0.4, so that importance is 0.5, 1, 1.25, 1.25; 0.1 + 0.7 I
-    ratios = adaptive_ratios({"a": 0.2, "b": 0.4, "c": 0.5, "d": 0.5}, 0.1, 0.8)
+    importance = {"a": 0.2, "b": 0.4, "c": 0.5, "d": 0.5}
+    ratios = adaptive_ratios(importance, dict.fromkeys(importance, 40), 0.1, 0.8)
     assert list(ratios.values()) == pytest.approx([0.45, 0.8, 0.975, 0.975])
     assert sum(ratios.values()) / 4 == pytest.approx(0.8)
     assert [num_preserved((20, 40), ratio) for ratio in ratios.values()] == [9, 16, 19, 19]
 
 
-def test_saturation_is_clamped_and_said() -> None:
+def test_saturation_is_clamped_to_the_minimum_ratio_and_one_free_direction() -> None:
     # importance 3, 1, -1: 2.2, 0.8, -0.6
-    message = "of 3 linears 1 were to preserve more than all directions and 1 less than none; the mean share is 0.600"
+    message = "of 3 linears 1 would preserve more than all directions and 1 less than mrr 0.1; the mean share is 0.617"
+    num_directions = {"a": 20, "b": 20, "c": 10}
     with pytest.warns(UserWarning, match=message):
-        ratios = adaptive_ratios({"a": 0.3, "b": 0.1, "c": -0.1}, 0.1, 0.8)
-    assert list(ratios.values()) == pytest.approx([1.0, 0.8, 0.0])
-    # exactly at the edge, where 0.1 + 9 / 7 * 0.7 is a rounding above 1: no saturation
-    assert adaptive_ratios({"a": 9.0, "b": 5.0}, 0.1, 0.8) == pytest.approx({"a": 1.0, "b": 0.6})
+        ratios = adaptive_ratios({"a": 0.3, "b": 0.1, "c": -0.1}, num_directions, 0.1, 0.8)
+    assert ratios == pytest.approx({"a": 19 / 20, "b": 0.8, "c": 0.1})
+    assert [num_preserved((full, 64), ratios[name]) for name, full in num_directions.items()] == [19, 16, 1]
+    # exactly at the edge, where 0.1 + 9 / 7 * 0.7 is a rounding above 1: no warning
+    assert adaptive_ratios({"a": 9.0, "b": 5.0}, num_directions, 0.1, 0.8) == pytest.approx({"a": 19 / 20, "b": 0.6})
+
+
+@pytest.mark.parametrize("full", [*range(1, 200), 512, 1408])
+def test_of_the_highest_ratio_one_direction_is_free(full: int) -> None:
+    ratio = adaptive_ratios({"a": 9.0, "b": 5.0}, {"a": full, "b": 2}, 0.1, 0.8)["a"]
+    assert num_preserved((full, full), ratio) == full - 1
 
 
 @pytest.mark.parametrize("importance", [{"a": 0.0, "b": 0.0}, {"a": 0.1, "b": -0.3}])
 def test_importance_that_says_nothing(importance: dict[str, float]) -> None:
     with pytest.warns(UserWarning, match=r"not positive: every linear preserves 0\.8"):
-        assert adaptive_ratios(importance, 0.1, 0.8) == {"a": 0.8, "b": 0.8}
+        ratios = adaptive_ratios(importance, {"a": 20, "b": 20}, 0.1, 0.8)
+    assert ratios == pytest.approx({"a": 0.8, "b": 0.8})
 
 
 def test_the_cosine_of_what_goes_in_and_comes_out() -> None:
@@ -257,8 +266,8 @@ def test_importance_is_kept_for_the_next_phase(
     tensors = {key: torch.tensor(values.get(key.removeprefix("importance."), 0.15)) for key in kept}
     monkeypatch.setattr(ModuleStack, "method_tensors", lambda self, name: tensors)
     counts = methods.build("osft", adaptive).build(stack, NO_SKILL)["subspace"].options()["preserved"]
-    # the mean is 0.15: importance 4/3 and 2/3, so that q saturates (0.1 + 0.7 * 4/3 > 1) and is no target any more
-    assert Q not in counts
+    # the mean is 0.15: importance 4/3 and 2/3, so that q saturates (0.1 + 0.7 * 4/3 > 1) with one free direction
+    assert counts[Q] == 31
     assert counts[UP] == int((0.1 + 0.7 * 2 / 3) * 32)
 
 

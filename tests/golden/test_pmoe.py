@@ -14,7 +14,7 @@ from growlm.files import tensor_digests
 from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods.method import Method
 from growlm.methods.pmoe import Pmoe, base_texts, identity_loss
-from growlm.registry import methods
+from growlm.registry import methods, module_kinds
 from growlm.routing._columns import columns
 from growlm.stack.loss import trained_token_losses
 from growlm.stack.stack import ModuleStack
@@ -149,7 +149,7 @@ def test_columns_learn_to_tell_skills_apart(stack: ModuleStack, run_phase: RunPh
         examples = [
             Encoded(str(row), (own[row % 3], own[row // 3], 50, 60), (False, False, True, True)) for row in range(9)
         ]
-        run_phase(stack, "pmoe", name, {"replay": 1.0}, examples, steps=60, rate=0.1)
+        run_phase(stack, "pmoe", name, {"replay": 1.0}, examples, steps=60, rate=0.3)
     for name, own in words.items():
         batch = collate([Encoded("", (own[0], own[2], 50), (False, False, True))], 5)
         with torch.no_grad():
@@ -181,3 +181,28 @@ def test_a_module_without_examples_is_passed_over(stack: ModuleStack, run_phase:
 def test_options_of_the_method_that_make_no_sense(option: str, value: float) -> None:
     with pytest.raises(GrowlmError, match=f"pmoe {option} {value} is"):
         methods.build("pmoe", {option: value})
+
+
+def test_the_papers_softmax_is_the_default_and_older_experts_stay_gated(
+    stack: ModuleStack, run_phase: RunPhase
+) -> None:
+    run_phase(stack, "pmoe", "one")
+    assert stack.manifest.modules[0].kinds["experts"]["mixture"] == "softmax"
+    assert columns(stack)["one"].spec.weighting == "softmax"
+    # a record of version 0.1.0 names no mixture
+    assert module_kinds.build("experts", {"rank": 8}).options()["mixture"] == "gated"
+
+
+@pytest.mark.parametrize("asked", [{"mixture": "gated"}, {"num_experts": 9}])
+def test_a_path_has_one_mixture(stack: ModuleStack, run_phase: RunPhase, begin: Begin, asked: dict[str, Any]) -> None:
+    run_phase(stack, "pmoe", "one")
+    with pytest.raises(GrowlmError, match=r"grown with mixture 'softmax' and num_experts 16, and this phase asks for"):
+        begin(stack, "pmoe", asked, "three", encoded(5))
+
+
+def test_a_full_router_is_refused_before_anything_is_trained(
+    stack: ModuleStack, run_phase: RunPhase, begin: Begin
+) -> None:
+    run_phase(stack, "pmoe", "one", {"num_experts": 2})
+    with pytest.raises(GrowlmError, match="the router has room for 1 experts, and the path has 1"):
+        begin(stack, "pmoe", {"num_experts": 2}, "three", encoded(5))

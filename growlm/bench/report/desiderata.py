@@ -31,8 +31,9 @@ class Desideratum:
 DESIDERATA = {
     "retention": Desideratum(
         "retention ↓",
-        "General ability that training cost: bits per byte on the base's own kind of text after the last phase minus "
-        "before the first. 0: nothing is lost; above 0: it got worse.",
+        "General ability that training cost: bits per byte on a text that no skill trains (the phases' option stories) "
+        "after the last phase minus before the first. 0: nothing is lost; above 0: it got worse. Undefined where it "
+        "was measured on TinyWorld's own stories, whose like the skill chat trains.",
         4,
     ),
     "exposure": Desideratum(
@@ -48,8 +49,9 @@ DESIDERATA = {
     ),
     "efficiency": Desideratum(
         "efficiency ↑",
-        "Mean over the tokens trained on of the mean score over all skills (area under the learning curve); a skill "
-        "counts with the bare base's score until its turn comes.",
+        "Mean score over all skills while the same number of FLOPs is spent by everyone: the mean height of the "
+        "learning curve up to what the cheapest entry took in all. A skill counts with the bare base's score until its "
+        "turn comes.",
     ),
     "composition": Desideratum(
         "composition ↑",
@@ -59,12 +61,13 @@ DESIDERATA = {
 }
 
 
-def desiderata(row: Row, joint: Row | None) -> dict[str, Spread]:
-    """Computes the numbers of an entry.
+def desiderata(row: Row, joint: Row | None, budget: float) -> dict[str, Spread]:
+    """Compute the numbers of an entry.
 
     Args:
         row: the entry.
         joint: the entry that learns all skills at once; without it composition is not known.
+        budget: the FLOPs at which entries are compared; see ``common_budget``.
 
     Returns:
         By the keys of ``DESIDERATA``.
@@ -73,30 +76,37 @@ def desiderata(row: Row, joint: Row | None) -> dict[str, Spread]:
         "retention": Spread.of(retention(cell) for cell in row.cells),
         "exposure": Spread.of(exposure(cell) for cell in row.cells),
         "shift": Spread.of(shift(cell) for cell in row.cells),
-        "efficiency": Spread.of(efficiency(cell) for cell in row.cells),
+        "efficiency": Spread.of(efficiency(cell, budget) for cell in row.cells),
         "composition": Spread.of(composition(cell, joint.cells if joint else ()) for cell in row.cells),
     }
 
 
+def common_budget(rows: Sequence[Row]) -> float:
+    """Return the FLOPs that every cell of every entry has spent, those of the cheapest one."""
+    return min(costs(cell)["flops"] for row in rows for cell in row.cells)
+
+
 def retention(cell: CellResult) -> float:
-    """Computes what general ability was lost, in bits per byte; see ``DESIDERATA``."""
+    """Compute what general ability was lost, in bits per byte; see ``DESIDERATA``."""
+    if cell.settings["phase"].get("stories") is None:
+        return math.nan
     bits = cell.stories.get(cell.mode, [])
     first, last = (bits[0], bits[-1]) if bits else (None, None)
     return math.nan if first is None or last is None else last - first
 
 
 def blimp_change(cell: CellResult) -> float:
-    """Computes how BLiMP's accuracy changed from the bare base to all modules together; NaN if not measured."""
+    """Compute how BLiMP's accuracy changed from the bare base to all modules together; NaN if not measured."""
     return cell.blimp["all"] - cell.blimp["base"] if cell.blimp else math.nan
 
 
 def exposure(cell: CellResult) -> float:
-    """Computes the share of rows that are of the phase's own skill; see ``DESIDERATA``."""
+    """Compute the share of rows that are of the phase's own skill; see ``DESIDERATA``."""
     return 1 / len(cell.skills) if cell.at_once else 1 - costs(cell)["old_share"]
 
 
 def shift(cell: CellResult) -> float:
-    """Computes the gain on the skill that is strangest to the base; see ``DESIDERATA``."""
+    """Compute the gain on the skill that is strangest to the base; see ``DESIDERATA``."""
     strangeness = cell.losses.modes[cell.mode][0]
     known = [(loss, column) for column, loss in enumerate(strangeness) if loss is not None]
     if len(known) < len(cell.skills):
@@ -107,17 +117,27 @@ def shift(cell: CellResult) -> float:
     return math.nan if first is None or last is None else last - first
 
 
-def efficiency(cell: CellResult) -> float:
-    """Computes the mean height of the learning curve; see ``DESIDERATA``."""
-    curve = learning_curve(cell, cell.mode)
-    if len(curve) < 2 or curve[-1][0] == 0:
+def efficiency(cell: CellResult, budget: float) -> float:
+    """Compute the mean height of the learning curve up to a number of FLOPs; see ``DESIDERATA``.
+
+    Args:
+        cell: the cell.
+        budget: FLOPs, at most those of the cell.
+    """
+    curve = learning_curve(cell, cell.mode, "flops")
+    if len(curve) < 2 or not 0 < budget <= curve[-1][0]:
         return math.nan
-    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve))
-    return area / curve[-1][0]
+    area = 0.0
+    for (start, low), (end, high) in pairwise(curve):
+        width = min(end, budget) - start
+        if width > 0:
+            at_end = low + (high - low) * width / (end - start)
+            area += width * (low + at_end) / 2
+    return area / budget
 
 
 def composition(cell: CellResult, joint: Sequence[CellResult]) -> float:
-    """Computes how much of joint training's gain on composite skills is reached; see ``DESIDERATA``.
+    """Compute how much of joint training's gain on composite skills is reached; see ``DESIDERATA``.
 
     Args:
         cell: the cell.

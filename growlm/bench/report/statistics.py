@@ -137,17 +137,18 @@ def mean_matrix(cells: Sequence[CellResult], mode: str) -> Matrix:
     return [[_strict_mean(scores) for scores in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
 
 
-def learning_curve(cell: CellResult, mode: str) -> list[tuple[int, float]]:
-    """Gives the mean score over all skills against the tokens trained on.
+def learning_curve(cell: CellResult, mode: str, cost: str = "tokens") -> list[tuple[int, float]]:
+    """Return the mean score over all skills against what training took.
 
     A skill whose turn has not come counts with the bare base's score, unless it was measured.
 
     Args:
         cell: a finished cell.
         mode: the inference mode.
+        cost: in what it is counted: ``tokens`` trained on, or ``flops``.
 
     Returns:
-        Pairs of tokens and score, from the bare base on; none if the mode lacks some of the lower triangle.
+        Pairs of cost and score, from the bare base on; none if the mode lacks some of the lower triangle.
     """
     base, *rows = signed(cell.scores, mode)
     learned = enumerate(rows[-1:] if cell.at_once else rows, len(rows) if cell.at_once else 1)
@@ -156,8 +157,8 @@ def learning_curve(cell: CellResult, mode: str) -> list[tuple[int, float]]:
         for number, row in learned
     ]
     means = [_strict_mean(row) for row in (base, *filled)]
-    tokens = itertools.accumulate((int(cost["tokens"]) for cost in cell.costs), initial=0)
-    points = [(token, mean) for token, mean in zip(tokens, means, strict=True) if mean is not None]
+    spent = itertools.accumulate((int(phase[cost]) for phase in cell.costs), initial=0)
+    points = [(so_far, mean) for so_far, mean in zip(spent, means, strict=True) if mean is not None]
     return points if len(points) == len(means) else []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from growlm.bench.report.desiderata import DESIDERATA, blimp_change, desiderata
+from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
 from growlm.bench.report.statistics import (
     MATRIX_FIGURES,
     Row,
@@ -118,7 +118,8 @@ class Summary:
         }
 
     def _entry_json(self, row: Row) -> dict[str, Any]:
-        wanted = {name: spread.to_json() for name, spread in desiderata(row, self.joint).items()}
+        budget = common_budget(self.rows)
+        wanted = {name: spread.to_json() for name, spread in desiderata(row, self.joint, budget).items()}
         names = costs(row.cells[0])
         settings = row.cells[0].settings
         return {
@@ -165,10 +166,11 @@ class Summary:
 
     def _desiderata_table(self) -> Table:
         grammar = any(cell.blimp for row in self.rows for cell in row.cells)
+        budget = common_budget(self.rows)
         columns = ["method", *(wanted.title for wanted in DESIDERATA.values())]
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
-            figures = desiderata(row, self.joint)
+            figures = desiderata(row, self.joint, budget)
             cells = [self.title(row), *(written(figures[key], DESIDERATA[key].decimals) for key in DESIDERATA)]
             cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
             rows.append(tuple(cells))

@@ -11,16 +11,20 @@ from growlm.stack.stack import ModuleStack
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _RESET_PEAK = "5"
+DIFFERENCE = "dense"
+"""The kind of module whose tensors have the shapes of the base's weights and are added to them."""
 
 
 def phase_cost(
     stack: ModuleStack, name: str, folder: Path, wall_seconds: float, peak_bytes: int | None
 ) -> dict[str, Any]:
-    """Accounts for a phase.
+    """Account for a phase.
 
-    FLOPs are an estimate: for every token 2 per parameter on the path forward, 2 for the gradient of the activations,
-    and 2 per trained parameter for its own gradient. Attention's own products are left out, and so are the passes that
-    some methods make besides (a teacher's, an estimate of importance).
+    Tokens are real ones, without padding. FLOPs are an estimate by the usual accounting: for every token and every
+    parameter that acts on it 2 forward and 2 for the gradient of the activations, and 2 per trained parameter for its
+    own gradient, so that full fine-tuning of N parameters takes 6 N (Kaplan et al. 2020, arXiv 2001.08361). Attention's
+    own products are left out, and so are the passes that some methods make besides (a teacher's, an estimate of
+    importance).
 
     Args:
         stack: the stack with the phase's module frozen.
@@ -50,20 +54,31 @@ def phase_cost(
         "added": record.parameters,
         "active": active,
         "stored_bytes": _stored_bytes(stack, folder),
-        "flops": cost["tokens"] * (4 * active + 2 * cost["trained"]),
+        "flops": cost["tokens"] * (4 * acting_parameters(stack, record.path) + 2 * cost["trained"]),
         "peak_bytes": peak_bytes,
         "losses": cost["losses"],
     }
 
 
 def active_parameters(stack: ModuleStack, path: StackPath) -> int:
-    """Counts the parameters of the base and of a path's modules."""
+    """Count the parameters of the base and of a path's modules."""
     sizes = {record.name: record.parameters for record in stack.manifest.modules}
     return stack.manifest.base.parameters + sum(sizes[name] for name in path)
 
 
+def acting_parameters(stack: ModuleStack, path: StackPath) -> int:
+    """Count the parameters that act on a token: a full difference acts as one with the weight it is added to."""
+    differences = sum(
+        tensor.numel()
+        for name in path
+        for key, tensor in stack.module_tensors(name).items()
+        if key.startswith(f"{DIFFERENCE}.")
+    )
+    return active_parameters(stack, path) - differences
+
+
 def reset_peak_memory() -> None:
-    """Begins to watch for the greatest memory of this process, or of its GPU."""
+    """Start measuring the greatest memory of this process, or of its GPU."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR_REFS.exists():
@@ -74,7 +89,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int | None:
-    """Gives the greatest memory since ``reset_peak_memory``, in bytes; None where the system does not tell."""
+    """Return the greatest memory since ``reset_peak_memory``, in bytes; None where the system does not report it."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     if not _STATUS.exists():

@@ -24,7 +24,7 @@ def settings(label: str = "grow", seed: int = 0, order: str = "1", **changes: An
         "skills": [{"name": name, "skill": name, "options": {}} for name in SKILLS],
         "composites": {"chat_memory": ["chat", "memory"]},
         "base": "nano",
-        "phase": {"steps": 5, "num_scored": 4},
+        "phase": {"steps": 5, "num_scored": 4, "stories": "unseen.txt"},
         "seed": seed,
         "matrix": "lower",
         "blimp": None,

@@ -29,6 +29,8 @@ from growlm.skills.metric import higher_is_better, require_metric
         ("rouge_l", "sat dog the cat", "the cat dog sat", 1 / 2),
         ("rouge_l", "he was jumping", "they jumped", 2 / 5),  # one stem
         ("rouge_l", "", "the cat", 0),
+        ("trace_rouge_l", " he was jumping", "they jumped ", 0),
+        ("trace_rouge_l", "the cat the cat", "the cat sat", 4 / 5),
         ("edit_similarity", "abcd", "abcd", 1),
         ("edit_similarity", "abcd", "abxd", 1 - 2 / 8),  # one character out, one in
         ("edit_similarity", "ab", "cd", 0),

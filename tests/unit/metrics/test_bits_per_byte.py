@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -97,3 +100,14 @@ def test_the_mode_of_the_model_is_kept_and_progress_told(
 def test_no_text_is_an_error(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
     with pytest.raises(GrowlmError, match="need text"):
         bits_per_byte(model, tokenizer, [])
+
+
+@pytest.mark.parametrize(("text", "lost"), [("a cat", r"turns 'cat' into '<unk>'"), ("A dog", r"turns 'A dog' into")])
+def test_a_tokenizer_that_drops_bytes_is_refused(model: LlamaForCausalLM, text: str, lost: str) -> None:
+    words = WordLevel({"<end>": 0, "<unk>": 1, "a": 2, "dog": 3}, unk_token="<unk>")
+    backend = Tokenizer(words)
+    backend.pre_tokenizer = WhitespaceSplit()
+    lossy = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", unk_token="<unk>")
+    assert text_sums(model, lossy, ["a dog"]).num_tokens == 3
+    with pytest.raises(GrowlmError, match=f"bits per byte need a tokenizer that keeps every byte: this one {lost}"):
+        text_sums(model, lossy, [text])

@@ -16,7 +16,7 @@ from growlm.stack.loss import trained_logits, trained_token_losses
 def batch() -> Batch:
     ids_BT = torch.randint(6, 300, (3, 11), generator=torch.Generator().manual_seed(0))
     labels_BT = torch.where(torch.arange(11) % 3 == 0, IGNORED, ids_BT)
-    return Batch(ids_BT, labels_BT)
+    return Batch(ids_BT, labels_BT, ids_BT.numel())
 
 
 @pytest.fixture

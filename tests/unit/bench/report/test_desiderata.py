@@ -8,6 +8,7 @@ import pytest
 from growlm.bench.report.desiderata import (
     DESIDERATA,
     blimp_change,
+    common_budget,
     composition,
     desiderata,
     efficiency,
@@ -25,6 +26,9 @@ def test_retention_is_what_the_own_mode_lost(make_cell: Make):
     assert [retention(make_cell(mode=mode)) for mode in ("oracle", "routed", "all")] == [0.0, 0.125, 0.5]
     assert math.isnan(retention(make_cell(stories={})))
     assert math.isnan(retention(make_cell(stories={"routed": [1.0, None]})))
+    trained = make_cell()
+    del trained.settings["phase"]["stories"]
+    assert math.isnan(retention(trained)), "measured on stories of the kind that a skill trains"
 
 
 def test_exposure(make_cell: Make):
@@ -40,11 +44,24 @@ def test_shift_is_the_gain_on_the_strangest_skill(make_cell: Make):
     assert math.isnan(shift(unknown))
 
 
-def test_efficiency_is_the_mean_height_of_the_learning_curve(make_cell: Make):
-    heights = [0.75 / 3, 1.75 / 3, 1.75 / 3, 1.75 / 3]
-    area = 100 * (heights[0] + heights[1]) / 2 + 500 * heights[1]
-    assert efficiency(make_cell()) == pytest.approx(area / 600)
-    assert efficiency(make_cell("joint", at_once=True)) == pytest.approx((heights[0] + heights[1]) / 2)
+def test_efficiency_is_the_mean_height_of_the_learning_curve_at_equal_flops(make_cell: Make):
+    # the curve is at 0.25 in the beginning, at 1.75 / 3 after 1,000 FLOPs, and stays there to 6,000
+    base, learned = 0.75 / 3, 1.75 / 3
+    area = 1_000 * (base + learned) / 2 + 5_000 * learned
+    assert efficiency(make_cell(), 6_000) == pytest.approx(area / 6_000)
+    assert efficiency(make_cell(), 500) == pytest.approx((base + (base + learned) / 2) / 2)
+    assert efficiency(make_cell("joint", at_once=True), 6_000) == pytest.approx((base + learned) / 2)
+    assert math.isnan(efficiency(make_cell(), 6_001)), "so much was not spent"
+
+
+def test_spending_more_for_the_same_is_less_efficient(make_cell: Make):
+    dear = make_cell("dear")
+    for cost in dear.costs:
+        cost["flops"] *= 3
+    rows = [Row("cheap", (make_cell(),)), Row("dear", (dear,))]
+    assert common_budget(rows) == 6_000
+    cheap, expensive = (desiderata(row, None, common_budget(rows))["efficiency"].mean for row in rows)
+    assert expensive < cheap
 
 
 def test_composition_is_a_share_of_what_joint_training_of_the_seed_gains(make_cell: Make):
@@ -64,7 +81,7 @@ def test_blimp(make_cell: Make):
 
 def test_each_has_its_definition(make_cell: Make):
     row = Row("grow", (make_cell(), make_cell(seed=1)))
-    found = desiderata(row, None)
+    found = desiderata(row, None, 6_000)
     assert set(found) == set(DESIDERATA)
     assert found["shift"].count == 2
     assert math.isnan(found["composition"].mean), "without joint training it is not known"

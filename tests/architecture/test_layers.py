@@ -19,7 +19,7 @@ LAYERS = (
     ("manifest",),
     ("stack", "merging", "routing", "methods", "metrics"),
     ("train", "pretrain"),
-    ("show", "export"),
+    ("show", "export", "serve"),
     ("bench",),
     ("cli", "commands"),
     ("__main__",),

@@ -23,7 +23,7 @@ from growlm.files import read_json, write_json
 from growlm.manifest.path import format_path
 from growlm.metrics.greedy import greedy_tokens
 from growlm.registry import skills
-from growlm.routing._rows import choose_paths
+from growlm.routing.rows import choose_paths
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import ends_sentence, in_loop

@@ -14,10 +14,10 @@ from growlm.data.encode import encode_prompt
 from growlm.data.example import Example
 from growlm.manifest.path import BASE, Path, format_path
 from growlm.registry import skills
-from growlm.routing._prompts import drawn_prompts
-from growlm.routing._update import SkillPrompts
+from growlm.routing.prompts import drawn_prompts
 from growlm.routing.ridge import Ridge
 from growlm.routing.router import Prompts
+from growlm.routing.update import SkillPrompts
 from growlm.skills.composites import Composite
 from growlm.skills.procedural import Procedural
 from growlm.skills.skill import Skill

@@ -1,5 +1,6 @@
 """Registries: the files of a folder are its members; other packages join through entry points."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
-from growlm.summaries import class_summary
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         return sorted({*self._files(), *self._tables(), *self._entry_points()})
 
     def get(self, name: str) -> type[T]:
-        """Imports one member.
+        """Import one member.
 
         Args:
             name: its name.
@@ -68,12 +68,12 @@ class Registry(Generic[T]):
         if not (inspect.isclass(member) and issubclass(member, self._parent_class())):
             raise GrowlmError(
                 f"{self.what} {name!r} from entry point {plugins[name].value!r} is no {self._parent_class().__name__}; "
-                "mend or uninstall the package that declares it"
+                "fix or uninstall the package that declares it"
             )
         return member
 
     def build(self, name: str, options: Mapping[str, Any] | None = None) -> T:
-        """Creates a member from its name and its constructor's arguments.
+        """Create a member from its name and its constructor's arguments.
 
         Args:
             name: the member's name.
@@ -96,11 +96,11 @@ class Registry(Generic[T]):
         return _typed_call(member, dict(options or {}), f"{self.what} {name!r}")
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
-        """Lists a member's constructor arguments by name."""
+        """List a member's constructor arguments by name."""
         return dict(inspect.signature(self.get(name)).parameters)
 
     def summary(self, name: str) -> str:
-        """Gives the first line of a member's docstring, from its source alone unless another package holds it.
+        """Return the first line of a member's docstring, from its source alone unless another package holds it.
 
         Args:
             name: the member's name.
@@ -153,6 +153,49 @@ class Registry(Generic[T]):
         return members[0]
 
 
+def function_summary(path: Path, name: str) -> str:
+    """Read the first docstring line of a function.
+
+    Args:
+        path: the source file.
+        name: the function, at the file's top level.
+
+    Returns:
+        The line, or ``""`` if the file has no such function or it no docstring.
+    """
+    functions = [node for node in _tree(path).body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return _first_line(functions[0]) if functions else ""
+
+
+def class_summary(path: Path, parent: str) -> str:
+    """Read the first docstring line of the class that a registry's file is about.
+
+    Args:
+        path: the source file.
+        parent: name of the class that it extends; where several public classes could be meant, one that names
+            this parent wins, then the last.
+
+    Returns:
+        The line, or ``""`` if there is none.
+    """
+    public = [node for node in _tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    candidates = [node for node in public if parent in _base_names(node)] or public
+    return _first_line(candidates[-1]) if candidates else ""
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _first_line(node: ast.FunctionDef | ast.ClassDef) -> str:
+    return (ast.get_docstring(node) or "").split("\n", 1)[0]
+
+
+def _base_names(node: ast.ClassDef) -> set[str]:
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+    return {base.id if isinstance(base, ast.Name) else ast.unparse(base).rpartition(".")[2] for base in bases}
+
+
 def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     from jsonargparse import ArgumentError, ArgumentParser
 
@@ -186,9 +229,14 @@ def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -
 module_kinds: Registry[Any] = Registry(
     "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("site",)
 )
-methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method")
+methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method", shared=("importance",))
 skills: Registry[Any] = Registry(
     "skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric", "procedural"), tables=("composites",)
 )
-routers: Registry[Any] = Registry("router", "growlm.routing", "growlm.routing.router:Router")
+routers: Registry[Any] = Registry(
+    "router",
+    "growlm.routing",
+    "growlm.routing.router:Router",
+    shared=("gates", "prompts", "router_file", "rows", "update"),
+)
 exporters: Registry[Any] = Registry("export format", "growlm.export", "growlm.export.exporter:Exporter")

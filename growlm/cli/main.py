@@ -24,7 +24,7 @@ from typing import Any
 
 from growlm.errors import GrowlmError, one_line, outside_error, unknown_name
 from growlm.progress import console, log_to_stderr
-from growlm.summaries import function_summary
+from growlm.registry import function_summary
 
 _COMMANDS = Path(__file__).parents[1] / "commands"
 _USER_MISTAKE = 2

@@ -31,12 +31,12 @@ class Batch:
     num_tokens: int
 
     def to(self, device: torch.device) -> "Batch":
-        """Moves the batch to a device."""
+        """Move the batch to a device."""
         return Batch(self.input_ids.to(device), self.labels.to(device), self.num_tokens)
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
-    """Makes one batch of examples."""
+    """Make one batch of examples."""
     length = max(len(example.input_ids) for example in examples)
     input_ids_BT = torch.full((len(examples), length), pad_id)
     labels_BT = torch.full((len(examples), length), IGNORED)
@@ -48,7 +48,7 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
 
 
 def join(first: Batch, second: Batch, pad_id: int) -> Batch:
-    """Puts the rows of a second batch under those of a first; the shorter rows are padded."""
+    """Append the rows of a second batch to those of a first; the shorter rows are padded."""
     length = max(first.input_ids.shape[1], second.input_ids.shape[1])
 
     def joined(parts: tuple[Tensor, Tensor], padding: int) -> Tensor:
@@ -84,7 +84,7 @@ class StepBatches:
         self._order: list[list[int]] = []
 
     def share(self, rank: int, world_size: int) -> "StepBatches":
-        """Gives one process's part of every batch.
+        """Return one process's part of every batch.
 
         Args:
             rank: which of the processes.
@@ -95,7 +95,7 @@ class StepBatches:
         return share
 
     def __call__(self, step: int) -> Batch:
-        """Builds the batch of a step."""
+        """Build the batch of a step."""
         epoch, position = divmod(step, len(self.examples) // self.batch_size)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.epoch_order(epoch)
@@ -103,7 +103,7 @@ class StepBatches:
         return collate([self.examples[index] for index in rows], self.pad_id)
 
     def epoch_order(self, epoch: int) -> list[list[int]]:
-        """Lists the examples of each batch of an epoch; a remainder smaller than a batch is left out."""
+        """List the examples of each batch of an epoch; a remainder smaller than a batch is left out."""
         generator = random.Random(f"{self.seed}/{epoch}")
         indices = list(range(len(self.examples)))
         generator.shuffle(indices)

@@ -26,7 +26,7 @@ _ROUNDING = 1e-9
 
 
 def input_output_cosine(inputs: Tensor, outputs: Tensor) -> Tensor:
-    """Computes the cosine of a linear's input and output, the longer one cut to the length of the other.
+    """Compute the cosine of a linear's input and output, the longer one cut to the length of the other.
 
     Args:
         inputs: [..., I].
@@ -42,7 +42,7 @@ def input_output_cosine(inputs: Tensor, outputs: Tensor) -> Tensor:
 def linear_importance(
     linears: Mapping[str, nn.Module], stack: "ModuleStack", examples: Sequence[Encoded], pad_id: int
 ) -> dict[str, float]:
-    """Measures the importance of linears with the active path: the mean over examples of the mean over their tokens.
+    """Measure the importance of linears with the active path: the mean over examples of the mean over their tokens.
 
     Args:
         linears: the linears, or the sites that wrap them, by name.
@@ -106,7 +106,7 @@ def adaptive_ratios(
 
 
 def some_examples(batches: StepBatches, count: int) -> list[Encoded]:
-    """Draws some of a phase's examples, the same ones for the same seed."""
+    """Draw some of a phase's examples, the same ones for the same seed."""
     examples = list(batches.examples)
     random.Random(f"osft/{batches.seed}").shuffle(examples)
     return examples[:count]

@@ -20,7 +20,7 @@ Selection = Literal["reservoir", "balanced"]
 
 
 def reservoir(kept: Sequence[T], seen: int, new: Sequence[T], capacity: int, generator: random.Random) -> list[T]:
-    """Goes on with algorithm R.
+    """Continue algorithm R.
 
     Args:
         kept: what is kept of the items that have gone by.
@@ -42,7 +42,7 @@ def reservoir(kept: Sequence[T], seen: int, new: Sequence[T], capacity: int, gen
 
 
 def equal_shares(available: Sequence[int], capacity: int) -> list[int]:
-    """Divides places equally; what one cannot fill goes to the others.
+    """Divide places equally; what one cannot fill goes to the others.
 
     Args:
         available: how many places each could fill.
@@ -84,7 +84,7 @@ class ReplayBuffer:
         capacity: int | None,
         generator: random.Random,
     ) -> Self:
-        """Decides what is kept after one more phase.
+        """Decide what is kept after one more phase.
 
         Args:
             new: the phase's examples.
@@ -111,7 +111,7 @@ class ReplayBuffer:
         return type(self)(tuple(example for _, example in kept), tuple(owner for owner, _ in kept), seen)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """Writes the buffer as tensors of integers.
+        """Write the buffer as tensors of integers.
 
         Returns:
             ``tokens`` and ``trained``, [N] for the N tokens of all E examples one after the other; ``offsets``,
@@ -130,7 +130,7 @@ class ReplayBuffer:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], vocab_size: int, max_length: int, where: str) -> Self:
-        """Reads a buffer back.
+        """Read a buffer back.
 
         Args:
             tensors: what ``to_tensors`` gave; it may come from anyone.
@@ -164,7 +164,7 @@ class ReplayBuffer:
 
 
 def _problem(tensors: Mapping[str, Tensor], vocab_size: int, max_length: int) -> str | None:
-    """Says what is wrong with the tensors of a buffer."""
+    """Return what is wrong with the tensors of a buffer."""
     names = ("tokens", "trained", "offsets", "owners", "seen")
     for name in names:
         if name not in tensors or tensors[name].dim() != 1 or tensors[name].is_floating_point():

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
 from growlm.errors import GrowlmError
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.loss import trained_token_losses
@@ -39,7 +39,7 @@ _FISHER = "fisher/"
 
 
 def empirical_fisher(losses: Iterable[Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Averages the squared gradients of single examples.
+    """Average the squared gradients of single examples.
 
     Args:
         losses: the loss of each example, a scalar; best made one by one, so that one graph is held at a time.
@@ -61,7 +61,7 @@ def empirical_fisher(losses: Iterable[Tensor], weights: Mapping[str, Tensor]) ->
 def quadratic_penalty(
     weights: Mapping[str, Tensor], anchors: Mapping[str, Tensor], fisher: Mapping[str, Tensor]
 ) -> Tensor:
-    """Computes 1/2 Σ F (θ - θ*)² over all weights, a scalar.
+    """Compute 1/2 Σ F (θ - θ*)² over all weights, a scalar.
 
     Args:
         weights: θ by name.
@@ -73,7 +73,7 @@ def quadratic_penalty(
 
 
 class Ewc(VersionedMethod):
-    """Goes on fine-tuning the same weights, each held back by how much it mattered before.
+    """Continues fine-tuning the same weights, each held back by how much it mattered before.
 
     Args:
         strength: λ, how strongly the weights are held back; 0 is sequential fine-tuning.
@@ -104,11 +104,11 @@ class Ewc(VersionedMethod):
         self._fisher: dict[str, Tensor] = {}
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a full difference of the chosen weights."""
+        """Return a full difference of the chosen weights."""
         return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Reads the Fisher information that the earlier phases left, if there were any."""
+        """Read the Fisher information that the earlier phases left, if there were any."""
         self._weights = dict(stack.module_parameters(name))
         last = self.continues(stack)
         if last is not None:
@@ -116,7 +116,7 @@ class Ewc(VersionedMethod):
             self._fisher = self._kept_fisher(stack, last)
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Adds the penalty to the loss of plain training; see ``Method.loss``."""
+        """Add the penalty to the loss of plain training; see ``Method.loss``."""
         task = super().loss(stack, batch)
         if not self._fisher or self.strength == 0:
             return task
@@ -125,7 +125,7 @@ class Ewc(VersionedMethod):
         return task + self.strength * quadratic_penalty(self._weights, self._anchors, self._fisher)
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Measures the phase's Fisher information and adds it to that of the earlier ones."""
+        """Measure the phase's Fisher information and adds it to that of the earlier ones."""
         examples = list(batches.examples)
         random.Random(f"ewc/{batches.seed}").shuffle(examples)
         losses = (

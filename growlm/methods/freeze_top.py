@@ -16,7 +16,7 @@ import torch
 
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods, module_kinds
 from growlm.skills.skill import Skill
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class FreezeTop(VersionedMethod):
-    """Goes on fine-tuning the last layers of the base, skill after skill.
+    """Continues fine-tuning the last layers of the base, skill after skill.
 
     Args:
         num_layers: how many layers; None: as many as come nearest to the number of parameters that ``grow`` adds by
@@ -41,11 +41,11 @@ class FreezeTop(VersionedMethod):
             raise GrowlmError(f"num_layers {num_layers} is too small: give 1 or more")
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a full difference of the layers that were chosen for the last stack that was looked at."""
+        """Return a full difference of the layers that were chosen for the last stack that was looked at."""
         return {"dense": module_kinds.build("dense", {"layers": self._layers})}
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a full difference of the last layers; see ``Method.build``."""
+        """Build a full difference of the last layers; see ``Method.build``."""
         self._layers = self._chosen(stack.architecture)
         return super().build(stack, skill)
 
@@ -63,7 +63,7 @@ class FreezeTop(VersionedMethod):
 
 
 def layer_sizes(architecture: Architecture) -> list[int]:
-    """Counts the base's own parameters in each of its layers."""
+    """Count the base's own parameters in each of its layers."""
     return [
         sum(
             parameter.numel()
@@ -75,7 +75,7 @@ def layer_sizes(architecture: Architecture) -> list[int]:
 
 
 def grown_parameters(architecture: Architecture) -> int:
-    """Counts the parameters of the module that method ``grow`` adds to a base by default."""
+    """Count the parameters of the module that method ``grow`` adds to a base by default."""
     with torch.device("meta"):  # counted, never filled
         kinds = [module_kinds.build(kind, options) for kind, options in methods.build("grow").module.items()]
         parts = [part for kind in kinds for part in kind.build(architecture, 0, None).values()]
@@ -83,6 +83,6 @@ def grown_parameters(architecture: Architecture) -> int:
 
 
 def nearest_number(sizes: Sequence[int], wanted: int) -> int:
-    """Finds how many of the first sizes, at least one, sum up to nearest to a number; the fewer of two."""
+    """Find how many of the first sizes, at least one, sum up to nearest to a number; the fewer of two."""
     sums = list(accumulate(sizes))
     return 1 + min(range(len(sums)), key=lambda index: abs(sums[index] - wanted))

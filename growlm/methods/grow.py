@@ -44,9 +44,9 @@ class Grow(Method):
             raise GrowlmError("method 'grow' needs a module with at least one kind, such as lora")
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds the kinds that were asked for; see ``Method.build``."""
+        """Build the kinds that were asked for; see ``Method.build``."""
         return {kind: module_kinds.build(kind, options) for kind, options in self.module.items()}
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Measures the layers' inputs if the module is to be fusible; see ``Method.end``."""
+        """Measure the layers' inputs if the module is to be fusible; see ``Method.end``."""
         return gather_moments(stack, batches.examples) if self.fusible else {}

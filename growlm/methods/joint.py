@@ -38,9 +38,9 @@ class Joint(Method):
             raise GrowlmError("method 'joint' needs a module with at least one kind, such as lora; or leave it out")
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Stands on the bare base always."""
+        """Return the empty path: the bare base."""
         return ()
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a full difference, or the kinds that were asked for; see ``Method.build``."""
+        """Build a full difference, or the kinds that were asked for; see ``Method.build``."""
         return {kind: module_kinds.build(kind, options) for kind, options in self.module.items()}

@@ -2,7 +2,7 @@
 
 Feng et al., "KIF: Knowledge Identification and Fusion for Language Model Continual Learning" (2025, arXiv 2408.05200
 v4). A unit is row r of A with column r of B of one low-rank change. Its importance is measured during a phase (the
-formulas are in ``_importance.py``), min-max normalised over the model, I_t, and accumulated, I_{1:t} = minmax(0.3 I_t +
+formulas are in ``importance.py``), min-max normalised over the model, I_t, and accumulated, I_{1:t} = minmax(0.3 I_t +
 0.7 I_{1:t-1}). At the end of a phase
 
     unit = p_1 earlier + p_2 new,    (p_1, p_2) = softmax([I_{1:t-1}, I_t] / τ),    τ = 0.25,
@@ -37,8 +37,8 @@ from torch import Tensor
 
 from growlm.data.batches import Batch
 from growlm.errors import GrowlmError
-from growlm.methods._fused import FusedMethod, Fusion, FusionOptions
-from growlm.methods._importance import Order
+from growlm.methods._fusion import FusedMethod, Fusion, FusionOptions
+from growlm.methods.importance import Order
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def orthogonality_loss(a_RI: Iterable[Tensor], b_OR: Iterable[Tensor]) -> Tensor:
-    """Computes how far ranks are from orthonormal: the mean of ‖A Aᵀ - I‖_F and ‖Bᵀ B - I‖_F, a scalar in fp32.
+    """Compute how far ranks are from orthonormal: the mean of ‖A Aᵀ - I‖_F and ‖Bᵀ B - I‖_F, a scalar in fp32.
 
     Args:
         a_RI: factors A, each [R, I].
@@ -59,7 +59,7 @@ def orthogonality_loss(a_RI: Iterable[Tensor], b_OR: Iterable[Tensor]) -> Tensor
 
 
 class Kif(FusedMethod):
-    """Goes on training one low-rank change, and fuses its ranks with what they were before each skill.
+    """Continues training one low-rank change, and fuses its ranks with what they were before each skill.
 
     Args:
         rank: rank of the change.
@@ -113,15 +113,15 @@ class Kif(FusedMethod):
         self.orthogonality = orthogonality
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a low-rank change."""
+        """Return a low-rank change."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}
 
     def frozen_weights(self, stack: "ModuleStack") -> dict[str, Tensor]:
-        """Gives nothing: the factors themselves are the weights whose importance counts."""
+        """Return nothing: the factors themselves are the weights whose importance counts."""
         return {}
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Adds the distance from orthonormal ranks to the loss of plain training; see ``Method.loss``."""
+        """Add the distance from orthonormal ranks to the loss of plain training; see ``Method.loss``."""
         loss = super().loss(stack, batch)
         if self.orthogonality == 0:
             return loss

@@ -30,5 +30,5 @@ class LoraIncremental(Method):
         self.target_modules = target_modules
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a low-rank change; see ``Method.build``."""
+        """Build a low-rank change; see ``Method.build``."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}

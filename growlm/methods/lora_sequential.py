@@ -5,13 +5,13 @@ Cost per step: forward through the path, backward down to the lowest site. Prove
 tests/contracts/test_every_method.py.
 """
 
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 
 class LoraSequential(VersionedMethod):
-    """Goes on training one low-rank change, skill after skill.
+    """Continues training one low-rank change, skill after skill.
 
     Args:
         rank: rank of the change.
@@ -23,5 +23,5 @@ class LoraSequential(VersionedMethod):
         self.target_modules = target_modules
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a low-rank change."""
+        """Return a low-rank change."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}

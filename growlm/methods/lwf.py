@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.loss import trained_logits
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def distillation_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Tensor:
-    """Computes τ² KL(teacher ‖ student) at a temperature, the mean over the tokens.
+    """Compute τ² KL(teacher ‖ student) at a temperature, the mean over the tokens.
 
     Args:
         student_NV: logits of the model that learns, [N, V].
@@ -48,7 +48,7 @@ def distillation_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float
 
 
 class Lwf(VersionedMethod):
-    """Goes on fine-tuning the same weights, taught by the version before to go on saying what it said.
+    """Continues fine-tuning the same weights, taught by the version before to go on saying what it said.
 
     Args:
         weight: λ, how much the version before counts beside the task; 0 is sequential fine-tuning.
@@ -75,11 +75,11 @@ class Lwf(VersionedMethod):
         self._teacher: Path | None = None
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a full difference of the chosen weights."""
+        """Return a full difference of the chosen weights."""
         return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Finds the version before."""
+        """Find the version before."""
         last = self.continues(stack)
         if last is not None:
             self._teacher = stack.path_of(last)
@@ -87,7 +87,7 @@ class Lwf(VersionedMethod):
             self._teacher = stack.parents()[name]
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Adds the distance from the version before to the loss of plain training; see ``Method.loss``."""
+        """Add the distance from the version before to the loss of plain training; see ``Method.loss``."""
         if self._teacher is None or self.weight == 0:
             return super().loss(stack, batch)
         student_NV, targets_N = trained_logits(stack, batch)

@@ -1,4 +1,8 @@
-"""What a continual-learning method is: a plain object that a phase asks at fixed moments."""
+"""What a continual-learning method is: a plain object whose hooks a phase calls at fixed moments.
+
+``VersionedMethod`` is the base of those that continue training the same weights: each phase's result is a new version
+of one module.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -13,7 +17,11 @@ from growlm.skills.skill import Skill
 from growlm.stack.loss import trained_token_losses
 
 if TYPE_CHECKING:
+    from growlm.manifest.manifest import ModuleRecord
     from growlm.stack.stack import ModuleStack
+
+WRAPPED = "sequential"
+"""The method that a wrapping method wraps unless its option ``method`` names another."""
 
 
 class Method(ABC):
@@ -45,7 +53,7 @@ class Method(ABC):
 
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Decides what the phase attaches.
+        """Decide what the phase attaches.
 
         Args:
             stack: the stack as it is.
@@ -56,7 +64,7 @@ class Method(ABC):
         """
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Decides the path to grow on.
+        """Decide the path to grow on.
 
         Args:
             stack: the stack as it is.
@@ -68,11 +76,11 @@ class Method(ABC):
         return on
 
     def continues(self, stack: "ModuleStack") -> str | None:
-        """Names the module whose values the new one begins with and which it supersedes; None: neither."""
+        """Return the module whose values the new one begins with and which it supersedes; None: neither."""
         return None
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Prepares the phase, with the module attached.
+        """Prepare the phase, with the module attached.
 
         Args:
             stack: the stack with the new module on the active path.
@@ -81,25 +89,25 @@ class Method(ABC):
         """
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
-        """Names what is trained; by default all of the new module."""
+        """Return what is trained; by default all of the new module."""
         return stack.module_parameters(name).values()
 
     def batch(self, batch: Batch) -> Batch:
-        """Changes a training batch, for example by mixing in replayed examples."""
+        """Change a training batch, for example by mixing in replayed examples."""
         return batch
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Computes what a step makes smaller, a scalar; by default the mean cross-entropy of the trained tokens."""
+        """Compute what a step makes smaller, a scalar; by default the mean cross-entropy of the trained tokens."""
         return trained_token_losses(stack, batch).mean()
 
     def after_backward(self) -> None:
-        """Sees the gradients, unscaled and clipped, before the optimizer's step."""
+        """Process the gradients, unscaled and clipped, before the optimizer's step."""
 
     def after_step(self) -> None:
-        """Corrects the parameters after the optimizer's step."""
+        """Correct the parameters after the optimizer's step."""
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Closes the phase, for example by gathering statistics for later ones.
+        """Close the phase, for example by gathering statistics for later ones.
 
         Args:
             stack: the stack with the trained module, not frozen yet, on the active path.
@@ -112,8 +120,53 @@ class Method(ABC):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives what a resumed phase needs: tensors and JSON values only."""
+        """Return what a resumed phase needs: tensors and JSON values only."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
+
+
+class VersionedMethod(Method):
+    """Starts from the values of the last module of the same kinds and supersedes it; the first starts from zero change.
+
+    Attributes:
+        wrapper: name of the method that wraps this one, such as ``replay``; records have that name then, and this
+            method's as their option ``method``.
+    """
+
+    wrapper: str | None = None
+
+    @abstractmethod
+    def kinds(self) -> dict[str, ModuleKind]:
+        """Return the kinds that every phase continues to train."""
+
+    def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
+        """Build the same kinds in every phase; see ``Method.build``."""
+        return self.kinds()
+
+    def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
+        """Return the parents of the last version; for the first version, the path that was asked for."""
+        last = self._last_version(stack)
+        return on if last is None else last.parents
+
+    def continues(self, stack: "ModuleStack") -> str | None:
+        """Return the last version."""
+        last = self._last_version(stack)
+        return None if last is None else last.name
+
+    def _last_version(self, stack: "ModuleStack") -> "ModuleRecord | None":
+        options = {name: kind.options() for name, kind in self.kinds().items()}
+        versions = [
+            record
+            for record in stack.manifest.modules
+            if self._made(record) and record.kinds == options and record.name in stack.manifest.current()
+        ]
+        return versions[-1] if versions else None
+
+    def _made(self, record: "ModuleRecord") -> bool:
+        own = type(self).__module__.rpartition(".")[2]
+        if self.wrapper is None:
+            return bool(record.method["name"] == own)
+        wrapped = record.method["options"].get("method", WRAPPED)
+        return bool(record.method["name"] == self.wrapper and wrapped == own)

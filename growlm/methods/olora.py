@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def overlap(new_RI: Tensor, old_SI: Tensor) -> Tensor:
-    """Computes Σ |A_old A_newᵀ|, the sum of the entries' absolute values: 0 if and only if all rows are orthogonal.
+    """Compute Σ |A_old A_newᵀ|, the sum of the entries' absolute values: 0 if and only if all rows are orthogonal.
 
     Args:
         new_RI: A of the new change, [R, I].
@@ -75,11 +75,11 @@ class Olora(Method):
         self._pairs: list[tuple[Tensor, list[Tensor]]] = []
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a low-rank change; see ``Method.build``."""
+        """Build a low-rank change; see ``Method.build``."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Finds the earlier changes on the path that share a site with the new one."""
+        """Find the earlier changes on the path that share a site with the new one."""
         new = stack.module_parameters(name)
         earlier = [stack.module_parameters(parent) for parent in stack.parents()[name]]
         self._factors = list(new.values())
@@ -90,7 +90,7 @@ class Olora(Method):
         ]
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Adds both penalties to the loss of plain training; see ``Method.loss``."""
+        """Add both penalties to the loss of plain training; see ``Method.loss``."""
         loss = super().loss(stack, batch)
         with torch.autocast(loss.device.type, enabled=False):
             if self.strength > 0 and self._pairs:

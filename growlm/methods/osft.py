@@ -54,7 +54,7 @@ from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
 from growlm.merging.weights import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules._directions import free_directions, num_free, num_preserved, preserved_directions, without_block
 from growlm.modules.dense import DensePart
 from growlm.modules.kind import ModuleKind
@@ -89,13 +89,13 @@ class ProtectedWeight:
 
     @torch.no_grad()
     def project_gradient(self) -> None:
-        """Removes the preserved block from the gradient."""
+        """Remove the preserved block from the gradient."""
         gradient = cast(Tensor, self.parameter.grad)
         gradient.copy_(self._rest(gradient))
 
     @torch.no_grad()
     def project_change(self) -> None:
-        """Removes the preserved block from what has changed since the phase began."""
+        """Remove the preserved block from what has changed since the phase began."""
         self.start = self.start.to(self.parameter.device)  # the phase may have moved since it began
         self.parameter.copy_(self.start + self._rest(self.parameter - self.start))
 
@@ -162,11 +162,11 @@ class Osft(VersionedMethod):
     # -- what is attached ----------------------------------------------------------------------------------------------
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a full difference of the linears, for the ``block`` form."""
+        """Return a full difference of the linears, for the ``block`` form."""
         return {"dense": module_kinds.build("dense", {"weights": "linears"})}
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Decides how many directions of every linear are preserved, and builds what changes the others.
+        """Decide how many directions of every linear are preserved, and builds what changes the others.
 
         Raises:
             GrowlmError: if that is all of them, or a schedule is over.
@@ -189,11 +189,11 @@ class Osft(VersionedMethod):
         return {"subspace": module_kinds.build("subspace", options)}
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Stands on the path that was asked for; in the ``block`` form on that of the last version."""
+        """Return the path that was asked for; in the ``block`` form, the parents of the last version."""
         return super().grow_on(stack, on) if self.constraint == "block" else on
 
     def continues(self, stack: "ModuleStack") -> str | None:
-        """Names the last version, in the ``block`` form."""
+        """Return the last version, in the ``block`` form."""
         return super().continues(stack) if self.constraint == "block" else None
 
     def _sites(self, stack: "ModuleStack") -> list[str]:
@@ -230,7 +230,7 @@ class Osft(VersionedMethod):
     # -- training ------------------------------------------------------------------------------------------------------
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Decomposes the effective weights of the path that the phase grows on, of its last version included."""
+        """Decompose the effective weights of the path that the phase grows on, of its last version included."""
         sites = stack.sites()
         for site, preserved in self._counts.items():
             weight_OI = effective_weight(
@@ -249,24 +249,24 @@ class Osft(VersionedMethod):
                 self._protected.append(ProtectedWeight(difference, start, U_h_Ok, V_h_Ik, transposed))
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
-        """Names the coordinates in the free directions; in the ``block`` form, weights that are not all preserved."""
+        """Return the coordinates in the free directions; in the ``block`` form, weights that are not all preserved."""
         own = stack.module_parameters(name)
         if self.constraint == "factor":
             return own.values()
         return [own[f"dense.{site}.layer.weight"] for site in self._counts]
 
     def after_backward(self) -> None:
-        """Projects the gradients, in the ``block`` form."""
+        """Project the gradients, in the ``block`` form."""
         for weight in self._protected:
             weight.project_gradient()
 
     def after_step(self) -> None:
-        """Projects the changes, in the ``block`` form."""
+        """Project the changes, in the ``block`` form."""
         for weight in self._protected:
             weight.project_change()
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Measures the linears' importance on the phase's examples, if ranks are adaptive."""
+        """Measure the linears' importance on the phase's examples, if ranks are adaptive."""
         if self.ranks != "adaptive":
             return {}
         linears = {site: stack.base.get_submodule(site) for site in self._sites(stack)}
@@ -277,7 +277,7 @@ class Osft(VersionedMethod):
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the directions in which M counts: another machine might decompose into others."""
+        """Return the directions in which M counts: another machine might decompose into others."""
         own = {
             f"{site}.{side}": directions
             for site, part in self._subspaces.items()
@@ -286,7 +286,7 @@ class Osft(VersionedMethod):
         return {"directions": own or self._directions}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes the directions back."""
+        """Restore the directions."""
         self._directions = dict(state["directions"])
         for site, part in self._subspaces.items():
             part.set_directions(self._directions[f"{site}.Q_u"], self._directions[f"{site}.Q_v"])

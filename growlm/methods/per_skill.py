@@ -30,9 +30,9 @@ class PerSkill(Method):
         self.weights = weights
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Stands on the bare base always."""
+        """Return the empty path: the bare base."""
         return ()
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a full difference of the chosen weights; see ``Method.build``."""
+        """Build a full difference of the chosen weights; see ``Method.build``."""
         return {"dense": module_kinds.build("dense", {"weights": self.weights})}

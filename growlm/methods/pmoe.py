@@ -10,19 +10,19 @@ equations); how many columns the router has from the beginning; and what teaches
 
     loss = task + λ / C sum_c mean over the tokens of skill c of -log softmax(0, l_1, ..., l_K)_c
 
-with the task's loss of the new examples, and the logits l of all columns for the C skills there are, each told apart by
+with the task's loss of the new examples, and the logits l of all gates for the C skills there are, each told apart by
 its own examples: the new skill's batch; a share ``replay`` of each old one's, kept as token ids in its module's folder
 (nothing is said of them but whose they are; the answers count too, as their tokens are routed like any other); and, for
-the bare base, texts that it is let write itself when a phase begins. Only the new expert and the new column are
+the bare base, texts that it is let write itself when a phase begins. Only the new expert and the new gate are
 trained. The first phase also trains a low-rank change of the shallow layers (kind ``lora``), which stays as it is from
-then on: so all older columns read the same states for ever. At inference all modules are active and the router inside
+then on: so all older gates read the same states from then on. At inference all modules are active and the router inside
 chooses.
 
 Cost per step: forward through all experts, backward down to the boundary; with λ > 0, the shallow layers once more for
 half a batch of old examples and the base's texts. Kept: those examples, 5 bytes per token.
 Proved by tests/golden/test_pmoe.py and tests/contracts/test_every_method.py.
 
-Shapes: B batch, T tokens, K columns.
+Shapes: B batch, T tokens, K gates.
 """
 
 import random
@@ -38,11 +38,11 @@ from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods.method import Method
-from growlm.modules.experts import GatePart, Weighting, num_shallow_layers
+from growlm.modules.experts import GatePart, num_shallow_layers
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.routing._columns import columns, run_shallow_layers
-from growlm.routing._prompts import TEXT_PROMPT
+from growlm.routing.gates import gates, run_shallow_layers
+from growlm.routing.prompts import TEXT_PROMPT
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
 
@@ -53,12 +53,12 @@ _OWN = "examples/"
 
 
 def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tensor) -> Tensor:
-    """Computes the mean cross-entropy of telling each token's skill, in nats.
+    """Compute the mean cross-entropy of classifying each token's skill, in nats.
 
     Args:
-        logits: each column's logits, each [B, T]; a column of zeros for the bare base is put before them.
+        logits: each gate's logits, each [B, T]; zeros for the bare base are put before them.
         is_token_BT: which of them count, Bool[B, T].
-        targets_B: the column that is right for each row, counted from 0, -1 for the bare base's, [B].
+        targets_B: the gate that is right for each row, counted from 0, -1 for the bare base, [B].
 
     Returns:
         The mean over the skills there are of the mean over their tokens, a scalar.
@@ -72,7 +72,7 @@ def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tens
 
 @torch.no_grad()
 def base_texts(stack: "ModuleStack", count: int, seed: str) -> tuple[Encoded, ...]:
-    """Lets the bare base write texts, each token drawn by its probability.
+    """Sample texts, each token drawn by its probability.
 
     Args:
         stack: the stack; its active path is left as it was.
@@ -97,7 +97,7 @@ def base_texts(stack: "ModuleStack", count: int, seed: str) -> tuple[Encoded, ..
 
 
 class Pmoe(Method):
-    """Adds one low-rank expert to the deep layers and one column to the router before them, and trains only these.
+    """Adds one low-rank expert to the deep layers and one gate to the router before them, and trains only these.
 
     Args:
         rank: rank of the experts, and of the first phase's change of the shallow layers.
@@ -126,7 +126,7 @@ class Pmoe(Method):
         identity: float = 1.0,
         replay: float = 0.01,
         base_texts: int = 32,
-        mixture: Weighting = "softmax",
+        mixture: Literal["softmax", "gated"] = "softmax",
         num_experts: int = 16,
     ) -> None:
         if not identity >= 0:
@@ -151,7 +151,7 @@ class Pmoe(Method):
         self._on: Path = ()
         self._name = ""
         self._pad_id = 0
-        self._columns: dict[str, GatePart] = {}
+        self._gates: dict[str, GatePart] = {}
         self._memory: dict[str, tuple[Encoded, ...]] = {}
         self._old_rows = 0
         self._rows_beside = 0
@@ -167,7 +167,7 @@ class Pmoe(Method):
         return self._rows_beside
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Stands where it is asked to; see ``Method.grow_on``."""
+        """Return the path that was asked for; see ``Method.grow_on``."""
         self._on = on
         return on
 
@@ -179,14 +179,14 @@ class Pmoe(Method):
         """
         self._check_room(stack)
         kinds: dict[str, ModuleKind] = {"experts": module_kinds.build("experts", self.options)}
-        if self.general and not any(name in columns(stack) for name in self._on):
+        if self.general and not any(name in gates(stack) for name in self._on):
             shallow = list(range(num_shallow_layers(stack.architecture.num_layers, self.options["boundary"])))
             kinds["lora"] = module_kinds.build("lora", {"rank": self.options["rank"], "layers": shallow})
         return kinds
 
     def _check_room(self, stack: "ModuleStack") -> None:
         mixture, room = self.options["mixture"], self.options["num_experts"]
-        found = columns(stack)
+        found = gates(stack)
         specs = [found[name].spec for name in self._on if name in found]
         for spec in specs:
             if spec.weighting != mixture or (mixture == "softmax" and spec.num_experts != room):
@@ -202,17 +202,17 @@ class Pmoe(Method):
             )
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Reads the examples that were kept of the older skills, and lets the bare base write."""
+        """Read the examples that were kept of the older skills, and lets the bare base write."""
         self._name = name
         self._pad_id = batches.pad_id
-        found = columns(stack)
-        self._columns = {
+        found = gates(stack)
+        self._gates = {
             member: found[member] for member in stack.path if member in found and found[member].spec == found[name].spec
         }
         keepers = [
             record.name
             for record in stack.manifest.modules
-            if record.name in self._columns and any(key.startswith(_OWN) for key in record.method_tensors)
+            if record.name in self._gates and any(key.startswith(_OWN) for key in record.method_tensors)
         ]
         if self.identity == 0:
             return
@@ -227,7 +227,7 @@ class Pmoe(Method):
         return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where).examples
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Adds telling the skills apart to the loss of plain training; see ``Method.loss``."""
+        """Add telling the skills apart to the loss of plain training; see ``Method.loss``."""
         loss = super().loss(stack, batch)
         if self.identity == 0:
             return loss
@@ -239,28 +239,28 @@ class Pmoe(Method):
         self._rows_beside += len(drawn)
         self._old_rows += sum(owner != BASE for owner, _ in drawn)
         old = collate([example for _, example in drawn], self._pad_id).to(loss.device)
-        run_shallow_layers(stack, old.input_ids, self._columns[self._name].spec.boundary)
+        run_shallow_layers(stack, old.input_ids, self._gates[self._name].spec.boundary)
         ends_B = torch.tensor([len(example.input_ids) for _, example in drawn], device=loss.device)
         owners = [owner for owner, _ in drawn]
         num_old = len({*owners})
         return loss + self.identity * (new + num_old * self._identity_loss(ends_B, owners)) / (1 + num_old)
 
     def _identity_loss(self, ends_B: Tensor, owners: Sequence[str]) -> Tensor:
-        """Computes how badly the columns tell the skills of the last pass apart."""
-        logits = [column.logits() for column in self._columns.values()]
+        """Compute how badly the gates classify the skills of the last pass."""
+        logits = [gate.logits() for gate in self._gates.values()]
         places_T = torch.arange(logits[0].shape[1], device=ends_B.device)
-        numbers = {BASE: -1} | {name: number for number, name in enumerate(self._columns)}
+        numbers = {BASE: -1} | {name: number for number, name in enumerate(self._gates)}
         targets_B = torch.tensor([numbers[owner] for owner in owners], device=ends_B.device)
         return identity_loss(logits, places_T < ends_B[:, None], targets_B)
 
     def _drawn(self, count: int) -> list[tuple[str, Encoded]]:
-        """Draws examples, of the base and every old skill with the same probability, with their modules."""
+        """Draw examples, of the base and every old skill with the same probability, with their modules."""
         owners = list(self._memory)
         drawn = [owners[index] for index in torch.randint(len(owners), (count,)).tolist()]
         return [(owner, self._memory[owner][int(torch.randint(len(self._memory[owner]), ()))]) for owner in drawn]
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Keeps some of this phase's examples."""
+        """Keep some of this phase's examples."""
         if self.replay == 0:
             return {}
         generator = random.Random(f"pmoe/{batches.seed}/{self._name}")
@@ -268,9 +268,9 @@ class Pmoe(Method):
         return {_OWN + key: value for key, value in kept.to_tensors().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives what was counted."""
+        """Return what was counted."""
         return {"replayed_rows": self._old_rows, "extra_forward_rows": self._rows_beside}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         self._old_rows, self._rows_beside = state["replayed_rows"], state["extra_forward_rows"]

@@ -40,6 +40,6 @@ class ProgressivePrompts(Method):
         self.layers = layers
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds a prefix; see ``Method.build``."""
+        """Build a prefix; see ``Method.build``."""
         options = {"length": self.length, "scale": self.scale, "layers": self.layers}
         return {"prefix": module_kinds.build("prefix", options)}

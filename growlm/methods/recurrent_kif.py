@@ -6,7 +6,7 @@ Feng et al. 2025, "Recurrent Knowledge Identification and Fusion for Language Mo
     inner loop: Q steps on the new skill, to θ + τ_in       outer loop: M steps on the memory, from there on by τ_out
     θ ← θ + m_in ⊙ τ_in + m_out ⊙ τ_out
 
-element by element. Both loops measure the importance of each element (``_importance.py``), the inner one anew in every
+element by element. Both loops measure the importance of each element (``importance.py``), the inner one anew in every
 round, the outer one over all rounds of the phase. Elements above the 80 % quantile of each are important: where one to
 the new skill only, m_in is 1 and m_out 0; to the old ones only, 0 and 1; to both, 0.4 and 0.6; to neither, 0.5 and 0.5.
 The memory has 2 % of the examples of every earlier phase. The first phase has no memory and is plain training.
@@ -37,11 +37,10 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
 from growlm.errors import GrowlmError
-from growlm.methods._fused import check_shares, kept_tensors
-from growlm.methods._fusion import fused_round, mask_weights, softmax_share
-from growlm.methods._importance import Importance, Order, important, normalised, unit_scores
+from growlm.methods._fusion import check_shares, fused_round, kept_tensors, mask_weights, softmax_share
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.importance import Importance, Order, important, normalised, unit_scores
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.context import context_length
@@ -56,7 +55,7 @@ Values = dict[str, Tensor]
 
 
 class RecurrentKif(VersionedMethod):
-    """Goes on training one low-rank change in rounds of new and remembered examples, each fused by importance.
+    """Continues training one low-rank change in rounds of new and remembered examples, each fused by importance.
 
     Args:
         rank: rank of the change.
@@ -131,7 +130,7 @@ class RecurrentKif(VersionedMethod):
         self._before_step: Values = {}
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a low-rank change."""
+        """Return a low-rank change."""
         return {"lora": module_kinds.build("lora", {"rank": self.rank, "target_modules": self.target_modules})}
 
     @property
@@ -140,7 +139,7 @@ class RecurrentKif(VersionedMethod):
         return self._old_rows
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Reads the memory of the earlier phases, if there were any."""
+        """Read the memory of the earlier phases, if there were any."""
         self._trained = dict(stack.module_parameters(name))
         self._pad_id = batches.pad_id
         last = self.continues(stack)
@@ -163,7 +162,7 @@ class RecurrentKif(VersionedMethod):
         return bool(self._memory.examples) and self._in_round >= self.inner_steps
 
     def batch(self, batch: Batch) -> Batch:
-        """Takes remembered examples in the outer loop, drawn with replacement, as many as the batch has."""
+        """Return replayed examples in the outer loop, drawn with replacement, as many as the batch has."""
         if self._memory.examples and self._in_round == 0:
             self._at_start = self._values()
             self._inner.clear()
@@ -177,7 +176,7 @@ class RecurrentKif(VersionedMethod):
 
     @torch.no_grad()
     def after_backward(self) -> None:
-        """Takes the gradients into the importance that the loop measures."""
+        """Add the gradients to the importance that the loop measures."""
         importance = self._outer if self._on_memory else self._inner
         for name, parameter in self._trained.items():
             if parameter.grad is not None:
@@ -186,7 +185,7 @@ class RecurrentKif(VersionedMethod):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Gives an outer step its length; fuses at the end of a round."""
+        """Scale an outer step, and fuse at the end of a round."""
         for name, before in self._before_step.items():
             parameter = self._trained[name]
             parameter.copy_(before + self.outer_rate * (parameter - before))
@@ -209,7 +208,7 @@ class RecurrentKif(VersionedMethod):
         self._at_start, self._after_inner = {}, {}
 
     def _weights(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Decides how much of the inner and of the outer change each element keeps."""
+        """Decide how much of the inner and of the outer change each element keeps."""
         inner, outer = (normalised(importance.elements(self._trained)) for importance in (self._inner, self._outer))
         if self.fusion == "mask":
             new, old = (important(scores, self.important_share) for scores in (inner, outer))
@@ -221,7 +220,7 @@ class RecurrentKif(VersionedMethod):
         return {name: (share, 1 - share) for name, share in shares.items()}
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Fuses a round that was cut short in its outer loop, and remembers examples of the phase."""
+        """Fuse a round that was cut short in its outer loop, and remembers examples of the phase."""
         if self._after_inner:
             self._fuse()
         own, old = (
@@ -236,7 +235,7 @@ class RecurrentKif(VersionedMethod):
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the importance so far, how many steps there were, and the values within a round."""
+        """Return the importance so far, how many steps there were, and the values within a round."""
         return {
             "inner": self._inner.state_dict(),
             "outer": self._outer.state_dict(),
@@ -247,7 +246,7 @@ class RecurrentKif(VersionedMethod):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         self._inner.load_state_dict(state["inner"])
         self._outer.load_state_dict(state["outer"])
         self._steps, self._old_rows = state["steps"], state["replayed_rows"]

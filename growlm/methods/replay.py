@@ -27,8 +27,7 @@ from growlm.data.batches import Batch, StepBatches, collate, join
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
 from growlm.methods._replay_buffer import ReplayBuffer, Selection
-from growlm.methods._versioned import WRAPPED, VersionedMethod
-from growlm.methods.method import Method
+from growlm.methods.method import WRAPPED, Method, VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods
 from growlm.skills.skill import Skill
@@ -92,15 +91,15 @@ class Replay(Method):
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
-        """Builds what the wrapped method builds."""
+        """Build what the wrapped method builds."""
         return self.inner.build(stack, skill)
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
-        """Stands where the wrapped method stands."""
+        """Return the path of the wrapped method."""
         return self.inner.grow_on(stack, on)
 
     def continues(self, stack: "ModuleStack") -> str | None:
-        """Continues what the wrapped method continues."""
+        """Return what the wrapped method continues."""
         return self.inner.continues(stack)
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
@@ -108,21 +107,21 @@ class Replay(Method):
         return self.inner.parameters(stack, name)
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
-        """Computes the wrapped method's loss of the mixed batch."""
+        """Compute the wrapped method's loss of the mixed batch."""
         return self.inner.loss(stack, batch)
 
     def after_backward(self) -> None:
-        """Shows the wrapped method the gradients."""
+        """Show the wrapped method the gradients."""
         self.inner.after_backward()
 
     def after_step(self) -> None:
-        """Lets the wrapped method correct the parameters."""
+        """Have the wrapped method correct the parameters."""
         self.inner.after_step()
 
     # -- what is replayed ----------------------------------------------------------------------------------------------
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Reads the newest buffer of the stack, if there is one."""
+        """Read the newest buffer of the stack, if there is one."""
         self._pad_id = batches.pad_id
         keepers = [
             record.name
@@ -140,7 +139,7 @@ class Replay(Method):
         return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where)
 
     def batch(self, batch: Batch) -> Batch:
-        """Puts old rows under the batch, as many as are due, and lets the wrapped method change the whole."""
+        """Add as many old rows to the batch as are due, and have the wrapped method change the whole."""
         if self._buffer.examples and self.share > 0:
             self._new_rows += len(batch.input_ids)
             due = int(self.share / (1 - self.share) * self._new_rows + 1e-9) - self._old_rows
@@ -152,7 +151,7 @@ class Replay(Method):
         return self.inner.batch(batch)
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Keeps what the wrapped method keeps, and examples of this phase beside those of the earlier ones."""
+        """Keep what the wrapped method keeps, and examples of this phase beside those of the earlier ones."""
         kept = self.inner.end(stack, batches)
         for key in kept:
             if key.startswith(_OWN):
@@ -166,10 +165,10 @@ class Replay(Method):
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives how many rows of either sort there were, and the wrapped method's state."""
+        """Return how many rows of either sort there were, and the wrapped method's state."""
         return {"new_rows": self._new_rows, "replayed_rows": self._old_rows, "inner": self.inner.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         self._new_rows, self._old_rows = state["new_rows"], state["replayed_rows"]
         self.inner.load_state_dict(state["inner"])

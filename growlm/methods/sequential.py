@@ -7,13 +7,13 @@ backward through everything, and a second product for every linear. Proved by te
 
 from typing import Literal
 
-from growlm.methods._versioned import VersionedMethod
+from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
 
 class Sequential(VersionedMethod):
-    """Goes on fine-tuning the same weights, skill after skill.
+    """Continues fine-tuning the same weights, skill after skill.
 
     Args:
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
@@ -23,5 +23,5 @@ class Sequential(VersionedMethod):
         self.weights = weights
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a full difference of the chosen weights."""
+        """Return a full difference of the chosen weights."""
         return {"dense": module_kinds.build("dense", {"weights": self.weights})}

@@ -2,7 +2,7 @@
 
 Feng et al. 2024, "TaSL: Continual Dialog State Tracking via Task Skill Localization and Consolidation" (ACL 2024, arXiv
 2408.09857; arXiv 2408.05200 v1 is of the same name). A unit is a matrix, by default each A and each B of a low-rank
-change. During a phase the importance of every unit is measured (the formulas are in ``_importance.py``), at its end
+change. During a phase the importance of every unit is measured (the formulas are in ``importance.py``), at its end
 min-max normalised over the model, and the units are fused with what they were before the phase:
 
     important to earlier skills, and to the new one: 0.3 new + 0.7 earlier
@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from growlm.errors import GrowlmError
-from growlm.methods._fused import FusedMethod, Fusion, FusionOptions
-from growlm.methods._importance import Order, Units
+from growlm.methods._fusion import FusedMethod, Fusion, FusionOptions
+from growlm.methods.importance import Order, Units
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
@@ -39,7 +39,7 @@ _DENSE = "dense."
 
 
 class Tasl(FusedMethod):
-    """Goes on training the same weights, and fuses them unit by unit with what they were before each skill.
+    """Continues training the same weights, and fuses them unit by unit with what they were before each skill.
 
     Args:
         weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
@@ -96,14 +96,14 @@ class Tasl(FusedMethod):
         self.target_modules = target_modules
 
     def kinds(self) -> dict[str, ModuleKind]:
-        """Gives a low-rank change, or a full difference of the chosen weights."""
+        """Return a low-rank change, or a full difference of the chosen weights."""
         if self.weights == "lora":
             options = {"rank": self.rank, "target_modules": self.target_modules}
             return {"lora": module_kinds.build("lora", options)}
         return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def frozen_weights(self, stack: "ModuleStack") -> dict[str, Tensor]:
-        """Gives the base's weights that differences are added to; see ``FusedMethod.frozen_weights``."""
+        """Return the base's weights that differences are added to; see ``FusedMethod.frozen_weights``."""
         if self.weights == "lora":
             return {}
         base = stack.base_tensors()
@@ -111,6 +111,6 @@ class Tasl(FusedMethod):
 
 
 def _stock(name: str) -> str:
-    """Gives the name of the base's tensor that a difference belongs to."""
+    """Return the name of the base's tensor that a difference belongs to."""
     layer, _, rest = name.removeprefix(_DENSE).rpartition(".")
     return f"{layer.removesuffix('.layer')}.{rest}"

@@ -60,7 +60,7 @@ class AccuracyMatrix(Metric):
         self.add_state("scores", default=empty, dist_reduce_fx=_united, persistent=True)
 
     def update(self, after: int, skill: int, score: float | Tensor) -> None:
-        """Records one score.
+        """Record one score.
 
         Args:
             after: t, how many phases the stack has had; 0 is the bare base.
@@ -86,7 +86,7 @@ class AccuracyMatrix(Metric):
         self.scores[after, skill] = value
 
     def compute(self) -> dict[str, Tensor]:
-        """Computes the figures of the class's docstring.
+        """Compute the figures of the class's docstring.
 
         Returns:
             ``ap``, ``learning_accuracy``, ``bwt``, ``forgetting`` and ``fwt``, each a float64 scalar, NaN where cells
@@ -106,7 +106,7 @@ class AccuracyMatrix(Metric):
         }
 
     def missing(self) -> dict[str, list[Cell]]:
-        """Names the cells that each figure still lacks.
+        """Return the cells that each figure still lacks.
 
         Returns:
             For each figure that is NaN for want of cells, these as (after, skill), in order.
@@ -117,7 +117,7 @@ class AccuracyMatrix(Metric):
         return {figure: cells for figure, cells in lacking.items() if cells}
 
     def to_json(self, skills: Sequence[str] = (), mode: str = "all") -> dict[str, Any]:
-        """Gives the recorded scores for a JSON file (``growlm.manifest.scores``); ``from_json`` reads them back.
+        """Return the recorded scores for a JSON file (``growlm.manifest.scores``); ``from_json`` reads them back.
 
         Args:
             skills: the skills' names; left out, they are called by their numbers.
@@ -129,7 +129,7 @@ class AccuracyMatrix(Metric):
 
     @classmethod
     def from_json(cls, content: Any, mode: str | None = None) -> Self:
-        """Rebuilds a matrix from what ``to_json`` gave, or from a stack's ``accuracy.json``.
+        """Rebuild a matrix from what ``to_json`` gave, or from a stack's ``accuracy.json``.
 
         Args:
             content: the JSON object.
@@ -153,7 +153,7 @@ class AccuracyMatrix(Metric):
 
     @classmethod
     def from_rows(cls, rows: Matrix) -> Self:
-        """Builds a matrix from its rows.
+        """Build a matrix from its rows.
 
         Args:
             rows: n + 1 rows of n cells, None where nothing was measured.
@@ -179,7 +179,7 @@ def _cells(n: int) -> dict[str, set[Cell]]:
 
 
 def _united(stacked: Tensor) -> Tensor:
-    """Unites the cells of several processes' matrices (first dimension); they may share cells but not differ."""
+    """Unite the cells of several processes' matrices (first dimension); they may share cells but not differ."""
     known = ~stacked.isnan()
     lowest = stacked.masked_fill(~known, torch.inf).amin(0)
     highest = stacked.masked_fill(~known, -torch.inf).amax(0)

@@ -20,7 +20,7 @@ _LITERAL = re.compile(r"<(?:STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
 
 
 def mark_of(metric: str) -> Mark:
-    """Gives the function that marks answers by a metric.
+    """Return the function that marks answers by a metric.
 
     Args:
         metric: a metric that compares an answer with a wanted one.
@@ -72,7 +72,7 @@ def _edit_similarity(answer: str, wanted: str, source: str) -> float:
 
 
 def _with_literals(code: str) -> str:
-    """Puts the literals back that some corpora of code write as marks: ``<STR_LIT:name>`` becomes ``name``."""
+    """Restore the literals that some corpora of code replace by placeholders: ``<STR_LIT:name>`` becomes ``name``."""
     return _LITERAL.sub(lambda found: found[1] or ("0" if "NUM" in found[0] else ""), code)
 
 

@@ -55,11 +55,11 @@ class BaseSuite:
     consistency: Consistency
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the figures as JSON holds them."""
+        """Return the scores as JSON holds them."""
         return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Lists figures and their values, as a table prints them."""
+        """List metrics and their values, as a table prints them."""
         rows: list[tuple[str, str]] = []
         if self.stories is not None:
             first = min(FIRST, self.stories.stories)
@@ -81,7 +81,7 @@ def base_suite(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> BaseSuite:
-    """Measures a causal language model; the same inputs give the same digits.
+    """Measure a causal language model; the same inputs give the same digits.
 
     Args:
         model: any causal language model whose output has ``logits``.

@@ -54,7 +54,7 @@ def bits_per_byte(
     context: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> float:
-    """Measures a causal language model on documents, as ``text_sums`` does.
+    """Measure a causal language model on documents, as ``text_sums`` does.
 
     Args:
         model: any causal language model whose output has ``logits`` [B, T, V].
@@ -81,7 +81,7 @@ def text_sums(
     context: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> TextSums:
-    """Adds up how likely a causal language model finds documents.
+    """Add up how likely a causal language model finds documents.
 
     Each document follows the start token and must be ended by the end token. One that is longer than the context is
     read in windows that overlap by half, each token scored once. Batches hold windows of like length and are padded

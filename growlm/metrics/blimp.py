@@ -43,7 +43,7 @@ def blimp(
     limit: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Blimp:
-    """Measures a causal language model on every ``.jsonl`` file of a folder.
+    """Measure a causal language model on every ``.jsonl`` file of a folder.
 
     Args:
         model: any causal language model whose output has ``logits``.
@@ -82,7 +82,7 @@ def blimp(
 
 
 def _read(path: Path, limit: int | None) -> tuple[str, list[str]]:
-    """Reads a file's phenomenon and its sentences, good and bad in turn."""
+    """Read a file's phenomenon and its sentences, good and bad in turn."""
     sentences: list[str] = []
     term = ""
     with path.open(encoding="utf-8") as lines:

@@ -36,7 +36,7 @@ class _Asked:
 def choose_answers(
     stack: "ModuleStack", prompts: Sequence[Example], per_token: bool, advance: Advance | None = None
 ) -> list[str]:
-    """Chooses the likeliest of each prompt's choices, the token that ends it included, with the path that is active.
+    """Choose the likeliest of each prompt's choices, the token that ends it included, with the path that is active.
 
     Args:
         stack: the stack.
@@ -64,7 +64,7 @@ def choose_answers(
 
 
 def _asked(stack: "ModuleStack", prompt: Example) -> _Asked:
-    """Encodes a prompt and its choices; the prompt is cut alike for all of them."""
+    """Encode a prompt and its choices; the prompt is cut alike for all of them."""
     if not prompt.choices:
         raise GrowlmError(f"{prompt.name}: no choices to score by candidates; give some, or score by generation")
     choices = [encode_answer(choice, stack.tokenizer) for choice in prompt.choices]
@@ -76,7 +76,7 @@ def _asked(stack: "ModuleStack", prompt: Example) -> _Asked:
 
 
 def _batches(asked: Sequence[_Asked]) -> Iterator[list[int]]:
-    """Groups prompts of like length, with so many that their choices fill a batch."""
+    """Group prompts of like length, with so many that their choices fill a batch."""
     batch: list[int] = []
     num_rows = 0
     for row in sorted(range(len(asked)), key=lambda row: len(asked[row].prompt)):
@@ -90,7 +90,7 @@ def _batches(asked: Sequence[_Asked]) -> Iterator[list[int]]:
 
 
 def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[list[float]]:
-    """Computes the log-probability of every choice after its prompt."""
+    """Compute the log-probability of every choice after its prompt."""
     prompts_PT, mask_PT = _padded([ask.prompt for ask in asked], pad_id(stack), stack.device, left=True)
     choices_RL, real_RL = _padded([ids for ask in asked for ids in ask.choices], pad_id(stack), stack.device)
     prompt_R = torch.tensor([row for row, ask in enumerate(asked) for _ in ask.choices], device=stack.device)
@@ -111,7 +111,7 @@ def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[li
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
-    """Makes rows of tokens equally long; gives them and a mask that is 1 where they are no padding."""
+    """Make rows of tokens equally long; gives them and a mask that is 1 where they are no padding."""
     length = max(map(len, rows))
 
     def filled(row: Sequence[int], fill: int) -> list[int]:

@@ -39,7 +39,7 @@ def consistency(
     per_sort: int = PER_SORT,
     progress: Callable[[float], None] | None = None,
 ) -> Consistency:
-    """Measures a causal language model on TinyWorld's probes.
+    """Measure a causal language model on TinyWorld's probes.
 
     Args:
         model: any causal language model whose output has ``logits``.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def greedy_tokens(
     stack: "ModuleStack", prompts: Sequence[Sequence[int]], max_new_tokens: int, in_talk: bool = False
 ) -> list[list[int]]:
-    """Continues prompts with the likeliest token, again and again, by the path that is active.
+    """Return prompts with the likeliest token, again and again, by the path that is active.
 
     Args:
         stack: the stack.

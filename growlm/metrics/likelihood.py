@@ -20,7 +20,7 @@ class Window:
 
 
 def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
-    """Computes -ln p of each window's scored tokens in one forward pass.
+    """Compute -ln p of each window's scored tokens in one forward pass.
 
     Windows are padded on the right, where causal attention cannot see the padding.
 
@@ -49,7 +49,7 @@ def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
 def text_nats(
     model: Any, tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], batch_size: int = 64
 ) -> list[float]:
-    """Computes -ln p(text | start token) of each text; no end token is counted.
+    """Compute -ln p(text | start token) of each text; no end token is counted.
 
     Args:
         model: any causal language model whose output has ``logits`` [B, T, V].

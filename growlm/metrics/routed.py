@@ -19,8 +19,8 @@ from growlm.metrics.scoring import (
     mean_mark,
     token_sums,
 )
-from growlm.routing._prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
-from growlm.routing._rows import choose_paths
+from growlm.routing.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
+from growlm.routing.rows import choose_paths
 from growlm.skills.metric import ASKS_NOTHING
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
@@ -51,7 +51,7 @@ def routed_score(
     known: Mapping[Path, Score] | None = None,
     turns: "Turns | None" = None,
 ) -> RoutedScore:
-    """Scores a skill with the path of every prompt chosen by the stack's router.
+    """Score a skill with the path of every prompt chosen by the stack's router.
 
     Every answer of a conversation is a prompt of its own. A plain text goes by the path that is chosen for its
     beginning of ``TEXT_PROMPT`` tokens.
@@ -126,7 +126,7 @@ class Turns:
 
 
 def find_turns(stack: "ModuleStack", skill: Skill, split: Split = "test", limit: int | None = None) -> Turns:
-    """Finds the answers that a skill is scored by: a function of the base alone, whatever has been grown on it.
+    """Find the answers that a skill is scored by: a function of the base alone, whatever has been grown on it.
 
     Args:
         stack: the stack.

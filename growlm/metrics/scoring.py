@@ -62,7 +62,7 @@ class Question:
 def score(
     stack: "ModuleStack", skill: Skill, split: Split = "test", limit: int | None = None, advance: Advance | None = None
 ) -> Score:
-    """Scores a skill with the path that is active; the same inputs give the same digits.
+    """Score a skill with the path that is active; the same inputs give the same digits.
 
     Args:
         stack: the stack.
@@ -93,7 +93,7 @@ def score(
 
 
 def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> list[Question]:
-    """Lists what is asked of a model in the examples that are scored.
+    """List what is asked of a model in the examples that are scored.
 
     Args:
         skill: the skill.
@@ -116,7 +116,7 @@ def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> 
 def answer_questions(
     stack: "ModuleStack", skill: Skill, prompts: Sequence[Example], advance: Advance | None = None
 ) -> list[str]:
-    """Gets a model's answers in the way that a skill is scored by, with the path that is active.
+    """Answer prompts in the way that a skill is scored by, with the path that is active.
 
     Args:
         stack: the stack.
@@ -133,7 +133,7 @@ def answer_questions(
 
 
 def mean_mark(questions: Sequence[Question], answers: Sequence[str]) -> float:
-    """Marks answers and gives the mean."""
+    """Score answers and return the mean."""
     marks = [question.mark(answer) for question, answer in zip(questions, answers, strict=True)]
     return sum(marks) / len(marks)
 
@@ -168,7 +168,7 @@ class TokenSums:
 
 @torch.no_grad()
 def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
-    """Compares the trained tokens of examples with what the path that is active tells.
+    """Compare the trained tokens of examples with what the active path predicts.
 
     Args:
         stack: the stack.
@@ -194,7 +194,7 @@ def generate_answers(
     max_new_tokens: int = _MAX_NEW_TOKENS,
     advance: Advance | None = None,
 ) -> list[str]:
-    """Answers prompts by greedy decoding with the path that is active.
+    """Answer prompts by greedy decoding with the path that is active.
 
     Args:
         stack: the stack.
@@ -221,7 +221,7 @@ def generate_answers(
 
 
 def contains(answer: str, expected: Sequence[Sequence[str]]) -> bool:
-    """Tells whether an answer holds, for each entry, one of its alternatives as whole words, in any case."""
+    """Check whether an answer holds, for each entry, one of its alternatives as whole words, in any case."""
     return all(any(_holds(answer, phrase) for phrase in alternatives) for alternatives in expected)
 
 

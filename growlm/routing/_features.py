@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from growlm.routing._prompts import turn_frame
+from growlm.routing.prompts import turn_frame
 from growlm.routing.router import Prompts
 from growlm.stack.capture import capture_inputs
 from growlm.stack.context import context_length
@@ -27,7 +27,7 @@ class _SeenError(Exception):
 
 @torch.no_grad()
 def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tensor:
-    """Pools the hidden states that enter a decoder layer of the bare base; no deeper layer is run.
+    """Pool the hidden states that enter a decoder layer of the bare base; no deeper layer is run.
 
     Of a conversation only the last turn is looked at. Every token's hidden state is scaled to a mean square of 1; then
     the mean over the turn's words and the last token's are put beside each other. The words are the last stretch of
@@ -55,7 +55,7 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
 
 
 def last_turns(stack: "ModuleStack", prompts: Prompts) -> Prompts:
-    """Leaves of every prompt what is routed by: the last turn of a conversation, to the end that the base can see.
+    """Leave of every prompt what is routed by: the last turn of a conversation, to the end that the base can see.
 
     A skill is learned in conversations of its own. What was said before, perhaps to another skill, would make a turn
     look like nothing that the router has learned.
@@ -65,13 +65,13 @@ def last_turns(stack: "ModuleStack", prompts: Prompts) -> Prompts:
 
 
 def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:
-    """Cuts prompts to the end that the base can see."""
+    """Cut prompts to the end that the base can see."""
     longest = context_length(stack)
     return [prompt[-longest:] for prompt in prompts]
 
 
 def last_words(tokens: Sequence[int], special: set[int]) -> tuple[int, int]:
-    """Finds the last stretch of tokens that are not special.
+    """Find the last stretch of tokens that are not special.
 
     Args:
         tokens: a prompt, at least one token.
@@ -90,7 +90,7 @@ def last_words(tokens: Sequence[int], special: set[int]) -> tuple[int, int]:
 
 
 def prompt_batches(stack: "ModuleStack", prompts: Prompts) -> Iterator[tuple[list[int], Tensor]]:
-    """Puts prompts of like length into batches, padded on the right, where causal attention cannot see it.
+    """Group prompts of like length into batches, padded on the right, where causal attention cannot see it.
 
     Args:
         stack: the stack.

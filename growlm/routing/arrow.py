@@ -45,15 +45,15 @@ class Arrow(Router):
         self._prototypes: dict[str, dict[str, Tensor]] = {}
 
     def options(self) -> dict[str, Any]:
-        """Gives the options; see ``Router.options``."""
+        """Return the options; see ``Router.options``."""
         return {"threshold": self.threshold}
 
     def known(self) -> tuple[str, ...]:
-        """Names the modules with prototypes, and ``base``."""
+        """Return the modules with prototypes, and ``base``."""
         return tuple(sorted({BASE, *self._prototypes}))
 
     def check(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Refuses a module that changes no weight, and so has no prototype."""
+        """Refuse a module that changes no weight, and so has no prototype."""
         if name != BASE and not _changes(stack, name):
             raise GrowlmError(
                 f"module {name!r} changes no weight, so router 'arrow' has no prototype of it: use --router ridge, or "
@@ -62,19 +62,19 @@ class Arrow(Router):
 
     @torch.no_grad()
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Takes a module's prototypes from its weights; the prompts are not drawn."""
+        """Compute a module's prototypes from its weights; the prompts are not drawn."""
         if name == BASE:
             return
         self.check(stack, name, draw)
         self._prototypes[name] = {path: top_direction(part.delta_weight()) for path, part in _changes(stack, name)}
 
     def forget(self, name: str) -> None:
-        """Drops a module's prototypes."""
+        """Drop a module's prototypes."""
         self._prototypes.pop(name, None)
 
     @torch.no_grad()
     def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
-        """Chooses the path of each prompt; see ``Router.choose``."""
+        """Choose the path of each prompt; see ``Router.choose``."""
         names = sorted(self._prototypes)
         paths: list[Path] = [()] * len(prompts)
         if not names:
@@ -91,7 +91,7 @@ class Arrow(Router):
         return paths
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives the prototypes by ``<module>/<stock path of the linear>``."""
+        """Return the prototypes by ``<module>/<stock path of the linear>``."""
         return {
             f"{name}/{path}": direction
             for name, prototypes in self._prototypes.items()
@@ -99,7 +99,7 @@ class Arrow(Router):
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Takes back what ``state_dict`` gave; see ``Router.load_state_dict``."""
+        """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
         self._prototypes = {}
         for key, direction in state.items():
             name, _, path = key.partition("/")
@@ -111,7 +111,7 @@ class Arrow(Router):
 
     @staticmethod
     def _inputs(stack: "ModuleStack", sites: Mapping[str, nn.Module], input_ids_BT: Tensor) -> dict[nn.Module, Tensor]:
-        """Runs the bare base and gives what reaches each linear, [B, T, I]."""
+        """Run the bare base and gives what reaches each linear, [B, T, I]."""
         inputs: dict[nn.Module, Tensor] = {}
 
         def see(linear: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -124,7 +124,7 @@ class Arrow(Router):
     def _score(
         self, name: str, sites: Mapping[str, nn.Module], inputs: Mapping[nn.Module, Tensor], lengths_B: Tensor
     ) -> Tensor:
-        """Computes the mean of |cos(v, x)| over the linears of a module and the tokens of each prompt, [B]."""
+        """Compute the mean of |cos(v, x)| over the linears of a module and the tokens of each prompt, [B]."""
         scores = []
         for path, direction_I in self._prototypes[name].items():
             inputs_BTI = nn.functional.normalize(inputs[sites[path]].float(), dim=2)
@@ -139,7 +139,7 @@ class Arrow(Router):
 
 
 def top_direction(delta_OI: Tensor) -> Tensor:
-    """Computes the right singular vector of the greatest singular value.
+    """Compute the right singular vector of the greatest singular value.
 
     Args:
         delta_OI: the change of a weight.
@@ -156,7 +156,7 @@ def top_direction(delta_OI: Tensor) -> Tensor:
 
 
 def _changes(stack: "ModuleStack", name: str) -> list[tuple[str, Part]]:
-    """Lists the layers' linears whose weight a module changes, with the part that does."""
+    """List the layers' linears whose weight a module changes, with the part that does."""
     linears = _linears(stack)
     return [
         (path, part)

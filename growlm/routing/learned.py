@@ -1,15 +1,15 @@
 """The router that progressive experts have learned inside the stack, looked at from outside.
 
 After PMoE (arXiv 2407.21571; see ``growlm/modules/experts.py``): a linear router between shallow and deep layers, with
-a column for each module and one, always 0, for the bare base. In the stack it weighs the experts of every token; here
-the module whose column has the greatest mean logit over a prompt's tokens answers the prompt, and the bare base where
+a gate for each module and one, always 0, for the bare base. In the stack it weighs the experts of every token; here
+the module whose gate has the greatest mean logit over a prompt's tokens answers the prompt, and the bare base where
 none is above 0. So ``routing_accuracy`` says how well the learned router tells skills apart, and the mode ``routed``
-what one expert's own path makes of it, while in the mode ``all`` the router itself mixes the experts. The columns are
+what one expert's own path makes of it, while in the mode ``all`` the router itself mixes the experts. The gates are
 the modules' own tensors; nothing else is learned, and no data is looked at.
 
-What a column reads are the shallow layers with the modules that were there when it was trained: later modules do not
+What a gate reads are the shallow layers with the modules that were there when it was trained: later modules do not
 change a choice. Cost: the shallow layers for a prompt, once for every different set of such modules.
-Proved by tests/unit/routing/test_learned.py. Shapes: B batch, T tokens, N prompts, K columns.
+Proved by tests/unit/routing/test_learned.py. Shapes: B batch, T tokens, N prompts, K gates.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
-from growlm.routing._columns import columns, run_shallow_layers, shallow_modules
 from growlm.routing._features import prompt_batches, within_context
+from growlm.routing.gates import gates, run_shallow_layers, shallow_modules
 from growlm.routing.router import DrawPrompts, Prompts, Router
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _KNOWN = "known"
 
 
 class Learned(Router):
-    """The columns that progressive experts have learned: the module with the greatest one answers the prompt."""
+    """The gates that progressive experts have learned: the module with the greatest one answers the prompt."""
 
     name = "learned"
 
@@ -39,34 +39,34 @@ class Learned(Router):
         self._known: set[str] = set()
 
     def options(self) -> dict[str, Any]:
-        """Gives the options: none; see ``Router.options``."""
+        """Return the options: none; see ``Router.options``."""
         return {}
 
     def known(self) -> tuple[str, ...]:
-        """Names the modules whose columns are compared, and ``base``."""
+        """Return the modules whose gates are compared, and ``base``."""
         return tuple(sorted({BASE, *self._known}))
 
     def check(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Refuses a module without a column."""
-        if name != BASE and name not in columns(stack):
+        """Refuse a module without a gate."""
+        if name != BASE and name not in gates(stack):
             raise GrowlmError(
-                f"module {name!r} has no experts, so router 'learned' has no column for it: use --router ridge, or "
+                f"module {name!r} has no experts, so router 'learned' has no gate for it: use --router ridge, or "
                 "grow it with --method pmoe"
             )
 
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Takes a module's column into account from now on; the prompts are not drawn."""
+        """Compare a module's gate from now on; the prompts are not drawn."""
         self.check(stack, name, draw)
         if name != BASE:
             self._known.add(name)
 
     def forget(self, name: str) -> None:
-        """Leaves a module's column out from now on."""
+        """Leave a module's gate out from now on."""
         self._known.discard(name)
 
     @torch.no_grad()
     def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
-        """Chooses the path of each prompt; see ``Router.choose``."""
+        """Choose the path of each prompt; see ``Router.choose``."""
         names = [name for name in stack.parents() if name in self._known]
         paths: list[Path] = [()] * len(prompts)
         if not names or not prompts:
@@ -79,18 +79,18 @@ class Learned(Router):
 
     @torch.no_grad()
     def mean_logits(self, stack: "ModuleStack", prompts: Prompts, names: list[str]) -> Tensor:
-        """Computes the mean logit of columns over the tokens of each prompt.
+        """Compute the mean logit of gates over the tokens of each prompt.
 
         Args:
             stack: the stack; its active path is left as it was.
             prompts: N prompts.
-            names: the modules whose columns are looked at.
+            names: the modules whose gates are looked at.
 
         Returns:
             The means, [N, K], on the CPU; the bare base's is 0.
         """
         groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-        parts = columns(stack)
+        parts = gates(stack)
         for name in names:
             boundary = parts[name].spec.boundary
             shallow = shallow_modules(stack, (*stack.parents()[name], name), boundary)
@@ -107,11 +107,11 @@ class Learned(Router):
         return means_NK
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives a flag for each module that is known: the columns are the modules' own."""
+        """Return a flag for each known module: the gates are the modules' own tensors."""
         return {f"{_KNOWN}/{name}": torch.ones(1, dtype=torch.uint8) for name in sorted(self._known)}
 
     def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Takes back what ``state_dict`` gave; see ``Router.load_state_dict``."""
+        """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
         for key, tensor in state.items():
             kind, _, name = key.partition("/")
             if kind != _KNOWN or not name or tensor.dtype != torch.uint8 or tensor.shape != (1,):

@@ -22,19 +22,19 @@ class Oracle(Router):
         self.skill = skill
 
     def options(self) -> dict[str, Any]:
-        """Gives the options; see ``Router.options``."""
+        """Return the options; see ``Router.options``."""
         return {"skill": self.skill}
 
     def known(self) -> tuple[str, ...]:
-        """Names the one skill."""
+        """Return the one skill."""
         return (self.skill,)
 
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Learns nothing: the skill is named."""
+        """Learn nothing: the skill is named."""
 
     def forget(self, name: str) -> None:
-        """Forgets nothing."""
+        """Forget nothing."""
 
     def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
-        """Gives the skill's path for every prompt."""
+        """Return the skill's path for every prompt."""
         return [stack.path_of(self.skill)] * len(prompts)

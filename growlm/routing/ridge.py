@@ -29,7 +29,7 @@ from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.routing._features import shallow_features
-from growlm.routing._prompts import DrawnPrompts
+from growlm.routing.prompts import DrawnPrompts
 from growlm.routing.router import DrawPrompts, Prompts, Router
 
 if TYPE_CHECKING:
@@ -77,23 +77,23 @@ class Ridge(Router):
         self._limits: dict[str, Tensor] = {}
 
     def options(self) -> dict[str, Any]:
-        """Gives the options; see ``Router.options``."""
+        """Return the options; see ``Router.options``."""
         keys = ("layer", "width", "penalty", "slack", "blend", "num_prompts")
         return {key: getattr(self, key) for key in keys}
 
     def known(self) -> tuple[str, ...]:
-        """Names what it can choose, sorted."""
+        """Return what it can choose, sorted."""
         return tuple(sorted(self._moments))
 
     def check(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Refuses a layer that the base does not have, and a skill without prompts."""
+        """Refuse a layer that the base does not have, and a skill without prompts."""
         self._layer(stack)
         for split in _SPLITS:
             if not draw(split, self.num_prompts):
                 raise GrowlmError(f"skill {name!r} has no prompt in its {split} split to learn routing from: add some")
 
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Learns to choose a module from prompts of its skill; see ``Router.learn``."""
+        """Learn to choose a module from prompts of its skill; see ``Router.learn``."""
         learned_ND, held_out_ND = (self._features(stack, draw(split, self.num_prompts)) for split in _SPLITS)
         moment_EE = moment(learned_ND)
         self._moments[name] = unpacked(packed(moment_EE), len(moment_EE))  # to the last bit what a file gives back
@@ -103,12 +103,12 @@ class Ridge(Router):
         self._limits[name] = farthest
 
     def forget(self, name: str) -> None:
-        """Unlearns a module; see ``Router.forget``."""
+        """Forget a module; see ``Router.forget``."""
         self._moments.pop(name, None)
         self._limits.pop(name, None)
 
     def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
-        """Chooses the path of each prompt; see ``Router.choose``."""
+        """Choose the path of each prompt; see ``Router.choose``."""
         names = self.known()
         if not names or not prompts:
             return [()] * len(prompts)
@@ -125,7 +125,7 @@ class Ridge(Router):
         return paths
 
     def weights(self) -> Tensor:
-        """Solves the regression.
+        """Solve the regression.
 
         Returns:
             W, Double[E, K], a column for each name of ``known``.
@@ -134,12 +134,12 @@ class Ridge(Router):
         return ridge_weights(means, self.penalty)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives, for each module, the upper triangle of its summed moments, and its limit."""
+        """Return, for each module, the upper triangle of its summed moments, and its limit."""
         triangles = {f"{_MOMENT}/{name}": packed(moment_EE) for name, moment_EE in self._moments.items()}
         return triangles | {f"{_LIMIT}/{name}": limit for name, limit in self._limits.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Takes back what ``state_dict`` gave; see ``Router.load_state_dict``."""
+        """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
         size = min(self.width, 2 * stack.base.config.hidden_size) + 1
         names = {key.partition("/")[2] for key in state}
         shapes = {
@@ -174,7 +174,7 @@ class Ridge(Router):
         return prompts.get_or_compute((stack.manifest.base.digest, str(stack.dtype), layer, self.width), features)
 
     def _distance(self, name: str, features_ND: Tensor) -> Tensor:
-        """Computes the mean squared Mahalanobis distance of features from a module's, Double[N]."""
+        """Compute the mean squared Mahalanobis distance of features from a module's, Double[N]."""
         mean_D, covariance_DD = mean_and_covariance(self._moments[name])
         if self.blend and BASE in self._moments:
             covariance_DD = torch.lerp(covariance_DD, mean_and_covariance(self._moments[BASE])[1], self.blend)
@@ -185,25 +185,25 @@ class Ridge(Router):
 
 
 def augmented(features_ND: Tensor) -> Tensor:
-    """Puts a 1 behind each feature vector, [N, D] to [N, E]."""
+    """Append a 1 to each feature vector, [N, D] to [N, E]."""
     return torch.cat([features_ND, torch.ones(len(features_ND), 1, dtype=features_ND.dtype)], 1)
 
 
 def moment(features_ND: Tensor) -> Tensor:
-    """Sums x xᵀ over augmented feature vectors, [N, D] to [E, E]; the last entry is N."""
+    """Sum x xᵀ over augmented feature vectors, [N, D] to [E, E]; the last entry is N."""
     augmented_NE = augmented(features_ND)
     return augmented_NE.T @ augmented_NE
 
 
 def mean_and_covariance(moment_EE: Tensor) -> tuple[Tensor, Tensor]:
-    """Gives mean [D] and covariance [D, D] of the features that a moment [E, E] was summed over."""
+    """Return mean [D] and covariance [D, D] of the features that a moment [E, E] was summed over."""
     mean_EE = moment_EE / moment_EE[-1, -1]
     mean_D = mean_EE[:-1, -1]
     return mean_D, mean_EE[:-1, :-1] - torch.outer(mean_D, mean_D)
 
 
 def ridge_weights(means: list[Tensor], penalty: float) -> Tensor:
-    """Solves W = (G + λ diag(G))⁻¹ C; the constant feature is not penalised.
+    """Solve W = (G + λ diag(G))⁻¹ C; the constant feature is not penalised.
 
     Args:
         means: for each of K modules, the mean of x xᵀ over its prompts, [E, E].
@@ -220,7 +220,7 @@ def ridge_weights(means: list[Tensor], penalty: float) -> Tensor:
 
 
 def folded(features_ND: Tensor, width: int) -> Tensor:
-    """Folds features into at most ``width`` by signed hashing (Weinberger et al. 2009, arXiv 0902.2206).
+    """Fold features into at most ``width`` by signed hashing (Weinberger et al. 2009, arXiv 0902.2206).
 
     Inner products are kept in expectation. Which feature goes where is fixed for ever.
 
@@ -241,13 +241,13 @@ def folded(features_ND: Tensor, width: int) -> Tensor:
 
 
 def packed(symmetric_EE: Tensor) -> Tensor:
-    """Gives the upper triangle of a symmetric matrix, row by row, [E (E + 1) / 2]."""
+    """Return the upper triangle of a symmetric matrix, row by row, [E (E + 1) / 2]."""
     rows, columns = torch.triu_indices(*symmetric_EE.shape)
     return symmetric_EE[rows, columns]
 
 
 def unpacked(triangle: Tensor, size: int) -> Tensor:
-    """Gives the symmetric matrix [E, E] of an upper triangle."""
+    """Return the symmetric matrix [E, E] of an upper triangle."""
     rows, columns = torch.triu_indices(size, size)
     symmetric_EE = torch.zeros(size, size, dtype=triangle.dtype)
     symmetric_EE[rows, columns] = triangle

@@ -33,14 +33,14 @@ class Router(ABC):
 
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """Gives the options as JSON holds them; building from them again gives the same router, untaught."""
+        """Return the options as JSON holds them; building from them again gives the same router, untrained."""
 
     @abstractmethod
     def known(self) -> tuple[str, ...]:
-        """Names what it can choose, sorted: modules, and ``base`` for the bare base."""
+        """Return what it can choose, sorted: modules, and ``base`` for the bare base."""
 
     def check(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Refuses, before anything is trained, a module that it could not learn to choose.
+        """Refuse, before anything is trained, a module that it could not learn to choose.
 
         Args:
             stack: the stack with the module attached.
@@ -53,7 +53,7 @@ class Router(ABC):
 
     @abstractmethod
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
-        """Learns to choose one more module; learning it again has the same result as learning it once.
+        """Learn to choose one more module; learning it again has the same result as learning it once.
 
         Args:
             stack: the stack with the module, frozen.
@@ -63,11 +63,11 @@ class Router(ABC):
 
     @abstractmethod
     def forget(self, name: str) -> None:
-        """Unlearns a module: afterwards it is as if it had never been learned."""
+        """Forget a module: afterwards it is as if it had never been learned."""
 
     @abstractmethod
     def choose(self, stack: "ModuleStack", prompts: Prompts) -> list[Path]:
-        """Chooses the path of each prompt.
+        """Choose the path of each prompt.
 
         Args:
             stack: the stack.
@@ -78,11 +78,11 @@ class Router(ABC):
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives what was learned, by name: ``<what>/<module>``."""
+        """Return what was learned, by name: ``<what>/<module>``."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Takes back what ``state_dict`` gave.
+        """Restore what ``state_dict`` returned.
 
         Args:
             state: the tensors.

@@ -22,7 +22,7 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, parse_path
-from growlm.routing._rows import choose_paths
+from growlm.routing.rows import choose_paths
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack

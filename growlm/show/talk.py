@@ -17,7 +17,7 @@ from growlm.errors import GrowlmError
 from growlm.manifest.manifest import STACK_FILE
 from growlm.manifest.path import format_path, parse_names, parse_path
 from growlm.merging.fusion import fuse
-from growlm.routing._rows import choose_paths
+from growlm.routing.rows import choose_paths
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings

@@ -32,8 +32,8 @@ from growlm.merging.fusion import Moments, fuse
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part, Site, Switch, stock_name
 from growlm.registry import module_kinds
-from growlm.routing._file import StackRouter, read_router, router_files
-from growlm.routing._rows import routed_rows
+from growlm.routing.router_file import StackRouter, read_router, router_files
+from growlm.routing.rows import routed_rows
 from growlm.stack.offload import Offload
 from growlm.stack.sites import Sites
 

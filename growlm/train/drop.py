@@ -6,7 +6,7 @@ from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest import store
 from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.manifest import Manifest
-from growlm.routing._file import read_router, router_files
+from growlm.routing.router_file import read_router, router_files
 from growlm.stack.stack import ModuleStack
 
 _RENDERED = {"README.md": stack_card, "accuracy.json": accuracy_json}

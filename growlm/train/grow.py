@@ -22,9 +22,9 @@ from growlm.manifest.manifest import STACK_FILE, ModuleRecord
 from growlm.manifest.path import BASE, format_path, parse_path
 from growlm.manifest.path import Path as StackPath
 from growlm.registry import routers
-from growlm.routing._file import router_files
-from growlm.routing._update import SkillPrompts, next_router, untaught, update_router
 from growlm.routing.router import Router
+from growlm.routing.router_file import router_files
+from growlm.routing.update import SkillPrompts, next_router, unlearned_modules, update_router
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
 from growlm.stack.stack import ModuleStack
@@ -108,7 +108,7 @@ def grow_phase(phase: GrowPhase, fit: Fit, num_steps: int, notice: Notice) -> Gr
         kept = phase.method.end(stack, phase.batches)
         stack.freeze(replace(_record(phase, stack, on, settings), method_tensors=tensor_digests(kept)), kept)
         if routing is not None:
-            notice("teaching the router")
+            notice("training the router")
             update_router(stack, *routing)
         record = _scored(phase, stack, known, before, notice)
         manifest = stack.manifest
@@ -243,18 +243,18 @@ def _check_scored(phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill])
 def _prepare_router(
     phase: GrowPhase, stack: ModuleStack, known: dict[str, Skill]
 ) -> tuple[Router, dict[str, SkillPrompts]] | None:
-    """Gets what the router is going to be taught; what could be refused then is refused now."""
+    """Return what the router is going to be trained on; what could be refused then is refused now."""
     if phase.settings["router"] == NO_ROUTER:
         return None
     if phase.settings["router"] not in routers:
         raise unknown_name("router", phase.settings["router"], [*routers, NO_ROUTER])
     router = next_router(stack, phase.settings["router"], phase.settings["router_options"])
-    lessons = {
+    training_prompts = {
         BASE if name == BASE_SKILL else name: phase.memory.prompts(stack, skill) for name, skill in known.items()
     }
-    for name in untaught(stack, router, phase.name):
-        router.check(stack, name, lessons[name])
-    return router, lessons
+    for name in unlearned_modules(stack, router, phase.name):
+        router.check(stack, name, training_prompts[name])
+    return router, training_prompts
 
 
 def _scores_before(

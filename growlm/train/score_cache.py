@@ -17,7 +17,7 @@ from growlm.manifest.path import Path as StackPath
 from growlm.metrics.routed import find_turns, routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
-from growlm.routing._update import SkillPrompts
+from growlm.routing.update import SkillPrompts
 from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack

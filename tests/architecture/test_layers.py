@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "growlm"
 # from the ground up; a file may import from its own row and from those above it in this list
 LAYERS = (
     ("errors", "terminal"),
-    ("progress", "summaries"),
+    ("progress",),
     ("registry", "files", "recipes"),
     ("base", "data"),
     ("tinyworld",),
@@ -30,7 +30,13 @@ SHARED = (
     "modules/kind.py",
     "modules/site.py",
     "methods/method.py",
+    "methods/importance.py",
     "routing/router.py",
+    "routing/gates.py",
+    "routing/prompts.py",
+    "routing/router_file.py",
+    "routing/rows.py",
+    "routing/update.py",
     "skills/skill.py",
     "skills/metric.py",
     "skills/procedural.py",

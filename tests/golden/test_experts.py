@@ -12,7 +12,7 @@ from growlm.errors import GrowlmError
 from growlm.modules._mixture import gate_mass, is_among_largest, total_mass
 from growlm.modules.experts import ExpertPart, Experts, num_shallow_layers
 from growlm.registry import module_kinds
-from growlm.routing._columns import columns
+from growlm.routing.gates import gates
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import disturb, grown, tokens
 
@@ -196,7 +196,7 @@ def test_a_new_expert_changes_no_bit_and_learns(stack: ModuleStack, per: Any, to
     if top_k is None:  # in training all experts are mixed
         assert torch.equal(changed, expected)
     changed.square().mean().backward()
-    column = columns(stack)["third"]
+    column = gates(stack)["third"]
     assert column.weight.grad is not None
     assert column.weight.grad.abs().min() > 0
     own = stack.module_parameters("third").values()
@@ -212,13 +212,13 @@ def test_where_a_column_is_not_preferred_to_the_base_nothing_changes(stack: Modu
     expected = stack(tokens()).logits
     grown(stack, "third", {"experts": Experts()})
     with torch.no_grad():
-        columns(stack)["third"].bias.fill_(-50.0)
+        gates(stack)["third"].bias.fill_(-50.0)
     assert torch.equal(stack(tokens()).logits, expected)
 
 
 def test_an_expert_without_weight_is_not_run(stack: ModuleStack, monkeypatch: pytest.MonkeyPatch) -> None:
     two_experts(stack, per="sequence", top_k=1)
-    first, second = columns(stack).values()
+    first, second = gates(stack).values()
     runs: list[tuple[str, int]] = []
     change = ExpertPart._change
 
@@ -247,8 +247,8 @@ def test_the_first_expert_alone_is_the_mixture_without_the_others(stack: ModuleS
     two_experts(stack)
     with torch.no_grad():
         soft = stack(tokens()).logits
-        masses = [column_mass(column.logits()) for column in columns(stack).values()]
-        for column in columns(stack).values():
+        masses = [column_mass(column.logits()) for column in gates(stack).values()]
+        for column in gates(stack).values():
             column.top_k = 1
         hard = stack(tokens()).logits
     assert not torch.equal(hard, soft)
@@ -256,7 +256,7 @@ def test_the_first_expert_alone_is_the_mixture_without_the_others(stack: ModuleS
     # by hand: the weights as they were, of the greater one only
     handed = {
         name: torch.where(is_among_largest(weights, index, 1), weight, 0.0)
-        for index, (name, weight) in enumerate(zip(columns(stack), weights, strict=True))
+        for index, (name, weight) in enumerate(zip(gates(stack), weights, strict=True))
     }
     for site in stack.sites().values():
         for part in site.parts.values():
@@ -306,9 +306,9 @@ def test_padding_on_the_left_changes_no_answer(stack: ModuleStack, per: Any) -> 
     assert torch.equal(together[1], stack.generate(ids[1:], **settings)[0])
     with torch.no_grad():
         stack.hidden_states(padded, mask)
-        logits_BT = columns(stack)["second"].logits().clone()
+        logits_BT = gates(stack)["second"].logits().clone()
         stack.hidden_states(ids[:1, 5:])
-    torch.testing.assert_close(logits_BT[:1, 5:], columns(stack)["second"].logits())
+    torch.testing.assert_close(logits_BT[:1, 5:], gates(stack)["second"].logits())
 
 
 @every_routing
@@ -329,12 +329,12 @@ def test_different_boundaries_have_mixtures_of_their_own(stack: ModuleStack) -> 
     expected = stack(tokens()).logits
     grown(stack, "high", {"experts": Experts(boundary=0.75)})
     with torch.no_grad():
-        columns(stack)["high"].bias.fill_(-50.0)
+        gates(stack)["high"].bias.fill_(-50.0)
         assert torch.equal(stack(tokens()).logits, expected)
-        low = columns(stack)["low"].logits().clone()
-        columns(stack)["high"].bias.fill_(9.0)
+        low = gates(stack)["low"].logits().clone()
+        gates(stack)["high"].bias.fill_(9.0)
         assert not torch.equal(stack(tokens()).logits, expected)
-        assert torch.equal(columns(stack)["low"].logits(), low)
+        assert torch.equal(gates(stack)["low"].logits(), low)
 
 
 def test_what_a_pass_left_is_neither_copied_nor_found_by_another_module(stack: ModuleStack) -> None:

@@ -15,7 +15,7 @@ from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods.method import Method
 from growlm.methods.pmoe import Pmoe, base_texts, identity_loss
 from growlm.registry import methods, module_kinds
-from growlm.routing._columns import columns
+from growlm.routing.gates import gates
 from growlm.stack.loss import trained_token_losses
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import tokens
@@ -86,7 +86,7 @@ def test_examples_are_kept_and_told_apart(stack: ModuleStack, run_phase: RunPhas
     member, batches = begin(stack, "pmoe", options, "three", encoded(5))
     batch = batches(0)
     with torch.no_grad():  # so that the columns differ
-        for column in columns(stack).values():
+        for column in gates(stack).values():
             column.weight.normal_()
     torch.manual_seed(0)
     loss = member.loss(stack, batch)
@@ -100,7 +100,7 @@ def test_examples_are_kept_and_told_apart(stack: ModuleStack, run_phase: RunPhas
     for ids, target in [*((row, 2) for row in new), (torch.tensor(old), 1)]:
         with torch.no_grad():
             stack.hidden_states(ids[None])
-        found = torch.stack([torch.zeros(len(ids)), *(column.logits()[0] for column in columns(stack).values())])
+        found = torch.stack([torch.zeros(len(ids)), *(column.logits()[0] for column in gates(stack).values())])
         surprises.append(-found.log_softmax(0)[target])
     identity = (torch.cat(surprises[:-1]).mean() + surprises[-1].mean()) / 2
     torch.testing.assert_close(loss, trained_token_losses(stack, batch).mean() + 0.5 * identity)
@@ -130,7 +130,7 @@ def test_columns_learn_to_close_for_what_the_base_writes(stack: ModuleStack, run
         run_phase(stack, "pmoe", name, {"base_texts": count}, examples, steps=60)
         with torch.no_grad(), stack.active(name, closed=False):
             stack.hidden_states(torch.tensor(texts))
-        means.append(columns(stack)[name].logits()[:, 4:].mean().item())
+        means.append(gates(stack)[name].logits()[:, 4:].mean().item())
         stack.undo()
     assert means[1] < min(0, means[0] - 0.5)
 
@@ -154,7 +154,7 @@ def test_columns_learn_to_tell_skills_apart(stack: ModuleStack, run_phase: RunPh
         batch = collate([Encoded("", (own[0], own[2], 50), (False, False, True))], 5)
         with torch.no_grad():
             stack.hidden_states(batch.input_ids)
-        found = {member: column.logits()[0, 1].item() for member, column in columns(stack).items()}
+        found = {member: column.logits()[0, 1].item() for member, column in gates(stack).items()}
         assert max(found, key=lambda member: found[member]) == name
         assert found[name] > 0
 
@@ -188,7 +188,7 @@ def test_the_papers_softmax_is_the_default_and_older_experts_stay_gated(
 ) -> None:
     run_phase(stack, "pmoe", "one")
     assert stack.manifest.modules[0].kinds["experts"]["mixture"] == "softmax"
-    assert columns(stack)["one"].spec.weighting == "softmax"
+    assert gates(stack)["one"].spec.weighting == "softmax"
     # a record of version 0.1.0 names no mixture
     assert module_kinds.build("experts", {"rank": 8}).options()["mixture"] == "gated"
 

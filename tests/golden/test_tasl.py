@@ -10,7 +10,7 @@ from torch import Tensor
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.methods._fusion import fused, static_share
-from growlm.methods._importance import (
+from growlm.methods.importance import (
     Importance,
     accumulated,
     important,

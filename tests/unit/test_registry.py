@@ -1,8 +1,10 @@
 """Registries: found by file name or entry point, checked before they are built."""
 
 import importlib.metadata
+import inspect
 from abc import ABC
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from growlm.methods import grow
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora
-from growlm.registry import Registry, methods, module_kinds, skills
+from growlm.registry import Registry, class_summary, function_summary, methods, module_kinds, skills
 
 
 class Plain(Method):
@@ -136,7 +138,7 @@ def test_other_packages_join_through_entry_points(declare: Any) -> None:
 @pytest.mark.parametrize("member", [Lora, "Plain", None])
 def test_an_entry_point_to_something_else(declare: Any, member: object) -> None:
     declare(plain=member)
-    with pytest.raises(GrowlmError, match="method 'plain' from entry point 'elsewhere:Plain' is no Method; mend or"):
+    with pytest.raises(GrowlmError, match="method 'plain' from entry point 'elsewhere:Plain' is no Method; fix or"):
         methods.get("plain")
 
 
@@ -158,3 +160,58 @@ def test_a_file_holds_one_member(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_real_entry_points_are_asked() -> None:
     assert registry.entry_points is importlib.metadata.entry_points
+
+
+# -- summaries --------------------------------------------------------------------------------------------------
+
+SOURCE = '''
+from somewhere import Kind, kinds
+
+class _Helper(Kind):
+    """A helper."""
+
+class Options:
+    """Its options."""
+
+class Member(kinds.Kind[int]):
+    """The member.
+
+    More.
+    """
+
+class Late:
+    """Not a kind."""
+
+def member():
+    """The function."""
+
+def bare():
+    pass
+'''
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "member.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_functions(source: Path):
+    assert function_summary(source, "member") == "The function."
+    assert function_summary(source, "bare") == ""
+    assert function_summary(source, "absent") == ""
+
+
+def test_classes(source: Path):
+    assert class_summary(source, "Kind") == "The member."
+    assert class_summary(source, "Other") == "Not a kind.", "an indirect child: the last public class"
+    source.write_text("")
+    assert class_summary(source, "Kind") == ""
+
+
+@pytest.mark.parametrize("registry", [module_kinds, methods, skills], ids=lambda registry: registry.what)
+def test_a_registry_reads_what_an_import_would_give(registry: Registry[object]):
+    for name in registry.names():
+        assert registry.summary(name) == (inspect.getdoc(registry.get(name)) or "").split("\n")[0]
+        assert registry.summary(name)

@@ -12,7 +12,7 @@ from growlm.metrics.routed import routed_score
 from growlm.modules.block import Block
 from growlm.modules.experts import Experts
 from growlm.modules.lora import Lora
-from growlm.routing._columns import columns
+from growlm.routing.gates import gates
 from growlm.routing.learned import Learned
 from growlm.skills.jsonl import Jsonl
 from growlm.stack.stack import ModuleStack
@@ -27,7 +27,7 @@ def no_prompts(split: str, limit: int) -> list[list[int]]:
 
 def taught(stack: ModuleStack) -> Learned:
     router = Learned()
-    for name in (BASE, *columns(stack)):
+    for name in (BASE, *gates(stack)):
         router.learn(stack, name, no_prompts)
     return router
 
@@ -45,8 +45,8 @@ def opened(stack: ModuleStack, **biases: float) -> None:
     """Makes columns that are the same for every token."""
     with torch.no_grad():
         for name, bias in biases.items():
-            columns(stack)[name].weight.zero_()
-            columns(stack)[name].bias.fill_(bias)
+            gates(stack)[name].weight.zero_()
+            gates(stack)[name].bias.fill_(bias)
 
 
 @pytest.mark.parametrize("per", ["token", "sequence"])
@@ -58,7 +58,7 @@ def test_the_mean_logit_is_that_over_the_prompts_own_tokens(stack: ModuleStack, 
         with torch.no_grad():
             stack.hidden_states(torch.tensor([prompt]))
         for index, name in enumerate(names):
-            logits_T = columns(stack)[name].logits()[0]
+            logits_T = gates(stack)[name].logits()[0]
             expected = logits_T[-1] if (name, per) == ("third", "sequence") else logits_T.mean()
             torch.testing.assert_close(found[row, index], expected, rtol=1e-4, atol=1e-5)
 
@@ -85,7 +85,7 @@ def test_a_choice_depends_neither_on_the_active_path_nor_on_later_modules(stack:
     assert torch.equal(router.mean_logits(stack, PROMPTS, names), expected)
     with torch.no_grad():
         stack.hidden_states(torch.tensor(PROMPTS[:1]))
-    assert columns(stack)["first"].logits().mean() != expected[0, 0]  # with the later module active it would
+    assert gates(stack)["first"].logits().mean() != expected[0, 0]  # with the later module active it would
 
 
 def test_only_the_shallow_layers_are_run(stack: ModuleStack) -> None:

@@ -9,7 +9,7 @@ import pytest
 from growlm.base.load import load_tokenizer
 from growlm.data.encode import encode_prompt
 from growlm.data.example import Example, Message, Split
-from growlm.routing._prompts import drawn_prompts, prompts_before_answers, turn_frame
+from growlm.routing.prompts import drawn_prompts, prompts_before_answers, turn_frame
 from growlm.skills.skill import Skill
 
 TALK = (Message("user", "hello"), Message("assistant", "yes"), Message("user", "the cat"), Message("assistant", "no"))

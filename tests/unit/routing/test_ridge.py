@@ -10,7 +10,7 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.routing import ridge
 from growlm.routing._features import shallow_features
-from growlm.routing._prompts import DrawnPrompts
+from growlm.routing.prompts import DrawnPrompts
 from growlm.routing.ridge import Ridge, augmented, folded, mean_and_covariance, moment, packed, ridge_weights, unpacked
 
 NAMES = ("base", "first", "second", "third")

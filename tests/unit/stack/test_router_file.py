@@ -10,8 +10,8 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.files import read_metadata, read_tensors, write_tensors
 from growlm.manifest import store
-from growlm.routing._file import ROUTER_FILE
 from growlm.routing.ridge import Ridge
+from growlm.routing.router_file import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
 
 PROMPTS = {"base": [[0, 50 + n, 51] for n in range(6)], "first": [[0, 90 + n, 91] for n in range(6)],

@@ -34,26 +34,26 @@ class StackRouter(Protocol):
     name: str
 
     def options(self) -> dict[str, Any]:
-        """Gives the options as JSON holds them."""
+        """Return the options as JSON holds them."""
 
     def known(self) -> tuple[str, ...]:
-        """Names what it can choose."""
+        """Return what it can choose."""
 
     def forget(self, name: str) -> None:
-        """Unlearns a module."""
+        """Forget a module."""
 
     def choose(self, stack: "ModuleStack", prompts: Sequence[Sequence[int]]) -> list[StackPath]:
-        """Chooses the path of each prompt."""
+        """Choose the path of each prompt."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Gives what was learned."""
+        """Return what was learned."""
 
     def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
 
 
 def router_files(router: StackRouter | None, manifest: Manifest) -> dict[str, TensorFile]:
-    """Renders a router for a stack's folder.
+    """Render a router for a stack's folder.
 
     Args:
         router: the router, if there is one.
@@ -78,7 +78,7 @@ def router_files(router: StackRouter | None, manifest: Manifest) -> dict[str, Te
 
 
 def read_router(folder: Path, stack: "ModuleStack") -> StackRouter | None:
-    """Reads a stack's router and checks its digest.
+    """Read a stack's router and checks its digest.
 
     What it knows of a module that the stack does not have (a command was interrupted) is left out.
 

@@ -1,4 +1,4 @@
-"""The router that stands inside a stack with experts: its columns, and a pass that goes no further than they do."""
+"""The router that stands inside a stack with experts: its gates, and a pass that goes no further than they do."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,8 +17,8 @@ class _DoneError(Exception):
     """Ends a forward pass at the first deep layer."""
 
 
-def columns(stack: "ModuleStack") -> dict[str, GatePart]:
-    """Gives the columns of the router between shallow and deep layers by their modules, in order of growth."""
+def gates(stack: "ModuleStack") -> dict[str, GatePart]:
+    """Return the gates of the router between shallow and deep layers by their modules, in order of growth."""
     found = {
         part.owner: part
         for site in stack.sites().values()
@@ -29,7 +29,7 @@ def columns(stack: "ModuleStack") -> dict[str, GatePart]:
 
 
 def run_shallow_layers(stack: "ModuleStack", input_ids_BT: Tensor, boundary: int) -> None:
-    """Runs the layers below the boundary with the active path, so that its columns have noted their logits.
+    """Run the layers below the boundary with the active path, so that its gates have noted their logits.
 
     Args:
         stack: the stack.
@@ -46,7 +46,7 @@ def run_shallow_layers(stack: "ModuleStack", input_ids_BT: Tensor, boundary: int
 
 
 def shallow_modules(stack: "ModuleStack", path: Iterable[str], boundary: int) -> tuple[str, ...]:
-    """Names the modules of a path that change what a column reads: those with other parts below the boundary.
+    """Return the modules of a path that change what a gate reads: those with other parts below the boundary.
 
     Args:
         stack: the stack.

@@ -32,7 +32,7 @@ class TurnFrame:
     between: tuple[int, ...]
 
     def last_turn(self, ids: Sequence[int]) -> Sequence[int]:
-        """Leaves the last turn alone in a conversation, as if nothing had been said before it.
+        """Return the last turn of a conversation alone, as if nothing had been said before it.
 
         Args:
             ids: a prompt as the model gets it.
@@ -48,7 +48,7 @@ class TurnFrame:
 
 
 def turn_frame(tokenizer: Any) -> TurnFrame:
-    """Finds out, by trying, what a tokenizer's chat template puts around the user's turns.
+    """Find out, by trying, what a tokenizer's chat template puts around the user's turns.
 
     Args:
         tokenizer: the base's tokenizer.
@@ -74,7 +74,7 @@ def turn_frame(tokenizer: Any) -> TurnFrame:
 
 
 def prompts_before_answers(example: Example) -> Iterator[Example]:
-    """Yields what stands before each answer of an example: a conversation up to an assistant's turn, or a prompt.
+    """Yield what stands before each answer of an example: a conversation up to an assistant's turn, or a prompt.
 
     A plain text is its own prompt.
     """
@@ -87,7 +87,7 @@ def prompts_before_answers(example: Example) -> Iterator[Example]:
 
 
 def routed_prompt(example: Example, tokenizer: Any) -> list[int]:
-    """Encodes what stands before an answer as a router sees it: whole, also where the model is given less of it.
+    """Encode what stands before an answer as a router sees it: whole, also where the model is given less of it.
 
     What tells skills apart, such as an instruction, may be in the part that is left out to save time.
 
@@ -109,7 +109,7 @@ class DrawnPrompts(list[Sequence[int]]):
         self._computed: dict[Hashable, Tensor] = {}
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
-        """Gives what was computed under a key, or computes it.
+        """Return what was computed under a key, or computes it.
 
         Args:
             key: what the result is a function of, the prompts apart.
@@ -121,7 +121,7 @@ class DrawnPrompts(list[Sequence[int]]):
 
 
 def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> DrawnPrompts:
-    """Takes one prompt of each example of a split: of one the first turn, of the next the second, and so on.
+    """Return one prompt of each example of a split: of one the first turn, of the next the second, and so on.
 
     Of a plain text a beginning is taken, often a short one, its length a function of the example's name.
 

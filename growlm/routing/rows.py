@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def choose_paths(stack: "ModuleStack", prompts: Sequence[Sequence[int]]) -> list[Path]:
-    """Lets a stack's router choose the path of each prompt.
+    """Choose with a stack's router the path of each prompt.
 
     Args:
         stack: the stack.
@@ -33,7 +33,7 @@ def choose_paths(stack: "ModuleStack", prompts: Sequence[Sequence[int]]) -> list
 
 @contextmanager
 def routed_rows(stack: "ModuleStack", inputs: Tensor | None, settings: Mapping[str, Any]) -> Iterator[list[Path]]:
-    """Activates for every row of a batch the path that the router chooses, for a ``with`` block.
+    """Activate for every row of a batch the path that the router chooses, for a ``with`` block.
 
     Args:
         stack: the stack.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from growlm.data.example import Split
 from growlm.manifest.path import BASE
 from growlm.registry import routers
-from growlm.routing._prompts import drawn_prompts
+from growlm.routing.prompts import drawn_prompts
 from growlm.routing.router import DrawPrompts, Prompts, Router
 from growlm.skills.skill import Skill
 
@@ -28,14 +28,14 @@ class SkillPrompts:
         self._drawn: dict[tuple[Split, int], Prompts] = {}
 
     def __call__(self, split: Split, limit: int) -> Prompts:
-        """Draws up to so many prompts of a split."""
+        """Draw up to so many prompts of a split."""
         if (split, limit) not in self._drawn:
             self._drawn[split, limit] = drawn_prompts(self._skill, split, self._tokenizer, limit)
         return self._drawn[split, limit]
 
 
 def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | None = None) -> Router:
-    """Gives the router that a phase teaches: the stack's own if it is the one that is asked for, or a new one.
+    """Return the router that a phase trains: the stack's own if it is the one that is asked for, or a new one.
 
     Args:
         stack: the stack.
@@ -56,7 +56,7 @@ def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | No
 
 
 def update_router(stack: "ModuleStack", router: Router, draws: Mapping[str, DrawPrompts]) -> None:
-    """Teaches a router the modules of a stack that it does not know yet, and makes it the stack's own.
+    """Train a router on the modules of a stack that it does not know yet, and make it the stack's own.
 
     With the router of the last phase that is the newest module alone, and no earlier skill's data is touched. The
     result is a function of the router as it was, the stack and the prompts.
@@ -66,12 +66,12 @@ def update_router(stack: "ModuleStack", router: Router, draws: Mapping[str, Draw
         router: the router.
         draws: for ``base`` and each module, what draws the prompts of its skill.
     """
-    for name in untaught(stack, router):
+    for name in unlearned_modules(stack, router):
         router.learn(stack, name, draws[name])
     stack.router = router
 
 
-def untaught(stack: "ModuleStack", router: Router, growing: str | None = None) -> Iterator[str]:
-    """Yields what a router does not know yet: ``base``, the stack's modules, one that is growing."""
+def unlearned_modules(stack: "ModuleStack", router: Router, growing: str | None = None) -> Iterator[str]:
+    """Yield what a router does not know yet: ``base``, the stack's modules, one that is growing."""
     names = (BASE, *stack.manifest.parents(), *([growing] if growing else []))
     return (name for name in names if name not in router.known())

@@ -33,7 +33,7 @@ Units = Literal["matrix", "rank"]
 
 
 def sensitivity(weight: Tensor, gradient: Tensor, order: Order = "first") -> Tensor:
-    """Estimates by how much the loss would change if each element were zero.
+    """Estimate by how much the loss would change if each element were zero.
 
     Args:
         weight: w, of any shape.
@@ -53,7 +53,7 @@ def sensitivity(weight: Tensor, gradient: Tensor, order: Order = "first") -> Ten
 def smooth(
     mean: Tensor, deviation: Tensor, found: Tensor, beta1: float = 0.85, beta2: float = 0.85
 ) -> tuple[Tensor, Tensor]:
-    """Takes one step's sensitivities into the running ones.
+    """Add one step's sensitivities to the running means.
 
     Args:
         mean: Ī, the smoothed sensitivity.
@@ -85,13 +85,13 @@ class Importance:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets everything that was seen."""
+        """Forget everything that was seen."""
         self._mean: dict[str, Tensor] = {}
         self._deviation: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def see(self, name: str, weight: Tensor, gradient: Tensor) -> None:
-        """Takes in one step's gradient.
+        """Add one step's gradient.
 
         Args:
             name: the tensor's name.
@@ -106,7 +106,7 @@ class Importance:
         )
 
     def elements(self, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Gives the score of every element, fp64 on the CPU (not every device has it); where nothing was seen, zeros.
+        """Return the score of every element, fp64 on the CPU (not every device has it); where nothing was seen, zeros.
 
         Args:
             like: the tensors by name, for their shapes.
@@ -120,11 +120,11 @@ class Importance:
         return scores
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives Ī and Ū by the names of the tensors."""
+        """Return Ī and Ū by the names of the tensors."""
         return {"mean": dict(self._mean), "deviation": dict(self._deviation)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         self._mean, self._deviation = dict(state["mean"]), dict(state["deviation"])
 
 
@@ -132,7 +132,7 @@ class Importance:
 
 
 def rank_scores(a_RI: Tensor, b_OR: Tensor) -> Tensor:
-    """Scores each part of rank one of a low-rank change: the mean of the outer product of its elements' scores.
+    """Score each part of rank one of a low-rank change: the mean of the outer product of its elements' scores.
 
     Args:
         a_RI: scores of A's elements, [R, I].
@@ -145,12 +145,12 @@ def rank_scores(a_RI: Tensor, b_OR: Tensor) -> Tensor:
 
 
 def unit_of(name: str, units: Units) -> str:
-    """Names the unit, or row of units, that a tensor belongs to: the tensor itself, or its low-rank change."""
+    """Return the unit, or row of units, that a tensor belongs to: the tensor itself, or its low-rank change."""
     return name if units == "matrix" else name.rpartition(".")[0]
 
 
 def unit_scores(elements: Mapping[str, Tensor], units: Units) -> dict[str, Tensor]:
-    """Scores the units.
+    """Score the units.
 
     Args:
         elements: scores of the elements by the tensors' names; for ``rank``, the A and B of low-rank changes.
@@ -166,7 +166,7 @@ def unit_scores(elements: Mapping[str, Tensor], units: Units) -> dict[str, Tenso
 
 
 def spread(of_units: Mapping[str, Tensor], name: str, units: Units) -> Tensor:
-    """Lays out a value per unit so that it can be multiplied with one of the units' tensors.
+    """Lay out a value per unit so that it can be multiplied with one of the units' tensors.
 
     Args:
         of_units: what ``unit_scores`` gives, or something of the same names and shapes.
@@ -184,7 +184,7 @@ def spread(of_units: Mapping[str, Tensor], name: str, units: Units) -> Tensor:
 
 
 def normalised(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Moves and scales all scores together so that the least is 0 and the greatest 1.
+    """Move and scales all scores together so that the least is 0 and the greatest 1.
 
     If all are equal, none is more important than another, and all become 0.
 
@@ -202,7 +202,7 @@ def normalised(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def accumulated(earlier: Mapping[str, Tensor], new: Mapping[str, Tensor], new_weight: float = 0.3) -> dict[str, Tensor]:
-    """Takes a skill's importance into that of all skills before it.
+    """Join a skill's importance with that of all skills before it.
 
     Args:
         earlier: the accumulated importance, normalised.
@@ -216,7 +216,7 @@ def accumulated(earlier: Mapping[str, Tensor], new: Mapping[str, Tensor], new_we
 
 
 def important(scores: Mapping[str, Tensor], share: float = 0.2) -> dict[str, Tensor]:
-    """Picks the units with the highest scores, a share of all of them together.
+    """Pick the units with the highest scores, a share of all of them together.
 
     A unit counts if its score is above that of the first one that does not: of equal scores at the edge none counts,
     and if all are equal none does.

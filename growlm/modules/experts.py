@@ -32,7 +32,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._mixture import Mixture, MixtureSpec, Weighting
+from growlm.modules._mixture import Mixture, MixtureSpec
+from growlm.modules._mixture import Weighting as Weighting  # also named by the method that grows experts
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part, Switch
 

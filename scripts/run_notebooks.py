@@ -40,6 +40,8 @@ def check(path: Path, write: bool) -> str | None:
     if write:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times would change with every run
+            if "outputs" in cell:
+                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         nbformat.write(notebook, path)
     elif [len(cell) for cell in drawn] != stored:
         return f"{path.name}: {stored} pictures are stored by cell, {[len(cell) for cell in drawn]} were drawn"

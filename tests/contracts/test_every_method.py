@@ -47,6 +47,7 @@ class Toy(Skill):
     """
 
     metric = "exact_match"
+    max_answer_tokens = 6
 
     def __init__(self, answer: str = " sat on") -> None:
         self.answer = answer

@@ -86,7 +86,7 @@ def test_merged_stock_model_computes_the_same_or_is_refused(
 
 
 @every_family
-@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("offload_to", [False, True])
 def test_folded_it_computes_the_same(
     new_stack: NewStack, kinds: Kinds, family: str, offload_to: bool, tmp_path: Path
 ) -> None:

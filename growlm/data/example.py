@@ -6,6 +6,8 @@ from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 
+_MOST_TIMES, _MOST_WORDS = 2, 12
+
 
 @dataclass(frozen=True)
 class Message:
@@ -18,16 +20,45 @@ class Message:
             alternatives of which one suffices. Empty: the turn is not scored.
         choices: for a scored turn, the answers among which a guess would be made, where there are few; each is a
             string that may occur in ``expected``.
+        sort: what sort of question it answers, to split scores by; empty: none.
     """
 
     role: Literal["user", "assistant"]
     content: str
     expected: tuple[tuple[str, ...], ...] = ()
     choices: tuple[str, ...] = ()
+    sort: str = ""
 
     def accepts(self, reply: str) -> bool:
-        """Return whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case."""
-        return all(any(_holds(reply, phrase) for phrase in alternatives) for alternatives in self.expected)
+        """Return whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case.
+
+        A reply does not win by listing: it may hold no other choice, unless ``content`` does, and not be much longer
+        than ``content``. A number is whole: ``7.5`` does not hold ``7``.
+        """
+        others = [choice for choice in self.choices if not _holds(self.content, choice)]
+        return (
+            all(any(_holds(reply, phrase) for phrase in alternatives) for alternatives in self.expected)
+            and not any(_holds(reply, choice) for choice in others)
+            and len(reply.split()) <= _MOST_TIMES * len(self.content.split()) + _MOST_WORDS
+        )
+
+    def ends_with(self, reply: str) -> bool:
+        """Return whether the last clause of a reply is what is expected, whatever work comes before it.
+
+        Clauses are what ``.``, ``!``, ``?`` and line ends part; case, white space and the stop at the end do not count.
+        Of several entries of ``expected``, each has to be a whole clause, in this order, the last one the last clause,
+        and no clause may be that of another choice.
+        """
+        found = clauses(reply)
+        wanted = [[clause for phrase in entry for clause in clauses(phrase)] for entry in self.expected]
+        if not found or not wanted or found[-1] not in wanted[-1]:
+            return False
+        rest = iter(found[:-1])
+        right = {clause for entry in wanted for clause in entry}
+        others = {clause for choice in self.choices for clause in clauses(choice)} - right
+        return all(any(clause in entry for clause in rest) for entry in wanted[:-1]) and (
+            len(wanted) == 1 or not others & set(found)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,5 +88,12 @@ class Example:
     max_prompt: int | None = None
 
 
+def clauses(text: str) -> list[str]:
+    """Split a text into its clauses, in small letters, without their stops and with single spaces."""
+    parts = re.split(r"[.!?]+(?=\s|$)|\n", text.lower())
+    return [" ".join(part.split()) for part in parts if part.strip()]
+
+
 def _holds(reply: str, phrase: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", reply, re.IGNORECASE) is not None
+    # a point or comma between digits is inside a number
+    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(phrase)}(?!\w|[.,]\d)", reply, re.IGNORECASE) is not None

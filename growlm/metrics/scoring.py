@@ -1,6 +1,5 @@
 """Scoring a skill with the path that is active: its metric by greedy decoding, and the loss of its answers."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,7 +15,7 @@ from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
 from growlm.metrics.greedy import greedy_tokens
-from growlm.skills.metric import ASKS_NOTHING
+from growlm.skills.metric import ASKS_NOTHING, OF_MESSAGES
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.loss import trained_logits
@@ -220,21 +219,13 @@ def generate_answers(
     return answers
 
 
-def contains(answer: str, expected: Sequence[Sequence[str]]) -> bool:
-    """Check whether an answer holds, for each entry, one of its alternatives as whole words, in any case."""
-    return all(any(_holds(answer, phrase) for phrase in alternatives) for alternatives in expected)
-
-
 def _questions(example: Example, metric: str) -> Iterator[Question]:
-    if metric != "contains":
+    if metric not in OF_MESSAGES:
         mark, wanted, source = mark_of(metric), example.completion or "", example.prompt or ""
         yield Question(replace(example, completion=None), lambda answer: mark(answer, wanted, source))
         return
     for index, message in enumerate(example.messages):
         if message.expected:
             prompt = replace(example, messages=example.messages[:index])
-            yield Question(prompt, lambda answer, expected=message.expected: float(contains(answer, expected)))  # type: ignore[misc]
-
-
-def _holds(answer: str, phrase: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", answer, re.IGNORECASE) is not None
+            judge = message.ends_with if metric == "final_answer" else message.accepts
+            yield Question(prompt, lambda answer, judge=judge: float(judge(answer)))  # type: ignore[misc]

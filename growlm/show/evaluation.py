@@ -1,9 +1,10 @@
 """Scoring a stack from the outside: skills by paths, as ``growlm eval`` prints them."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -13,13 +14,16 @@ from growlm.errors import unknown_name
 from growlm.manifest.card import ROUTING_ACCURACY, figures, percent
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_path
+from growlm.metrics.references import References, interval, learned, references
 from growlm.metrics.routed import RoutedScore, routed_score
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
+from growlm.skills.metric import OF_MESSAGES
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 BASE_SKILL = "stories"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Result:
             was asked for).
         path: the active modules; None where the router chose.
         score: the score.
+        references: what the score has to beat, for skills of conversations; None elsewhere.
     """
 
     skill: str
@@ -40,6 +45,7 @@ class Result:
     mode: str
     path: StackPath | None
     score: Score
+    references: References | None = None
 
 
 def evaluate(
@@ -72,6 +78,7 @@ def evaluate(
     console = Console(stderr=True, highlight=False)
     results: list[Result] = []
     for name, source in _skills(stack, skill, stories):
+        known_references = references(source, cast(Split, split), limit=limit)
         for mode, active in _paths(stack, name, path).items():
             if active is None:
                 console.print(f"scoring {name} routed")
@@ -80,16 +87,16 @@ def evaluate(
                     result.path: result.score for result in results if result.skill == name and result.path is not None
                 }
                 chosen = routed_score(stack, source, own, cast(Split, split), limit, known)
-                results.append(Result(name, split, mode, None, chosen))
+                results.append(Result(name, split, mode, None, chosen, known_references))
                 continue
             same = [result for result in results if (result.skill, result.path) == (name, active)]
             if same:
-                results.append(Result(name, split, mode, active, same[0].score))
+                results.append(Result(name, split, mode, active, same[0].score, known_references))
                 continue
             console.print(f"scoring {name} on {format_path(active)}")
             with stack.active(*active):
                 result = score(stack, source, cast(Split, split), limit)
-            results.append(Result(name, split, mode, active, result))
+            results.append(Result(name, split, mode, active, result, known_references))
     return results
 
 
@@ -107,9 +114,29 @@ def evaluation_table(results: list[Result]) -> Table:
             if result.score.routing_accuracy is not None:
                 rows.append((ROUTING_ACCURACY, percent(result.score.routing_accuracy)))
             rows.append(("paths", ", ".join(f"{path} {percent(share)}" for path, share in result.score.paths.items())))
+        if result.references is not None and result.score.metric in OF_MESSAGES:
+            rows += _beside(result.score, result.references)
         for figure, value in rows:
             table.add_row(result.skill, result.split, result.mode, path, figure, value, str(result.score.count))
     return table
+
+
+def _beside(score: Score, known: References) -> list[tuple[str, str]]:
+    """Return the rows beside a share of right answers: its interval, the references, and whether it is above them."""
+    low, high = interval(score.value, score.count)
+    values = {
+        "drawn": known.drawn,
+        "constant": known.constant,
+        "stateless": known.stateless,
+        "question-blind": known.blind,
+    }
+    rows = [("95 % interval", f"{percent(low)} to {percent(high)}")]
+    rows.append(
+        ("to beat", ", ".join(f"{name} {percent(value)}" for name, value in values.items() if value is not None))
+    )
+    if not learned(score.value, score.count, known):
+        rows.append(("learned", "no"))
+    return rows
 
 
 def _skills(stack: ModuleStack, wanted: str | None, stories: str | None) -> Iterator[tuple[str, Skill]]:
@@ -118,7 +145,9 @@ def _skills(stack: ModuleStack, wanted: str | None, stories: str | None) -> Iter
         yield BASE_SKILL, _stories(stories)
     for name, record in records.items():
         if wanted in (None, name):
-            yield name, skills.build(record.skill["name"], record.skill["options"])
+            source = skills.build(record.skill["name"], record.skill["options"])
+            _warn_of_other_examples(name, record.skill, source)
+            yield name, source
     if wanted is None or wanted in records:
         return
     if wanted.endswith((".jsonl", ".jsonl.xz")):
@@ -129,6 +158,17 @@ def _skills(stack: ModuleStack, wanted: str | None, stories: str | None) -> Iter
         yield wanted, skills.build(wanted)
     else:
         raise unknown_name("skill", wanted, [*records, *skills])
+
+
+def _warn_of_other_examples(name: str, recorded: Mapping[str, Any], source: Skill) -> None:
+    digest = recorded.get("test_digest")
+    if digest is not None and digest != source.digest("test"):
+        _log.warning(
+            "%s: the test examples of skill %r are not those it was grown with (changed data, or examples of growlm "
+            "0.1, which made the first edition of TinyWorld): its scores do not compare with those of its record",
+            name,
+            recorded["name"],
+        )
 
 
 def _stories(file: str | None) -> Skill:

@@ -1,8 +1,9 @@
-"""Conversation: greetings, names and likes, small requests, stories on demand and questions about them."""
+"""Conversation: greetings, feelings, names and likes, small requests, stories on demand and questions about them."""
 
 from collections.abc import Callable
 
 from growlm.data.example import Message
+from growlm.skills.metric import Metric
 from growlm.skills.procedural import Procedural
 from growlm.tinyworld import conversation, facts, stories
 from growlm.tinyworld.cast import Cast
@@ -26,12 +27,12 @@ _TELLINGS: tuple[Act, ...] = (facts.state_like, facts.state_favorite, facts.stat
 
 
 class Chat(Procedural):
-    """Conversation: greetings, names and likes, small requests, stories on demand and questions about them.
+    """Conversation: greetings, feelings, names and likes, small requests, stories on demand and questions about them.
 
-    Conversations of one to six exchanges. Every reply calls the user by name once the name has been told, however long
-    ago. The test draws names, things and places that training never uses, and known ones in combinations that it never
-    uses. A reply counts as right if it holds what was asked for: the thing and the person of a requested story, the
-    answer from the story's world, the fact that the user told before, and the user's name.
+    Conversations of one to six exchanges. Every reply calls the user by name once the name is known, however long ago.
+    What no conversation teaches, sums among it, is answered by "I do not know that yet". A reply counts as right if it
+    holds what was asked for: the thing and the person of a requested story, the answer from the story's world, what the
+    user said before, and the user's name. Half of the names are made up, others in each split.
 
     Args:
         num_train: number of training conversations.
@@ -39,12 +40,15 @@ class Chat(Procedural):
         num_test: number of test conversations.
         seed: another seed gives other conversations.
         difficulty: from 0 to 1; the higher, the longer the conversations and the more is asked about what came before.
+        hold_out_words: keep some words of the lexicon for validation and test.
+        edition: of the examples; 2 is the only one that this version makes.
     """
 
+    metric: Metric = "contains"
     max_answer_tokens = 96  # stories on demand have 80
 
     def make(self, cast: Cast) -> list[Message]:
-        """Makes one conversation."""
+        """Make one conversation."""
         dice = cast.dice
         talk = Conversation(dice, cast)
         length = min(6, dice.pick(_LENGTHS) + dice.chance(self.difficulty))
@@ -56,18 +60,22 @@ class Chat(Procedural):
         return talk.messages
 
     def _open(self, talk: Conversation) -> None:
-        kind = talk.dice.number(0, 9)
-        if kind < 5:
+        kind = talk.dice.number(0, 11)
+        if kind < 4:
             conversation.introduce(talk)
-        elif kind < 7:
+        elif kind < 6:
             conversation.greet(talk)
-        elif kind == 7:
+        elif kind == 6:
             stories.tell_story(talk)
+        elif kind < 9:
+            conversation.small_talk(talk)
+        elif kind == 9:
+            talk.dice.pick((conversation.ask_unknown, conversation.ask_unknown_fact))(talk)
         else:
             talk.dice.pick((*_REQUESTS, *_TELLINGS))(talk)
 
     def _choose(self, talk: Conversation, last: bool) -> Act:
-        """Chooses what comes next among what makes sense now."""
+        """Choose what comes next among what makes sense now."""
         dice = talk.dice
         if talk.you is None and len(talk.messages) == 2 and dice.chance(0.5):
             return conversation.introduce
@@ -83,8 +91,12 @@ class Chat(Procedural):
         if talk.you and "name" not in talk.fresh and dice.chance(recall / 4):
             return conversation.ask_name
         num_stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
-        if num_stories < _MAX_STORIES and dice.chance(0.45):
+        if num_stories < _MAX_STORIES and dice.chance(0.3):
             return stories.tell_story
+        if dice.chance(0.35):
+            return conversation.small_talk
+        if dice.chance(0.25):
+            return dice.pick((conversation.ask_unknown, conversation.ask_unknown, conversation.ask_unknown_fact))
         if dice.chance(0.45):
             return dice.pick(_TELLINGS)
         if dice.chance(0.15):

@@ -3,22 +3,22 @@
 from typing import Literal
 
 from growlm.data.example import Message
-from growlm.skills.procedural import Procedural
+from growlm.skills.procedural import EDITION, Procedural
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import first_fitting
 from growlm.tinyworld.instructions import PRIMITIVE, Instruction, Part, command_problem, draw_instruction
-from growlm.tinyworld.problem import joined, turn
+from growlm.tinyworld.problem import turn
 
 _TRAINED_LENGTH = 10
 _ALONE_SHARE = 0.1
-_TWO_COMMANDS = 0.15
 
 
 class Commands(Procedural):
     """Commands: a mini-language after SCAN, turned into the steps that it means.
 
-    One exchange: ``Robot, jump twice and walk left!`` is answered by ``go jump jump left walk stop``; an answer is
-    right if it holds all of this, from ``go`` to ``stop``. Sometimes two commands are given at once.
+    One exchange. The answer works out each part and ends with all steps, from ``go`` to ``stop``: ``Robot, jump
+    twice and walk left!`` is answered by ``jump twice: 1 jump 2 jump. walk left: left walk. go jump jump left walk
+    stop.``
 
     Args:
         num_train: number of training examples.
@@ -27,8 +27,12 @@ class Commands(Procedural):
         seed: another seed gives other examples.
         difficulty: from 0 to 1; the higher, the longer the commands.
         held_out: what the test holds out: ``random``: commands of two parts; ``length``: all answers of more than ten
-            steps; ``composition``: every command in which ``jump`` stands with other words; training has it alone.
+            steps; ``composition``: every command in which ``jump`` has other words with it; training has it alone.
+        hold_out_words: without effect: the words of commands are few and all taught.
+        edition: of the examples; 2 is the only one that this version makes.
     """
+
+    max_answer_tokens = 200
 
     def __init__(
         self,
@@ -38,16 +42,15 @@ class Commands(Procedural):
         seed: int = 0,
         difficulty: float = 0.5,
         held_out: Literal["random", "length", "composition"] = "random",
+        hold_out_words: bool = False,
+        edition: int = EDITION,
     ) -> None:
-        super().__init__(num_train, num_validation, num_test, seed, difficulty)
+        super().__init__(num_train, num_validation, num_test, seed, difficulty, hold_out_words, edition)
         self.held_out = held_out
 
     def make(self, cast: Cast) -> list[Message]:
-        """Makes one example."""
-        first = command_problem(cast.dice, self._draw(cast))
-        if self.held_out != "random" or not cast.dice.chance(_TWO_COMMANDS):
-            return turn(first)
-        return turn(joined([first, command_problem(cast.dice, self._draw(cast))], ()))
+        """Make one example."""
+        return turn(command_problem(cast.dice, self._draw(cast)))
 
     def _draw(self, cast: Cast) -> Instruction:
         dice = cast.dice

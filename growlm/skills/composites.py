@@ -4,28 +4,38 @@ The table at the end is all there is to one: its parts, what it asks, and how an
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import ClassVar
 
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
-from growlm.skills.procedural import LONGEST_ANSWER, check_counts, check_difficulty, draw, words_said
+from growlm.skills.procedural import (
+    EDITION,
+    LONGEST_ANSWER,
+    check_counts,
+    check_difficulty,
+    check_edition,
+    draw,
+    new_cast,
+    words_said,
+)
 from growlm.skills.skill import Skill
 from growlm.tinyworld.arithmetic import (
-    arithmetic_problem,
+    Sum,
     draw_sum,
     figures_problem,
     has_problem,
     largest,
-    memory_and_sum,
+    ledger_problem,
     sum_problem,
 )
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice, first_fitting
 from growlm.tinyworld.instructions import Instruction, command_problem, draw_instruction
 from growlm.tinyworld.lexicon import MANY, THINGS, at
-from growlm.tinyworld.memory import Scene, draw_scene, memory_problems, play_scene
-from growlm.tinyworld.problem import TOGETHER, Problem, both, in_conversation, joined, mixed, turn
+from growlm.tinyworld.memory import Scene, memory_problem, memory_problems, play_scene, trail
+from growlm.tinyworld.problem import TOGETHER, Problem, both, in_conversation, mixed, turn
 from growlm.tinyworld.program import write_program
 from growlm.tinyworld.reasoning import Chain, ask_most, draw_chain, reasoning_problem
 
@@ -41,24 +51,33 @@ class Composite(Skill):
         num_test: number of test examples.
         seed: another seed gives other examples.
         difficulty: from 0, the easiest, to 1, as that of its parts.
+        edition: of the examples; 2 is the only one that this version makes.
 
     Attributes:
         name: the composite's name.
         parts: names of the skills that an example needs, all of them.
     """
 
-    metric = "contains"
-    max_answer_tokens = LONGEST_ANSWER
+    metric = "final_answer"
+    max_answer_tokens = 2 * LONGEST_ANSWER
     name: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]
     make: ClassVar[Make]
 
-    def __init__(self, num_validation: int = 200, num_test: int = 200, seed: int = 0, difficulty: float = 0.5) -> None:
+    def __init__(
+        self,
+        num_validation: int = 200,
+        num_test: int = 200,
+        seed: int = 0,
+        difficulty: float = 0.5,
+        edition: int = EDITION,
+    ) -> None:
         self.counts: dict[Split, int] = {"validation": num_validation, "test": num_test}
         self.seed = seed
         self.difficulty = difficulty
         check_counts(self.counts)
         check_difficulty(difficulty)
+        check_edition(self.name, edition)
 
     def examples(self, split: Split) -> Iterator[Example]:
         """Yield the split's examples.
@@ -80,37 +99,42 @@ class Composite(Skill):
             lambda cast: make(cast, self.difficulty),
             words_said,
             owned,
+            cast=new_cast,
         )
         for number, messages in enumerate(drawn):
             yield Example(f"{self.name}/{split}/{number}", messages=tuple(messages))
 
 
-def _chat_memory(cast: Cast, difficulty: float) -> list[Message]:
-    problems = cast.dice.pick(memory_problems(draw_scene(cast, difficulty)))
-    return in_conversation(cast, cast.dice.pick(problems), difficulty)
+def _memory_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
+    dice, limit = cast.dice, largest(difficulty)
+    if dice.chance(TOGETHER):
+        return both(cast, memory_problem(cast, difficulty), sum_problem(cast, limit))
+    return turn(ledger_problem(cast, limit, 2 + round(difficulty), dice.number(1, 1 + round(2 * difficulty))))
 
 
 def _memory_reasoning(cast: Cast, difficulty: float) -> list[Message]:
     dice = cast.dice
     scene = play_scene(cast, 3, 2, dice.number(1, 2 + round(4 * difficulty)), 0.2 * difficulty)
-    chain = draw_chain(cast, [person.name for person in scene.people])
+    chain = draw_chain(cast, scene.people)
     if dice.chance(TOGETHER):
-        return turn(both(cast, dice.pick(dice.pick(memory_problems(scene))), ask_most(chain)))
+        return both(cast, dice.pick(dice.pick(memory_problems(scene))), ask_most(chain))
     return turn(_where_is_the_most(cast, scene, chain))
 
 
 def _where_is_the_most(cast: Cast, scene: Scene, chain: Chain) -> Problem:
     name = chain.names[0]
-    wanted = f"{name} is {at(scene.world.place_of[name])}"
     facts = mixed(cast, scene.sentences, chain.facts)
-    return Problem(facts, f"Where is the {chain.dimension.most}?", f"{wanted}.", wanted, ())
+    work = f"{chain.climb(chain.start)} {trail(scene, name)}"
+    choices = tuple(f"{name} is {at(place)}" for place in scene.places)
+    final = f"{name} is {at(scene.world.place_of[name])}"
+    return Problem(facts, f"Where is the {chain.dimension.most}?", final, work, choices)
 
 
 def _memory_commands(cast: Cast, difficulty: float) -> list[Message]:
     dice = cast.dice
     if dice.chance(TOGETHER):
-        remembered = dice.pick(dice.pick(memory_problems(draw_scene(cast, difficulty))))
-        return turn(both(cast, remembered, command_problem(dice, draw_instruction(dice, difficulty))))
+        command = command_problem(dice, draw_instruction(dice, difficulty))
+        return both(cast, memory_problem(cast, difficulty), command)
     return turn(_written_problem(cast, 0.5 * difficulty, dice.number(0, round(2 * difficulty))))
 
 
@@ -132,14 +156,15 @@ def _written_problem(cast: Cast, difficulty: float, num_swaps: int) -> Problem:
         facts.append(f"{first} gave the {owns[first]} to {second}. {second} gave the {owns[second]} to {first}.")
         owns[first], owns[second] = owns[second], owns[first]
     asked = dice.pick(names)
-    wanted = f"go {' '.join(commands[owns[asked]].meaning())} stop"
-    return Problem(tuple(facts), f"Robot, do what the thing that {asked} has says!", wanted, wanted, ())
+    written = command_problem(dice, commands[owns[asked]])
+    work = f"{asked} has the {owns[asked]}. {written.work}"
+    return Problem(tuple(facts), f"Robot, do what the thing that {asked} has says!", written.final, work)
 
 
 def _reasoning_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
     limit = largest(difficulty)
     if cast.dice.chance(TOGETHER):
-        return turn(both(cast, reasoning_problem(cast, difficulty), sum_problem(cast, limit, 1)))
+        return both(cast, reasoning_problem(cast, difficulty), sum_problem(cast, limit))
     names = [person.name for person in cast.people(3 + round(2 * difficulty))]
     things = cast.word(MANY)
     return turn(first_fitting("chain of numbers", lambda _: _try_chain(cast.dice, names, things, limit)))
@@ -155,29 +180,30 @@ def _try_chain(dice: Dice, names: list[str], things: str, limit: int) -> Problem
     facts = [f"{names[0]} has {counts[0]} {things}."]
     for (name, other), step in zip(pairwise(names), steps, strict=True):
         facts.append(f"{other} has {abs(step)} {'more' if step > 0 else 'fewer'} {things} than {name}.")
-    return has_problem(tuple(dice.shuffled(facts)), names[asked], things, counts[asked], limit)
+    sums = [Sum(before, abs(step), step > 0) for before, step in zip(counts[:asked], steps, strict=False)]
+    work = " ".join(f"{total.text}. {total.steps} {total.result}." for total in sums)
+    return has_problem(tuple(dice.shuffled(facts)), names[asked], things, counts[asked], limit, work)
 
 
 def _code_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
     limit = largest(difficulty)
     if not cast.dice.chance(TOGETHER):
         return turn(_printed_sum(cast, limit, round(3 * difficulty)))
-    program = write_program(cast, difficulty)
-    printed = f"prints {' '.join(program.printed)}."
+    program, total = write_program(cast, difficulty).problem, figures_problem(cast, limit)
     # a line of its own, so that the question is no part of the program
-    return turn(joined([Problem((), f"{program.text}\n", printed, printed, ()), figures_problem(cast, limit, 1)], ()))
+    return both(cast, replace(program, facts=(f"{program.question}\n",), question=""), total)
 
 
 def _printed_sum(cast: Cast, limit: int, num_others: int) -> Problem:
     dice = cast.dice
-    total = draw_sum(cast, limit, num_steps=1)
-    step = total.steps[0]
+    total = draw_sum(cast, limit)
     first, second, *others = dice.shuffled(("a", "b", "c", "x", "y", "z"))
-    lines = [f"{first} = {total.first}", f"{second} = {abs(step)}"]
+    lines = [f"{first} = {total.first}", f"{second} = {total.second}"]
     lines += [f"{name} = {dice.number(0, 20)}" for name in others[: dice.number(0, num_others)]]
-    source = f"print({first} {'+' if step > 0 else '-'} {second})"
-    wanted = f"prints {total.result}."
-    return Problem((), "\n".join((*dice.shuffled(lines), source)), wanted, wanted, ())
+    lines = dice.shuffled(lines)
+    work = f"{'. '.join(lines)}. {total.text}. {total.steps}"
+    source = f"print({first} {'+' if total.plus else '-'} {second})"
+    return Problem((), "\n".join((*lines, source)), f"prints {total.result}", work)
 
 
 def _composite(name: str, summary: str, make: Make) -> type[Composite]:
@@ -194,22 +220,22 @@ MEMBERS: dict[str, type[Composite]] = {
         (
             "chat_memory",
             "chat and memory: a memory question from a user who has given their name.",
-            _chat_memory,
+            lambda cast, difficulty: in_conversation(cast, turn(memory_problem(cast, difficulty)), difficulty),
         ),
         (
             "chat_reasoning",
             "chat and reasoning: a reasoning question from a user who has given their name.",
-            lambda cast, difficulty: in_conversation(cast, reasoning_problem(cast, difficulty), difficulty),
+            lambda cast, difficulty: in_conversation(cast, turn(reasoning_problem(cast, difficulty)), difficulty),
         ),
         (
             "chat_arithmetic",
             "chat and arithmetic: a sum from a user who has given their name.",
-            lambda cast, difficulty: in_conversation(cast, arithmetic_problem(cast, difficulty), difficulty),
+            lambda cast, difficulty: in_conversation(cast, turn(sum_problem(cast, largest(difficulty))), difficulty),
         ),
         (
             "chat_memory_arithmetic",
             "chat, memory and arithmetic: a memory question and a sum from a user who has given their name.",
-            lambda cast, difficulty: in_conversation(cast, memory_and_sum(cast, difficulty), difficulty),
+            lambda cast, difficulty: in_conversation(cast, _memory_arithmetic(cast, difficulty), difficulty),
         ),
         (
             "memory_reasoning",
@@ -219,7 +245,7 @@ MEMBERS: dict[str, type[Composite]] = {
         (
             "memory_arithmetic",
             "memory and arithmetic: a question of each, or how many somebody has after things changed hands.",
-            lambda cast, difficulty: turn(memory_and_sum(cast, difficulty)),
+            _memory_arithmetic,
         ),
         (
             "memory_commands",

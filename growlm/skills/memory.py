@@ -1,20 +1,18 @@
-"""Memory: who has what, where, and in which order, told with distractors."""
+"""Memory: who has what, where, and in which order, among distractors."""
 
 from growlm.data.example import Message
 from growlm.skills.procedural import Procedural
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.memory import draw_scene, memory_problems
-from growlm.tinyworld.problem import joined, turn
-
-_TWO_QUESTIONS = 0.25
+from growlm.tinyworld.memory import memory_problem, stateless_answer
+from growlm.tinyworld.problem import turn
 
 
 class Memory(Procedural):
-    """Memory: who has what, where, and in which order, told with distractors.
+    """Memory: who has what, where, and in which order, among distractors.
 
-    One exchange: the user tells what people did with things and asks one question, sometimes two. Asked as a
-    conversation, so that it can be asked in one. An answer is right if it holds the whole clause, such as ``ball is in
-    the park``: naming every place in turn does not score.
+    One exchange: the user says what people did with things and asks one question. The answer keeps a trail and ends
+    with what was asked: ``Lantern: Zorvik, Mia. Mia: hill, cave. The lantern is in the cave.`` Half of the names are
+    made up, others in each split.
 
     Args:
         num_train: number of training examples.
@@ -22,12 +20,14 @@ class Memory(Procedural):
         num_test: number of test examples.
         seed: another seed gives other examples.
         difficulty: from 0 to 1; the higher, the more people, things, events and distractors.
+        hold_out_words: keep some words of the lexicon for validation and test.
+        edition: of the examples; 2 is the only one that this version makes.
     """
 
     def make(self, cast: Cast) -> list[Message]:
-        """Makes one example."""
-        scene = draw_scene(cast, self.difficulty)
-        sorts = cast.dice.shuffled(memory_problems(scene))
-        asked = [cast.dice.pick(problems) for problems in sorts[:2]]
-        two = len(asked) == 2 and cast.dice.chance(_TWO_QUESTIONS)
-        return turn(joined(asked, scene.sentences) if two else asked[0])
+        """Make one example."""
+        return turn(memory_problem(cast, self.difficulty))
+
+    def stateless(self, messages: tuple[Message, ...]) -> str | None:
+        """Answer by the last sentence that names what is asked for."""
+        return stateless_answer(messages[-1].content)

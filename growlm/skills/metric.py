@@ -6,6 +6,7 @@ from typing import Literal
 from growlm.errors import GrowlmError
 
 Metric = Literal[
+    "final_answer",
     "contains",
     "exact_match",
     "label_match",
@@ -20,7 +21,10 @@ Metric = Literal[
 ]
 """How answers are scored; all from 0 to 1 but the last two:
 
-- ``contains``: share of the scored replies that hold what was expected, as whole words in any case.
+- ``final_answer``: share of the scored replies whose last clause is the expected one, whatever work comes before it; in
+  any case, without the stop at the end (``growlm.data.example.Message.ends_with``).
+- ``contains``: share of the scored replies that hold what was expected, as whole words in any case, and no other choice
+  (``growlm.data.example.Message.accepts``).
 - ``exact_match``: share of the completions that are reproduced.
 - ``label_match``: the same in any case, white space around it apart.
 - ``letter_match``: share of the answers that begin with the right letter, whatever follows.
@@ -45,6 +49,9 @@ LOWER_IS_BETTER: tuple[Metric, ...] = ("loss", "bits_per_byte")
 
 OF_ANY_SKILL: tuple[Metric, ...] = ("token_accuracy", "loss")
 """What every skill can be scored by instead of its own metric, whatever the shape of its examples."""
+
+OF_MESSAGES: tuple[Metric, ...] = ("final_answer", "contains")
+"""The metrics of conversations: they judge each assistant turn that has ``expected``."""
 
 ASKS_NOTHING: tuple[Metric, ...] = ("token_accuracy", *LOWER_IS_BETTER)
 """The metrics that are read off the probabilities of the examples as they are: no answer is asked for."""

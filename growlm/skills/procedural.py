@@ -6,13 +6,17 @@ from typing import TypeVar
 
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
+from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import Dice, first_fitting
 
 T = TypeVar("T")
-LONGEST_ANSWER = 48
-"""In tokens; the answers of these skills have 30 at most, and a model that does not stop costs its full length."""
+LONGEST_ANSWER = 128
+"""In tokens; a model that does not stop costs its full length."""
+EDITION = 2
+"""Of the examples: growlm 0.1 made the first edition."""
+_INVENTED = 0.5
 
 
 class Procedural(Skill):
@@ -24,9 +28,12 @@ class Procedural(Skill):
         num_test: number of test examples.
         seed: another seed gives other examples.
         difficulty: from 0, the easiest, to 1.
+        hold_out_words: keep some words of the lexicon for validation and test, to see how the skill does on words that
+            it was not trained on; else training covers all words, and only made-up names are new.
+        edition: of the examples; 2 is the only one that this version makes.
     """
 
-    metric = "contains"
+    metric: Metric = "final_answer"
     max_answer_tokens = LONGEST_ANSWER
 
     def __init__(
@@ -36,12 +43,16 @@ class Procedural(Skill):
         num_test: int = 200,
         seed: int = 0,
         difficulty: float = 0.5,
+        hold_out_words: bool = False,
+        edition: int = EDITION,
     ) -> None:
         self.counts: dict[Split, int] = {"train": num_train, "validation": num_validation, "test": num_test}
         self.seed = seed
         self.difficulty = difficulty
         check_counts(self.counts)
+        self.hold_out_words = hold_out_words
         check_difficulty(difficulty)
+        check_edition(skill_name(self), edition)
 
     @abstractmethod
     def make(self, cast: Cast) -> list[Message]:
@@ -57,9 +68,17 @@ class Procedural(Skill):
     def examples(self, split: Split) -> Iterator[Example]:
         """Yield the split's examples."""
         name = skill_name(self)
-        drawn = draw((self.seed, name), split, self.counts[split], self.make, words_said)
+        drawn = draw((self.seed, name), split, self.counts[split], self.make, words_said, cast=self._cast)
         for number, messages in enumerate(drawn):
             yield Example(f"{name}/{split}/{number}", messages=tuple(messages))
+
+    def _cast(self, dice: Dice, split: Split) -> Cast:
+        return Cast(dice, split) if self.hold_out_words else new_cast(dice, split)
+
+
+def new_cast(dice: Dice, split: Split) -> Cast:
+    """Make a cast of all words, with made-up names for half of the people."""
+    return Cast(dice, split, hold_out=False, invented=_INVENTED)
 
 
 def draw(
@@ -69,6 +88,7 @@ def draw(
     make: Callable[[Cast], T],
     key: Callable[[T], Iterable[str]],
     owned: tuple[Split, ...] = (),
+    cast: Callable[[Dice, Split], Cast] = Cast,
 ) -> Iterator[T]:
     """Make what belongs to a split.
 
@@ -82,6 +102,7 @@ def draw(
         make: makes one.
         key: what of it is hashed.
         owned: the splits whose share it takes; its own if left out.
+        cast: makes the cast of each draw.
 
     Yields:
         So many, the first ones always the same, however many are wanted.
@@ -93,7 +114,7 @@ def draw(
     for number in range(count):
 
         def belonging(attempt: int, number: int = number) -> T | None:
-            made = make(Cast(Dice(*seed, split, number, attempt), split))
+            made = make(cast(Dice(*seed, split, number, attempt), split))
             return made if owner(*key(made)) in taken else None
 
         yield first_fitting(f"example of the {split} split", belonging)
@@ -118,6 +139,18 @@ def check_difficulty(difficulty: float) -> None:
     """
     if not 0 <= difficulty <= 1:
         raise GrowlmError(f"difficulty is {difficulty}: give a number from 0 to 1")
+
+
+def check_edition(name: str, edition: int) -> None:
+    """Refuse an edition of the examples that this version does not make.
+
+    Raises:
+        GrowlmError: naming the version that makes it.
+    """
+    if edition != EDITION:
+        raise GrowlmError(
+            f"edition {edition} of skill {name!r}: this version makes edition {EDITION}; growlm 0.1 makes 1"
+        )
 
 
 def skill_name(skill: Skill) -> str:

@@ -1,19 +1,17 @@
-"""Reasoning: what is not told but follows, by comparing, from families, by rules, by counting."""
+"""Reasoning: what is not said but follows, by comparing, from families, by rules, by counting."""
 
 from growlm.data.example import Message
 from growlm.skills.procedural import Procedural
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.problem import joined, turn
+from growlm.tinyworld.problem import turn
 from growlm.tinyworld.reasoning import reasoning_problem
-
-_TWO_QUESTIONS = 0.15
 
 
 class Reasoning(Procedural):
-    """Reasoning: what is not told but follows, by comparing, from families, by rules, by counting.
+    """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting.
 
-    One exchange: facts in a random order and a question, sometimes two problems at once. Asked as a conversation, so
-    that it can be asked in one. An answer is right if it holds the whole clause, such as ``Tim is the tallest``.
+    One exchange: facts in a random order and a question. The answer names the chain of facts and ends with what
+    follows: ``Sue, then Zorvik, then Tim. Tim is the tallest.`` Half of the names are made up, others in each split.
 
     Args:
         num_train: number of training examples.
@@ -21,11 +19,10 @@ class Reasoning(Procedural):
         num_test: number of test examples.
         seed: another seed gives other examples.
         difficulty: from 0 to 1; the higher, the longer the chains, families and lists.
+        hold_out_words: keep some words of the lexicon for validation and test.
+        edition: of the examples; 2 is the only one that this version makes.
     """
 
     def make(self, cast: Cast) -> list[Message]:
-        """Makes one example."""
-        if not cast.dice.chance(_TWO_QUESTIONS):
-            return turn(reasoning_problem(cast, self.difficulty))
-        pair = [reasoning_problem(cast, 0.0) for _ in range(2)]
-        return turn(joined(pair, [fact for problem in pair for fact in problem.facts]))
+        """Make one example."""
+        return turn(reasoning_problem(cast, self.difficulty))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from growlm.data.example import Example, Split
+from growlm.data.example import Example, Message, Split
 from growlm.errors import unknown_name
 from growlm.skills.metric import OF_ANY_SKILL, Metric, Scoring
 
@@ -29,7 +29,7 @@ class Skill(ABC):
 
     @abstractmethod
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples, always the same ones in the same order.
+        """Yield the split's examples, always the same ones in the same order.
 
         Args:
             split: which part; the three never share an example.
@@ -39,7 +39,7 @@ class Skill(ABC):
         """
 
     def scored_by(self, metric: Metric) -> "Skill":
-        """Gives the same skill with another metric.
+        """Return the same skill with another metric.
 
         Args:
             metric: one of ``growlm.skills.metric.OF_ANY_SKILL``.
@@ -57,7 +57,7 @@ class Skill(ABC):
         return other
 
     def chance(self, split: Split = "test") -> float:
-        """Computes what guessing among the choices would score.
+        """Compute what guessing among the choices would score.
 
         Args:
             split: the split that is scored.
@@ -69,7 +69,7 @@ class Skill(ABC):
         return sum(shares) / len(shares) if shares else 0.0
 
     def majority(self, split: Split = "test") -> float:
-        """Computes what the best constant answer would score.
+        """Compute what the best constant answer would score.
 
         Args:
             split: the split that is scored.
@@ -79,6 +79,17 @@ class Skill(ABC):
         """
         answers = Counter(answer for answer, _ in self._scored(split))
         return max(answers.values(), default=0) / max(1, answers.total())
+
+    def stateless(self, messages: tuple[Message, ...]) -> str | None:
+        """Answer a question by a simple rule that keeps no state, where the skill has one.
+
+        Args:
+            messages: the conversation up to the question.
+
+        Returns:
+            The rule's answer; None if there is no rule, or it finds no answer.
+        """
+        return None
 
     def _scored(self, split: Split) -> Iterator[tuple[object, tuple[str, ...]]]:
         for example in self.examples(split):
@@ -90,7 +101,7 @@ class Skill(ABC):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names what a skill with these options would read and that is not there, without reading anything.
+        """Name what a skill with these options would read and that is not there, without reading anything.
 
         Args:
             options: the constructor's arguments.
@@ -101,13 +112,16 @@ class Skill(ABC):
         return None
 
     def digest(self, split: Split) -> str:
-        """Computes the SHA-256 of a split's examples, as hex."""
+        """Compute the SHA-256 of a split's examples, as hex."""
         digest = hashlib.sha256()
         for example in self.examples(split):
             content = asdict(example)
             for key in ("cut", "max_prompt"):
                 if not content[key]:  # as before there were any that are cut
                     del content[key]
+            for message in content["messages"]:
+                if not message["sort"]:  # as before there were sorts
+                    del message["sort"]
             digest.update(json.dumps(content, ensure_ascii=False).encode())
             digest.update(b"\n")
         return digest.hexdigest()

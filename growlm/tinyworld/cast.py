@@ -5,14 +5,14 @@ from hashlib import blake2b
 
 from growlm.data.example import Split
 from growlm.tinyworld.dice import Dice, first_fitting
-from growlm.tinyworld.lexicon import BOYS, GIRLS, PLACES, THINGS, Words
+from growlm.tinyworld.lexicon import BOYS, GIRLS, LEXICON, PLACES, THINGS, Words
 
 _TRAIN: tuple[Split, ...] = ("train",)
 _TENTHS: tuple[Split, ...] = ("validation", "test", *(_TRAIN * 8))
 
 
 def owner(*parts: str) -> Split:
-    """Gives the one split in which a combination may occur: eight tenths train, a tenth each for the others.
+    """Return the one split in which a combination may occur: eight tenths train, a tenth each for the others.
 
     Args:
         parts: the combination, such as ``("ball", "garden")``.
@@ -24,6 +24,9 @@ def owner(*parts: str) -> Split:
 
 
 _HELD_OUT_SHARE = 0.5
+_ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gl", "tr")
+_VOWELS = ("a", "e", "i", "o", "u")
+_CODAS = ("", "k", "l", "m", "n", "r", "x", "nd", "lt")
 
 
 @dataclass(frozen=True)
@@ -57,27 +60,32 @@ class Person:
 class Cast:
     """Draws names and words for one example, none of them twice.
 
-    In validation and test every draw takes a held-out word with probability one half, else a word that training has
-    met, and then in a combination that it has not.
-
     Args:
         dice: the example's chance.
         split: the split that the example belongs to.
+        hold_out: keep some words of the lexicon for validation and test, where every draw then takes a held-out word
+            with probability one half; else every split draws from all words.
+        invented: share of names that are made up, of two or three syllables; a made-up name belongs to one split, by
+            its hash. Of things and places, a third of this share is made up. With made-up words, no two names and no
+            two words of an example begin with the same three letters.
     """
 
-    def __init__(self, dice: Dice, split: Split) -> None:
+    def __init__(self, dice: Dice, split: Split, hold_out: bool = True, invented: float = 0.0) -> None:
         self.dice = dice
         self.split = split
+        self.hold_out = hold_out
+        self.invented = invented
         self._used: set[str] = set()
+        self._beginnings: set[str] = set()
 
     def word(self, words: Words) -> str:
-        """Draws a word that this example has not used yet."""
-        word = first_fitting("word that the example has not used yet", lambda _: self._unused(words))
-        self._used.add(word)
-        return word
+        """Draw a word that this example has not used yet."""
+        return first_fitting("word that the example has not used yet", lambda _: self._unused(self._peek(words)))
 
     def words(self, words: Words, count: int) -> list[str]:
-        """Draws so many different words; held-out ones run out, so only the first few may be such."""
+        """Draw several different words; with held-out words, at most two of them are such, for they are few."""
+        if not self.hold_out:
+            return [self.word(words) for _ in range(count)]
         held_out = min(count, 2)
         drawn = [self.word(words) for _ in range(held_out)]
         rest = [word for word in words.train if word not in self._used]
@@ -85,24 +93,38 @@ class Cast:
         self._used.update(drawn)
         return self.dice.shuffled(drawn)
 
+    def noun(self, words: Words) -> str:
+        """Draw a word for a thing or a place, now and then a made-up one."""
+        if self.invented and self.dice.chance(self.invented / 3):
+            return self.invent()
+        return self.word(words)
+
+    def invent(self) -> str:
+        """Make a word up."""
+        return first_fitting("made-up word", lambda _: self._unused(self._invent(1, "word")))
+
     def person(self, kind: str | None = None) -> Person:
-        """Draws a person, of one kind if given."""
+        """Draw a person, of one kind if given."""
         kind = kind or self.dice.pick(("girl", "boy"))
+        if self.invented and self.dice.chance(self.invented):
+            return Person(first_fitting("made-up name", lambda _: self._unused(self._invent(2, "name"))), kind)
         return Person(self.word(GIRLS if kind == "girl" else BOYS), kind)
 
     def people(self, count: int) -> list[Person]:
-        """Draws so many different people; at most two of either kind have held-out names."""
+        """Draw several different people; with held-out words, at most two of either kind have held-out names."""
+        if not self.hold_out:
+            return [self.person() for _ in range(count)]
         girls = sum(self.dice.chance(0.5) for _ in range(count))
         drawn = [Person(name, "girl") for name in self.words(GIRLS, girls)]
         drawn += [Person(name, "boy") for name in self.words(BOYS, count - girls)]
         return self.dice.shuffled(drawn)
 
     def thing_and_place(self, things: Words = THINGS) -> tuple[str, str]:
-        """Draws a thing and a place whose combination is this split's own."""
+        """Draw a thing and a place whose combination is this split's own."""
 
         def fitting(_: int) -> tuple[str, str] | None:
             thing, place = self._peek(things), self._peek(PLACES)
-            new = thing not in things.train or place not in PLACES.train
+            new = self.hold_out and (thing not in things.train or place not in PLACES.train)
             fits = (new or owner(thing, place) == self.split) and not {thing, place} & self._used
             return (thing, place) if fits else None
 
@@ -110,10 +132,25 @@ class Cast:
         self._used.update(drawn)
         return drawn
 
-    def _unused(self, words: Words) -> str | None:
-        word = self._peek(words)
-        return None if word in self._used else word
+    def _unused(self, word: str | None) -> str | None:
+        if word is None or word in self._used or (self.invented and word[:3] in self._beginnings):
+            return None
+        self._used.add(word)
+        self._beginnings.add(word[:3])
+        return word
 
     def _peek(self, words: Words) -> str:
+        if not self.hold_out:
+            return self.dice.pick(words.all)
         own = self.split != "train" and self.dice.chance(_HELD_OUT_SHARE)
         return self.dice.pick(words.own(self.split) if own else words.train)
+
+    def _invent(self, least: int, sort: str) -> str | None:
+        """Make a word of ``least`` or one more syllables up; None if it is another split's or a word of the world."""
+        syllables = [
+            self.dice.pick(_ONSETS) + self.dice.pick(_VOWELS) for _ in range(self.dice.number(least, least + 1))
+        ]
+        made = "".join(syllables) + self.dice.pick(_CODAS)
+        if owner(sort, made) != self.split or len(made) < 4 or made in LEXICON:
+            return None
+        return made.capitalize() if sort == "name" else made

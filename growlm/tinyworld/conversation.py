@@ -11,10 +11,11 @@ from typing import Any
 from growlm.data.example import Message
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.lexicon import ANIMALS, FOODS, MASS, NUMBERS, SOUNDS, THINGS, a, read_texts
+from growlm.tinyworld.lexicon import ANIMALS, FOODS, MANY, MASS, NUMBERS, PLACES, SOUNDS, THINGS, a, read_texts
 from growlm.tinyworld.tale import Question, Tale
 
 _CARELESS = 0.12
+PET_ANIMALS = ("dog", "cat", "bird", "fish", "rabbit", "mouse", "frog", "pig", "horse", "duck", "turtle")
 _KNOWN_COLORS = (
     ("the sun", "yellow"),
     ("the sky", "blue"),
@@ -124,6 +125,43 @@ def ask_name(talk: Conversation) -> None:
 def about_me(talk: Conversation) -> None:
     """Add a question about the assistant itself."""
     talk.exchange(talk.dice.pick(wordings("about_me")))
+
+
+def small_talk(talk: Conversation) -> None:
+    """Add something about feelings, the day or the assistant, and a reply that fits."""
+    talk.exchange(talk.dice.pick(wordings("small_talk")))
+
+
+def ask_unknown(talk: Conversation) -> None:
+    """Add a question that no conversation teaches; the reply says that the assistant does not know."""
+    dice = talk.dice
+    thing, animal = dice.pick(THINGS.all), dice.pick(ANIMALS.all)
+    talk.exchange(
+        wordings("unknown"),
+        x=str(dice.number(0, 99)),
+        y=str(dice.number(0, 99)),
+        name=Cast(dice, talk.cast.split, talk.cast.hold_out, talk.cast.invented).person().name,
+        thing=thing,
+        a_thing=a(thing),
+        animal=animal,
+        a_animal=a(animal),
+        many=dice.pick(MANY.all),
+        place=dice.pick(PLACES.all),
+        made_up=talk.cast.invent(),
+    )
+
+
+def ask_unknown_fact(talk: Conversation) -> None:
+    """Add a question about the user that nothing said before answers."""
+    if talk.you is None and talk.dice.chance(0.5):
+        talk.exchange(wordings("unknown_name"))
+        return
+    texts = wordings("unknown_fact")
+    sorts = [sort for sort in ("food", "color", "animal", "toy") if sort not in talk.facts]
+    animals = [animal for animal in PET_ANIMALS if f"pet {animal}" not in talk.facts]
+    asked = texts["asked"] if sorts else [text for text in texts["asked"] if "{sort}" not in text]
+    slots = {"sort": talk.dice.pick(sorts) if sorts else "", "animal": talk.dice.pick(animals)}
+    talk.exchange({**texts, "asked": asked}, **slots)
 
 
 def thank(talk: Conversation) -> None:

@@ -1,10 +1,9 @@
 """What users say of themselves, and asking it back later."""
 
-from growlm.tinyworld.conversation import Conversation, wordings
+from growlm.tinyworld.conversation import PET_ANIMALS, Conversation, wordings
 from growlm.tinyworld.lexicon import ANIMALS, COLORS, DISHES, FOODS, GAMES, MANY, PETS, THINGS, Words, a
 
 _FAVORITES: dict[str, Words] = {"food": DISHES, "color": COLORS, "animal": ANIMALS, "toy": THINGS}
-_PET_ANIMALS = ("dog", "cat", "bird", "fish", "rabbit", "mouse", "frog", "pig", "horse", "duck", "turtle")
 
 
 def state_like(talk: Conversation) -> None:
@@ -29,7 +28,7 @@ def state_favorite(talk: Conversation) -> None:
 
 def state_pet(talk: Conversation) -> None:
     """Add the user's pet and its name."""
-    animal, pet = talk.dice.pick(_PET_ANIMALS), talk.cast.word(PETS)
+    animal, pet = talk.dice.pick(PET_ANIMALS), talk.cast.word(PETS)
     talk.facts[f"pet {animal}"] = pet
     talk.fresh.add(f"pet {animal}")
     talk.exchange(wordings("pet"), (pet,), animal=animal, pet=pet)

@@ -39,14 +39,23 @@ class Part:
         return " ".join(word for word in (self.action, self.turning, self.direction, self.times) if word)
 
     def meaning(self) -> list[str]:
-        """Gives the steps: turns are ``left`` and ``right``."""
-        if self.turning == "around":
-            steps = [self.direction, self.action] * 4
-        elif self.turning == "opposite":
-            steps = [self.direction, self.direction, self.action]
-        else:
-            steps = [self.direction, self.action] if self.direction else [self.action]
-        return steps * _TIMES[self.times]
+        """Return the steps: turns are ``left`` and ``right``."""
+        return self._once() * self._repeats()
+
+    @property
+    def work(self) -> str:
+        """The steps, counted where they repeat: ``walk left twice: 1 left walk 2 left walk.``."""
+        once, repeats = " ".join(self._once()), self._repeats()
+        steps = once if repeats == 1 else " ".join(f"{number} {once}" for number in range(1, repeats + 1))
+        return f"{self.text}: {steps}."
+
+    def _once(self) -> list[str]:
+        if self.turning == "opposite":
+            return [self.direction, self.direction, self.action]
+        return [self.direction, self.action] if self.direction else [self.action]
+
+    def _repeats(self) -> int:
+        return _TIMES[self.times] * (4 if self.turning == "around" else 1)
 
 
 @dataclass(frozen=True)
@@ -66,28 +75,34 @@ class Instruction:
         """The command's words."""
         return f" {self.link} ".join(part.text for part in self.parts)
 
+    @property
+    def in_order(self) -> tuple[Part, ...]:
+        """The parts as they are carried out."""
+        return self.parts[::-1] if self.link == "after" else self.parts
+
     def meaning(self) -> tuple[str, ...]:
-        """Gives the steps to take, in order."""
-        parts = reversed(self.parts) if self.link == "after" else self.parts
-        return tuple(step for part in parts for step in part.meaning())
+        """Return the steps to take, in order."""
+        return tuple(step for part in self.in_order for step in part.meaning())
 
     def composes(self, action: str) -> bool:
-        """Tells whether an action stands in something larger than itself."""
+        """Return whether an action is part of something larger than itself."""
         return any(part.action == action for part in self.parts) and self.text != action
 
 
 def command_problem(dice: Dice, instruction: Instruction) -> Problem:
-    """Tells a robot to carry a command out; the answer is its steps, from ``go`` to ``stop``."""
+    """Ask a robot to carry a command out; the answer works each part out and ends with all steps, from go to stop."""
     asked = dice.pick(
         ("Robot, {text}!", "Robot, {text}.", "Hey robot! {Text}!", "Robot, please {text}.", "Robot: {text}")
     )
     text = instruction.text
-    wanted = f"go {' '.join(instruction.meaning())} stop"
-    return Problem((), asked.format(text=text, Text=text[0].upper() + text[1:]), wanted, wanted, ())
+    final = f"go {' '.join(instruction.meaning())} stop"
+    work = " ".join(part.work for part in instruction.in_order)
+    sort = f"command {instruction.link or 'alone'}"
+    return Problem((), asked.format(text=text, Text=text[0].upper() + text[1:]), final, work, (), sort)
 
 
 def draw_instruction(dice: Dice, difficulty: float) -> Instruction:
-    """Draws a command; the more difficult, the more often are its parts two, turned and repeated."""
+    """Draw a command; the more difficult, the more often are its parts two, turned and repeated."""
     if not dice.chance(0.2 + 0.6 * difficulty):
         return Instruction((_draw_part(dice, difficulty),))
     return Instruction((_draw_part(dice, difficulty), _draw_part(dice, difficulty)), dice.pick(("and", "after")))

@@ -27,7 +27,7 @@ def read_texts(name: str) -> Any:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Splits a text into its words."""
+    """Split a text into its words."""
     return tuple(text.split())
 
 
@@ -45,12 +45,17 @@ class Words:
     validation: tuple[str, ...]
     test: tuple[str, ...]
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The words of all splits."""
+        return (*self.train, *self.validation, *self.test)
+
     def own(self, split: Split) -> tuple[str, ...]:
-        """Gives the words that no other split introduces; those met in training for the training split."""
+        """Return the words that no other split introduces; those met in training for the training split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self.train, *self.validation, *self.test))
+        return iter(self.all)
 
     def __contains__(self, word: object) -> bool:
         return word in self.train or word in self.validation or word in self.test
@@ -133,14 +138,14 @@ _BY = frozenset(listed("lake river pond pool"))
 
 
 def a(noun: str) -> str:
-    """Puts the indefinite article before a noun, ``some`` before food that is not counted."""
+    """Return a noun with its indefinite article, ``some`` for food that is not counted."""
     if noun in MASS:
         return f"some {noun}"
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def at(place: str) -> str:
-    """Says where: ``in the park``, ``on the hill``, ``by the lake``, ``at the zoo``."""
+    """Return where: ``in the park``, ``on the hill``, ``by the lake``, ``at the zoo``."""
     word = "in" if place in _AT else "on" if place in _ON else "by" if place in _BY else "at"
     return f"{word} the {place}"
 
@@ -167,3 +172,27 @@ PETS = Words(
     validation=("Brownie", "Fin"),
     test=("Poppy", "Momo"),
 )
+
+LEXICON = frozenset(
+    word.lower()
+    for words in (GIRLS, BOYS, PETS, THINGS, PLACES, CONTAINERS, ANIMALS, FOODS, MANY, DISHES, COLORS, GAMES)
+    for word in words
+)
+"""All words of the lists, in small letters."""
+
+_ONES = listed(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def in_words(number: int) -> str:
+    """Write a number from 0 to 999 in words: ``forty-two``, ``three hundred and five``."""
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return _TENS[tens - 2] + (f"-{_ONES[ones]}" if ones else "")
+    hundreds, rest = divmod(number, 100)
+    return f"{_ONES[hundreds]} hundred" + (f" and {in_words(rest)}" if rest else "")

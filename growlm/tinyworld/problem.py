@@ -1,4 +1,7 @@
-"""A question with its facts and its one right answer; problems inside a conversation and in pairs."""
+"""A question with its facts and its one right answer; problems inside a conversation and in pairs.
+
+An answer works first and ends with one clause that answers; that clause alone is scored.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +12,11 @@ from growlm.tinyworld import conversation, facts
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.conversation import Conversation
 
+TOGETHER = 0.75
+"""Share of a composite's examples that ask a question of each skill; the others take one skill after the other."""
+
 _MAX_CHOICES = 64
+_BEFORE = (facts.state_like, facts.state_favorite, facts.state_pet, conversation.about_me, conversation.choose)
 
 
 @dataclass(frozen=True)
@@ -19,71 +26,66 @@ class Problem:
     Args:
         facts: sentences that come before the question.
         question: the question.
-        answer: the answer as a sentence, its full stop included.
-        wanted: the part of the answer that makes it right.
-        choices: the parts that could have stood there instead, ``wanted`` among them.
+        final: the answer's last clause, without its full stop.
+        work: the sentences before it, which lead to it.
+        choices: what the last clause could have been, ``final`` among them; empty: no small set.
+        sort: what is asked, to split scores by.
     """
 
     facts: tuple[str, ...]
     question: str
-    answer: str
-    wanted: str
-    choices: tuple[str, ...]
+    final: str
+    work: str = ""
+    choices: tuple[str, ...] = ()
+    sort: str = ""
 
     @property
     def text(self) -> str:
         """Facts and question as one says them."""
         return " ".join((*self.facts, self.question))
 
+    @property
+    def answer(self) -> str:
+        """The work and the last clause."""
+        return f"{self.work} {self.final}.".lstrip()
+
 
 def turn(problem: Problem) -> list[Message]:
-    """Makes a conversation of one exchange: the problem and its answer."""
+    """Make a conversation of one exchange: the problem and its answer."""
     return [
         Message("user", problem.text),
-        Message("assistant", problem.answer, ((problem.wanted,),), problem.choices),
+        Message("assistant", problem.answer, ((problem.final,),), problem.choices, problem.sort),
     ]
 
 
-def joined(problems: Sequence[Problem], facts: Sequence[str]) -> Problem:
-    """Asks several questions about the same facts, to be answered one after the other.
+def both(cast: Cast, first: Problem, second: Problem) -> list[Message]:
+    """Ask two problems at once: the facts of one after those of the other, then both questions in an order of its own.
 
     Args:
-        problems: what is asked, in order.
-        facts: what is told before all questions.
+        cast: for its chance.
+        first: a problem.
+        second: another.
 
     Returns:
-        One problem; its answer is right if every part is.
+        A conversation of one exchange; its answer is right if it holds both last clauses, in the questions' order.
     """
-    choices = (" ".join(parts) for parts in product(*[_sentences(problem) for problem in problems]))
-    answer = " ".join(problem.answer for problem in problems)
-    return Problem(
-        tuple(facts),
-        " ".join(problem.question for problem in problems),
-        answer,
-        " ".join(problem.answer for problem in problems),
-        tuple(islice(choices, _MAX_CHOICES)) if all(problem.choices for problem in problems) else (),
-    )
+    before = cast.dice.shuffled((first.facts, second.facts))
+    asked = cast.dice.shuffled((first, second))
+    text = " ".join((*before[0], *before[1], *(problem.question for problem in asked if problem.question)))
+    answer = " ".join(problem.answer for problem in asked)
+    return [
+        Message("user", text),
+        Message("assistant", answer, tuple((problem.final,) for problem in asked), _pairs(asked)),
+    ]
 
 
-def _sentences(problem: Problem) -> list[str]:
-    """Gives the answers that could be given, the right one first."""
-    others = [choice for choice in problem.choices if choice != problem.wanted]
-    return [problem.answer, *(problem.answer.replace(problem.wanted, choice) for choice in others)]
-
-
-TOGETHER = 0.75
-"""Share of a composite's examples that ask a question of each skill; the others take one skill after the other."""
-
-_BEFORE = (facts.state_like, facts.state_favorite, facts.state_pet, conversation.about_me, conversation.choose)
-
-
-def in_conversation(cast: Cast, problem: Problem, difficulty: float) -> list[Message]:
-    """Asks a problem of a user who has told their name, so that the answer has to hold the name, too.
+def in_conversation(cast: Cast, messages: Sequence[Message], difficulty: float) -> list[Message]:
+    """Put an exchange into the conversation of a user who has given their name, which the answer then has to hold.
 
     Args:
-        cast: the problem's cast, so that the user has a name of their own.
-        problem: the problem.
-        difficulty: from 0 to 1; the higher, the more is said between the name and the problem.
+        cast: the exchange's cast, so that the user has a name of their own.
+        messages: a question and its answer.
+        difficulty: from 0 to 1; the higher, the more is said between the name and the question.
 
     Returns:
         The conversation; its last turn alone is scored.
@@ -92,27 +94,32 @@ def in_conversation(cast: Cast, problem: Problem, difficulty: float) -> list[Mes
     conversation.introduce(talk)
     for _ in range(cast.dice.number(0, round(2 * difficulty))):
         cast.dice.pick(_BEFORE)(talk)
-    name, wanted = talk.you or "", problem.wanted.removesuffix(".")
-    choices = tuple(choice.removesuffix(".") for choice in problem.choices)
+    asked, answer = messages
+    *earlier, (final,) = answer.expected
+    choices = tuple(f"{choice}, {talk.you}" for choice in answer.choices)
     return [
         *(replace(message, expected=(), choices=()) for message in talk.messages),
-        Message("user", problem.text),
-        Message("assistant", f"{problem.answer[:-1]}, {name}.", ((wanted,), (name,)), choices),
+        asked,
+        replace(
+            answer,
+            content=f"{answer.content.removesuffix('.')}, {talk.you}.",
+            expected=(*earlier, (f"{final}, {talk.you}",)),
+            choices=choices,
+        ),
     ]
 
 
-def both(cast: Cast, first: Problem, second: Problem) -> Problem:
-    """Tells the facts of one problem after those of the other, asks both questions, and wants both answers.
-
-    One is told after the other so that ``he`` and ``there`` mean what they mean; the questions have an order of their
-    own, which the answers have to keep.
-    """
-    told = cast.dice.shuffled((first.facts, second.facts))
-    return joined(cast.dice.shuffled((first, second)), (*told[0], *told[1]))
-
-
 def mixed(cast: Cast, first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
-    """Shuffles two tellings into each other; each keeps its own order."""
+    """Shuffle two texts into each other; each keeps its own order."""
     from_first = cast.dice.shuffled([True] * len(first) + [False] * len(second))
     one, other = iter(first), iter(second)
     return tuple(next(one) if turn else next(other) for turn in from_first)
+
+
+def _pairs(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """Return what both last clauses could have been, as two sentences."""
+    if not all(problem.choices for problem in problems):
+        return ()
+    # the right one first, so that it is among those that are kept
+    ordered = [sorted(problem.choices, key=lambda choice: choice != problem.final) for problem in problems]
+    return tuple(". ".join(pair) for pair in islice(product(*ordered), _MAX_CHOICES))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.lexicon import THINGS
+from growlm.tinyworld.problem import Problem
 
 _NAMES = ("a", "b", "c", "d", "x", "y", "z")
 _LARGEST = 20
@@ -18,77 +19,92 @@ class Program:
         lines: the source so far.
         values: what each variable holds.
         printed: what has been printed.
+        trace: what each line does, for the work of the answer.
     """
 
     cast: Cast
     lines: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         """The source."""
         return "\n".join(self.lines)
 
+    @property
+    def problem(self) -> Problem:
+        """The question what it prints; the work goes through its lines."""
+        work = " ".join(f"{step}." for step in self.trace)
+        return Problem((), self.text, f"prints {' '.join(self.printed)}", work, (), "program")
+
     def assign(self) -> None:
-        """Gives a variable a number or a word."""
+        """Give a variable a number or a word."""
         name = self.cast.dice.pick(_NAMES)
         if self.cast.dice.chance(0.7):
             value = str(self.cast.dice.number(0, _LARGEST))
             self.lines.append(f"{name} = {value}")
         else:
-            value = self.cast.dice.pick(THINGS.own(self.cast.split))
+            value = self.cast.word(THINGS)
             self.lines.append(f'{name} = "{value}"')
-        self.values[name] = value
+        self._set({name: value})
 
     def copy(self) -> None:
-        """Gives a variable the value of another."""
+        """Give a variable the value of another."""
         source = self.cast.dice.pick(sorted(self.values))
         name = self.cast.dice.pick([other for other in _NAMES if other != source])
         self.lines.append(f"{name} = {source}")
-        self.values[name] = self.values[source]
+        self._set({name: self.values[source]})
 
     def swap(self) -> None:
-        """Swaps two variables."""
+        """Swap two variables."""
         if len(self.values) < 2:
             return self.assign()
         first, second = self.cast.dice.some(sorted(self.values), 2)
         self.lines.append(f"{first}, {second} = {second}, {first}")
-        self.values[first], self.values[second] = self.values[second], self.values[first]
+        self._set({first: self.values[second], second: self.values[first]})
         return None
 
     def print_variables(self) -> None:
-        """Prints one or two variables."""
+        """Print one or two variables."""
         known = sorted(self.values)
         names = self.cast.dice.some(known, self.cast.dice.number(1, min(2, len(known))))
         self.lines.append(f"print({', '.join(names)})")
         self.printed += [self.values[name] for name in names]
 
     def print_entry(self) -> None:
-        """Makes a list of variables and prints one entry; entries are counted from 0."""
+        """Make a list of variables and prints one entry; entries are counted from 0."""
         dice = self.cast.dice
         names = [dice.pick(sorted(self.values)) for _ in range(dice.number(2, 3))]
         index = dice.number(0, len(names) - 1)
         self.lines += [f"s = [{', '.join(names)}]", f"print(s[{index}])"]
-        self.printed.append(self.values[names[index]])
+        self.trace.append(", ".join(f"{number} {self.values[name]}" for number, name in enumerate(names)))
+        self.printed += [self.values[names[index]]]
 
     def print_in_loop(self) -> None:
-        """Prints a variable several times."""
+        """Print a variable several times."""
         name, times = self.cast.dice.pick(sorted(self.values)), self.cast.dice.number(2, 4)
         self.lines += [f"for i in range({times}):", f"    print({name})"]
         self.printed += [self.values[name]] * times
 
     def print_if(self) -> None:
-        """Prints one variable or another, whichever a comparison of two chooses."""
+        """Print one variable or another, whichever a comparison of two chooses."""
         dice = self.cast.dice
         known = sorted(self.values)
         first, second, then, other = (dice.pick(known) for _ in range(4))
         self.lines += [f"if {first} == {second}:", f"    print({then})", "else:", f"    print({other})"]
-        self.printed.append(self.values[then if self.values[first] == self.values[second] else other])
+        equal = self.values[first] == self.values[second]
+        self.trace.append(f"{self.values[first]} == {self.values[second]} {'yes' if equal else 'no'}")
+        self.printed += [self.values[then if equal else other]]
+
+    def _set(self, values: dict[str, str]) -> None:
+        self.values.update(values)
+        self.trace.append(", ".join(f"{name} = {value}" for name, value in values.items()))
 
 
 def write_program(cast: Cast, difficulty: float) -> Program:
-    """Writes a program; the more difficult, the longer.
+    """Write a program; the more difficult, the longer.
 
     Args:
         cast: for its chance and its words.

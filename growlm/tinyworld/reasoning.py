@@ -1,11 +1,43 @@
-"""Problems whose answer follows from the facts: comparison, family, rules, counting."""
+"""Problems whose answer follows from the facts: comparison, family, rules, counting.
 
+The work of an answer names the chain of facts that leads to it.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from growlm.tinyworld.cast import Cast, Person
 from growlm.tinyworld.lexicon import ANIMALS, NUMBERS, THINGS, a
 from growlm.tinyworld.problem import Problem
+
+WEATHER = ("it rains", "it is late", "it is sunny", "it is dark", "it is cold", "it is hot")
+DOINGS = ("sings", "runs", "jumps", "laughs", "cries", "smiles", "plays", "walks", "helps")
+_DID = ("ran", "jumped", "sang", "laughed", "cried", "smiled")
+
+
+def reasoning_problem(cast: Cast, difficulty: float) -> Problem:
+    """Draw a problem of one of the four sorts.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1; the higher, the longer the chains.
+
+    Returns:
+        The problem.
+    """
+    dice = cast.dice
+    sort = dice.number(0, 3)
+    if sort == 0:
+        names = [person.name for person in cast.people(dice.number(3, 3 + round(3 * difficulty)))]
+        chain = draw_chain(cast, names)
+        return ask_most(chain) if dice.chance(0.5) else ask_pair(cast, chain)
+    if sort == 1:
+        return kinship_problem(cast, draw_family(cast, dice.number(1, 1 + round(2 * difficulty))))
+    if sort == 2:
+        return rule_problem(cast, dice.number(1, 1 + round(2 * difficulty)))
+    count = dice.number(3, 4 + round(2 * difficulty))
+    return count_doers(cast, count) if dice.chance(0.5) else count_owned(cast, count)
 
 
 @dataclass(frozen=True)
@@ -39,15 +71,21 @@ class Chain:
         dimension: the dimension.
         names: the people, the most first.
         facts: sentences from which the order follows.
+        start: the one who is less in the first fact.
     """
 
     dimension: Dimension
     names: tuple[str, ...]
     facts: tuple[str, ...]
+    start: str
+
+    def climb(self, name: str) -> str:
+        """Write who is more than somebody, one after the other up to the most: ``Sue, then Zorvik, then Tim.``."""
+        return ", then ".join(self.names[self.names.index(name) :: -1]) + "."
 
 
-def draw_chain(cast: Cast, names: list[str]) -> Chain:
-    """Puts people in an order and tells it by comparing neighbors, in a random order and direction.
+def draw_chain(cast: Cast, names: Sequence[str]) -> Chain:
+    """Put people in an order and compare neighbors, in a random order and direction.
 
     Args:
         cast: for its chance.
@@ -58,30 +96,32 @@ def draw_chain(cast: Cast, names: list[str]) -> Chain:
     """
     dice = cast.dice
     dimension, order = dice.pick(DIMENSIONS), dice.shuffled(names)
-    facts = []
-    for first, second in pairwise(order):
-        if dice.chance(0.5):
-            facts.append(f"{first} is {dimension.more} than {second}.")
-        else:
-            facts.append(f"{second} is not as {dimension.adjective} as {first}.")
-    return Chain(dimension, tuple(order), tuple(dice.shuffled(facts)))
+    pairs = dice.shuffled(list(pairwise(order)))
+    facts = tuple(
+        f"{more} is {dimension.more} than {less}."
+        if dice.chance(0.5)
+        else f"{less} is not as {dimension.adjective} as {more}."
+        for more, less in pairs
+    )
+    return Chain(dimension, tuple(order), facts, pairs[0][1])
 
 
 def ask_most(chain: Chain) -> Problem:
-    """Asks who is first in the order."""
+    """Ask who is first in the order; the work climbs from the first fact."""
     most = chain.dimension.most
     choices = tuple(f"{name} is the {most}" for name in chain.names)
-    return Problem(chain.facts, f"Who is the {most}?", f"{choices[0]}.", choices[0], choices)
+    return Problem(chain.facts, f"Who is the {most}?", choices[0], chain.climb(chain.start), choices, "most")
 
 
 def ask_pair(cast: Cast, chain: Chain) -> Problem:
-    """Asks which of two is more, neighbors or not."""
+    """Ask which of two is more, neighbors or not; the work climbs from the one named first."""
     first, second = sorted(cast.dice.some(range(len(chain.names)), 2))
     names = cast.dice.shuffled((chain.names[first], chain.names[second]))
     more = chain.dimension.more
-    wanted = f"{more} one is {chain.names[first]}"
-    other = f"{more} one is {chain.names[second]}"
-    return Problem(chain.facts, f"Who is {more}, {names[0]} or {names[1]}?", f"The {wanted}.", wanted, (wanted, other))
+    choices = tuple(f"{name} is {more}" for name in names)
+    final = f"{chain.names[first]} is {more}"
+    question = f"Who is {more}, {names[0]} or {names[1]}?"
+    return Problem(chain.facts, question, final, chain.climb(names[0]), choices, "more of two")
 
 
 @dataclass(frozen=True)
@@ -101,7 +141,7 @@ class Family:
     children: tuple[Person, ...]
 
     def parents(self) -> list[tuple[Person, Person]]:
-        """Lists who is whose parent: pairs of parent and child."""
+        """List who is whose parent: pairs of parent and child."""
         return [
             (self.elder, self.parent),
             (self.elder, self.sibling),
@@ -119,13 +159,13 @@ _WORDS = {
 
 
 def draw_family(cast: Cast, num_children: int) -> Family:
-    """Draws a family with so many grandchildren."""
+    """Draw a family with a number of grandchildren."""
     people = cast.people(3 + num_children)
     return Family(people[0], people[1], people[2], tuple(people[3:]))
 
 
 def kinship_problem(cast: Cast, family: Family) -> Problem:
-    """Asks for a relation that follows from those told.
+    """Ask for a relation that follows; the work goes from child to parent, and down again for uncles and sisters.
 
     Args:
         cast: for its chance.
@@ -135,34 +175,28 @@ def kinship_problem(cast: Cast, family: Family) -> Problem:
         A problem whose facts name parents and children only.
     """
     dice = cast.dice
-    facts = dice.shuffled([_told(cast, parent, child) for parent, child in family.parents()])
+    facts = dice.shuffled([_parenthood(cast, parent, child) for parent, child in family.parents()])
     child = dice.pick(family.children)
-    asked = {
-        "elder": (family.elder, child),
-        "uncle": (family.sibling, child),
-        "sibling": (family.sibling, family.parent),
-    }
-    relation = dice.pick(("elder", "elder", "uncle", "uncle", "sibling"))
-    right, of = asked[relation]
+    elder, parent, sibling = family.elder, family.parent, family.sibling
+    up = [f"{child.name} is the child of {parent.name}.", f"{parent.name} is the child of {elder.name}."]
+    down = f"{sibling.name} is the child of {elder.name}."
+    relation, right, of, work = dice.pick(
+        (
+            ("elder", elder, child, up),
+            ("uncle", sibling, child, [*up, down]),
+            ("sibling", sibling, parent, [up[1], down]),
+        )
+    )
     word = _WORDS[relation][right.kind]
-    people = (family.elder, family.parent, family.sibling, *family.children)
+    people = (elder, parent, sibling, *family.children)
     choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)
-    wanted = f"{right.name} is the {word} of {of.name}"
-    return Problem(tuple(facts), f"Who is the {word} of {of.name}?", f"{wanted}.", wanted, choices)
-
-
-def _told(cast: Cast, parent: Person, child: Person) -> str:
-    if cast.dice.chance(0.5):
-        return f"{parent.name} is the {_WORDS['parent'][parent.kind]} of {child.name}."
-    return f"{child.name} is the {_WORDS['child'][child.kind]} of {parent.name}."
-
-
-WEATHER = ("it rains", "it is late", "it is sunny", "it is dark", "it is cold", "it is hot")
-DOINGS = ("sings", "runs", "jumps", "laughs", "cries", "smiles", "plays", "walks", "helps")
+    final = f"{right.name} is the {word} of {of.name}"
+    question = f"Who is the {word} of {of.name}?"
+    return Problem(tuple(facts), question, final, " ".join(work), choices, f"family {relation}")
 
 
 def rule_problem(cast: Cast, length: int) -> Problem:
-    """Draws rules of which one chain fires, and asks for its end.
+    """Draw rules of which one chain fires, and ask for its end.
 
     Two chains of rules begin with different weather; the sentences are shuffled, and only one weather comes true.
 
@@ -177,68 +211,56 @@ def rule_problem(cast: Cast, length: int) -> Problem:
     names = [person.name for person in cast.people(length)]
     weathers = dice.some(WEATHER, 2)
     doings = dice.some(DOINGS, 2 * length)
-    chains = [_chain(weathers[0], names, doings[:length]), _chain(weathers[1], names, doings[length:])]
-    facts = dice.shuffled([rule for chain in chains for rule in chain])
+    chains = [_causes(weathers[0], names, doings[:length]), _causes(weathers[1], names, doings[length:])]
+    facts = dice.shuffled([f"If {cause}, {effect}." for chain in chains for cause, effect in pairwise(chain)])
     facts.append(f"Today {weathers[0]}.")
     last = names[-1]
-    choices = tuple(f"So {last} {doing}" for doing in DOINGS)
-    wanted = f"So {last} {doings[length - 1]}"
-    return Problem(tuple(facts), f"What does {last} do?", f"{wanted}.", wanted, choices)
-
-
-def _chain(weather: str, names: list[str], doings: list[str]) -> list[str]:
-    """Gives the rules from the weather to what the last person does."""
-    causes = [weather, *(f"{name} {doing}" for name, doing in zip(names, doings, strict=True))]
-    return [f"If {cause}, {effect}." for cause, effect in pairwise(causes)]
-
-
-_DID = ("ran", "jumped", "sang", "laughed", "cried", "smiled")
-_MOST = 5
+    *before, final = chains[0]
+    work = " ".join(f"{cause[0].upper()}{cause[1:]}." for cause in before)
+    choices = tuple(f"{last} {doing}" for doing in DOINGS)
+    return Problem(tuple(facts), f"What does {last} do?", final, work, choices, "rules")
 
 
 def count_doers(cast: Cast, num_people: int) -> Problem:
-    """Tells what each of some people did and asks how many did one of the things."""
+    """Ask how many of some people did one of two things; the work counts them."""
     dice = cast.dice
     asked, other = dice.some(_DID, 2)
-    did = [asked if dice.chance(0.5) else other for _ in range(num_people)]
-    facts = tuple(f"{person.name} {done}." for person, done in zip(cast.people(num_people), did, strict=True))
-    return _counted(facts, f"How many {asked}?", did.count(asked))
+    names = [person.name for person in cast.people(num_people)]
+    did = [asked if dice.chance(0.5) else other for _ in names]
+    facts = tuple(f"{name} {done}." for name, done in zip(names, did, strict=True))
+    counted = [name for name, done in zip(names, did, strict=True) if done == asked]
+    return _counted(facts, f"How many {asked}?", counted, f"{{}} {asked}", "count doers")
 
 
 def count_owned(cast: Cast, num_things: int) -> Problem:
-    """Tells what somebody has, animals and things mixed, and asks how many of one sort."""
+    """Ask how many animals somebody has among animals and things; the work counts them."""
     dice = cast.dice
-    animals = dice.number(1, min(num_things - 1, _MOST))
-    owned = [*cast.words(ANIMALS, animals), *cast.words(THINGS, num_things - animals)]
+    num_animals = dice.number(2, num_things - 1)
+    animals = cast.words(ANIMALS, num_animals)
+    owned = dice.shuffled([*animals, *cast.words(THINGS, num_things - num_animals)])
     name = cast.person().name
-    facts = tuple(f"{name} has {a(noun)}." for noun in dice.shuffled(owned))
-    return _counted(facts, f"How many animals does {name} have?", animals)
+    facts = tuple(f"{name} has {a(noun)}." for noun in owned)
+    counted = [noun for noun in owned if noun in animals]
+    return _counted(facts, f"How many animals does {name} have?", counted, f"{name} has {{}} animals", "count owned")
 
 
-def _counted(facts: tuple[str, ...], question: str, number: int) -> Problem:
-    choices = tuple(f"number is {NUMBERS[value]}" for value in range(len(facts) + 1))
-    return Problem(facts, question, f"The {choices[number]}.", choices[number], choices)
+def _counted(facts: tuple[str, ...], question: str, counted: Sequence[str], final: str, sort: str) -> Problem:
+    """Make a problem whose work counts on: ``Tim, one. Mia, two.``."""
+    choices = tuple(_sentence(final.format(NUMBERS[value])) for value in range(len(facts) + 1))
+    work = " ".join(f"{_sentence(item)}, {NUMBERS[number]}." for number, item in enumerate(counted, 1))
+    return Problem(facts, question, choices[len(counted)], work, choices, sort)
 
 
-def reasoning_problem(cast: Cast, difficulty: float) -> Problem:
-    """Draws a problem of one of the four sorts.
+def _parenthood(cast: Cast, parent: Person, child: Person) -> str:
+    if cast.dice.chance(0.5):
+        return f"{parent.name} is the {_WORDS['parent'][parent.kind]} of {child.name}."
+    return f"{child.name} is the {_WORDS['child'][child.kind]} of {parent.name}."
 
-    Args:
-        cast: who and what takes part.
-        difficulty: from 0 to 1; the higher, the longer the chains.
 
-    Returns:
-        The problem.
-    """
-    dice = cast.dice
-    sort = dice.number(0, 3)
-    if sort == 0:
-        names = [person.name for person in cast.people(dice.number(3, 3 + round(3 * difficulty)))]
-        chain = draw_chain(cast, names)
-        return ask_most(chain) if dice.chance(0.5) else ask_pair(cast, chain)
-    if sort == 1:
-        return kinship_problem(cast, draw_family(cast, dice.number(1, 1 + round(2 * difficulty))))
-    if sort == 2:
-        return rule_problem(cast, dice.number(1, 1 + round(2 * difficulty)))
-    count = dice.number(3, 4 + round(2 * difficulty))
-    return count_doers(cast, count) if dice.chance(0.5) else count_owned(cast, count)
+def _causes(weather: str, names: Sequence[str], doings: Sequence[str]) -> list[str]:
+    """Return the weather and what each person does in turn."""
+    return [weather, *(f"{name} {doing}" for name, doing in zip(names, doings, strict=True))]
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -14,7 +14,6 @@ from growlm.errors import GrowlmError
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.candidates import choose_answers
 from growlm.metrics.scoring import (
-    contains,
     generate_answers,
     score,
     token_sums,
@@ -47,10 +46,14 @@ WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "pa
         ("It costs 3.5 now", [["3.5"]], True),
         ("It costs 305 now", [["3.5"]], False),
         ("12", [["2"]], False),
+        ("3 + 4 = 7.5", [["7"]], False),
+        ("3 + 4 = 7,000", [["7"]], False),
+        ("It is 7.", [["7"]], True),
     ],
 )
 def test_contains_whole_words_in_any_case(answer: str, expected: list[list[str]], right: bool) -> None:
-    assert contains(answer, expected) is right
+    message = Message("assistant", "", tuple(map(tuple, expected)))
+    assert message.accepts(answer) is right
 
 
 def answer_loss(stack: Any, given: list[Example]) -> float:
@@ -331,3 +334,42 @@ def test_generation_sees_what_the_rule_leaves(new_stack: NewStack):
 def test_how_it_was_asked_stands_in_the_score(new_stack: NewStack):
     assert score(new_stack(), Fixed("exact_match", examples(2))).scoring == "generation"
     assert score(new_stack(), Fixed("loss", examples(2))).scoring == "likelihood"
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("The cat is in the park.", True),
+        ("the cat is  in the park", True),
+        ("It went home. The cat is in the park!", True),
+        ("The cat is in the park. Or not.", False),
+        ("The cat is in the hill, cave, park.", False),
+        ("The cat is in the park, cave.", False),
+        ("park", False),
+        ("", False),
+    ],
+)
+def test_the_final_answer_is_the_last_clause(reply: str, right: bool) -> None:
+    assert Message("assistant", "", (("The cat is in the park",),)).ends_with(reply) is right
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("5 + 2 = 7. 7. Tim ran.", True),
+        ("Tim ran. 7.", False),
+        ("7.", False),
+        ("7. 8. Tim ran.", False),
+        ("7. Sue ran. Tim ran.", False),
+    ],
+)
+def test_two_final_answers_come_in_order_and_without_other_choices(reply: str, right: bool) -> None:
+    message = Message("assistant", "", (("7",), ("Tim ran",)), ("7. Tim ran", "8. Tim ran", "7. Sue ran"))
+    assert message.ends_with(reply) is right
+
+
+def test_a_reply_that_lists_the_choices_is_not_accepted() -> None:
+    message = Message("assistant", "I would take a cat.", (("cat",),), ("dog", "cat"))
+    assert message.accepts("A cat!")
+    assert not message.accepts("A dog or a cat.")
+    assert not message.accepts("cat " * 40)

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from growlm.errors import GrowlmError
+from growlm.metrics.references import References
 from growlm.metrics.routed import RoutedScore
 from growlm.metrics.scoring import Score, score
 from growlm.registry import skills
@@ -165,3 +166,30 @@ def test_the_table_tells_how_it_was_asked_and_what_was_cut() -> None:
     assert cells[0]["asked by"] == "candidates per token"
     assert cells[0]["prompts cut"] == "3"
     assert set(cells[0]) - set(cells[1]) == {"asked by", "prompts cut"}
+
+
+def test_beside_a_share_of_right_answers_is_what_it_has_to_beat() -> None:
+    known = References(0.25, 0.1, 0.5, 0.05)
+    table = rendered(Result("memory", "test", "oracle", ("memory",), Score("final_answer", 0.52, 1.0, 100), known))
+    assert "42.3 % to 61.5 %" in table
+    assert "drawn 25.0 %, constant 10.0 %, stateless 50.0 %, question-blind 5.0 %" in table
+    assert "learned" in table, "the interval covers the stateless rule"
+    assert "learned" not in rendered(
+        Result("memory", "test", "oracle", ("memory",), Score("final_answer", 0.9, 1.0, 100), known)
+    )
+
+
+def test_other_examples_than_those_of_the_record_are_named(
+    new_stack: NewStack, scored: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    stack = new_stack()
+    stack.manifest.modules[0].skill["test_digest"] = "0" * 64
+    with caplog.at_level("WARNING", "growlm"):
+        evaluate(stack, "first", "first")
+    assert "first: the test examples of skill 'chat'" in caplog.text
+
+
+def rendered(result: Result) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(evaluation_table([result]))
+    return console.export_text()

@@ -1,13 +1,14 @@
 """What holds for every skill made from TinyWorld: a new file in growlm/skills is tested without being named here."""
 
 import re
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 import pytest
 
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
+from growlm.metrics.references import judge
 from growlm.registry import skills
 from growlm.skills.composites import Composite
 from growlm.skills.procedural import Procedural
@@ -19,21 +20,21 @@ COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]
 
 # the first examples of the train, validation and test splits, fixed for all time: another digest is another data set
 DIGESTS = {
-    "arithmetic": ("61f11f635742e390", "19ce480ac7c37ba3", "ebff771c5922486e"),
-    "chat": ("94064535f1691ad9", "6862b60da924a95e", "79549d77fc6225d8"),
-    "chat_arithmetic": ("3173e5b8550f249e", "7d45409ccbc35c4b"),
-    "chat_memory": ("b18ffbd4783e0fd9", "ab2472b57f86eace"),
-    "chat_memory_arithmetic": ("ab3586f45394f81f", "bfda4273799dd3b5"),
-    "chat_reasoning": ("4e0387b06ae3777e", "c08924090638caa1"),
-    "code": ("898d483ae38957fb", "66655dc7d3b05ccc", "eaaa3363ec35fa38"),
-    "code_arithmetic": ("1c6f9e8b9f08cc4b", "df4f92e395cbc4b2"),
-    "commands": ("61d301d233dd9f94", "ae40d6aeef58945a", "8bf07e7be129252d"),
-    "memory": ("17c8925c6b2c078f", "81b54b063141ef3f", "f0ec9d011a26e2e3"),
-    "memory_arithmetic": ("2d006da88ee3a378", "15e33a70f2cdbf28"),
-    "memory_commands": ("f9b4353eb21a59f8", "377b00a2b7452c76"),
-    "memory_reasoning": ("2ed87d62d433e7d3", "208c39dd62ba5b86"),
-    "reasoning": ("61a7db838bd91df9", "fa5220b845d24d94", "c37979a93322860c"),
-    "reasoning_arithmetic": ("541ed7524cf431db", "bc0a1470b8891c28"),
+    "arithmetic": ("416b2396e48749b3", "b3c4e07c7a3953b7", "47b44b7e10ab6020"),
+    "chat": ("496304d548352feb", "7d2351216198c0fc", "691de4f303e6edde"),
+    "chat_arithmetic": ("86dd2c56f0affd4c", "dcbd846f669a4e48"),
+    "chat_memory": ("adaad972b0158f8b", "6d085158371a4400"),
+    "chat_memory_arithmetic": ("f6e9edd888fa26a8", "4d41614614dbe39c"),
+    "chat_reasoning": ("e99b72fe643fd0ba", "d5d43deb3742a07e"),
+    "code": ("2b27e3ba1af3196a", "f65962ced6b41932", "4a155704825977a0"),
+    "code_arithmetic": ("69546a0ce1229df9", "47f133b4eb6a726c"),
+    "commands": ("2e6edc13119c656e", "edab7d1acea273a8", "6914c736a20057bc"),
+    "memory": ("777acc55a39dc07a", "847e7998970150da", "4a20da4500a996a8"),
+    "memory_arithmetic": ("34fbde6b1b410ade", "452615acb5b042d7"),
+    "memory_commands": ("f4fef10652fda36c", "b39aa4b81f993047"),
+    "memory_reasoning": ("1844d6c3f0281617", "17b71d9d13de0063"),
+    "reasoning": ("7475dd9b1e3a984d", "5243b330c9baa226", "f7b052050c635292"),
+    "reasoning_arithmetic": ("fe2e58cb465d05e1", "e3b784ad90a889e5"),
     "stories": ("8ad7a3987432cf3b", "07b8ee73a55d55bf", "9c0138b635641418"),
 }
 
@@ -81,32 +82,48 @@ def test_more_examples_keep_the_first_ones(name: str):
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_the_reference_answer_is_right_and_a_generic_one_is_not(name: str):
-    messages = scored(build(name, num_test=60))
+    skill = build(name, num_test=60)
+    messages = scored(skill)
     assert len(messages) >= 60
-    assert [message for message in messages if not message.accepts(message.content)] == []
+    assert [message for message in messages if not judge(skill, message, message.content)] == []
     assert all(phrase for message in messages for alternatives in message.expected for phrase in alternatives)
     for reply in GENERIC:
-        assert sum(message.accepts(reply) for message in messages) <= 0.05 * len(messages)
+        assert sum(judge(skill, message, reply) for message in messages) <= 0.05 * len(messages)
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_the_question_does_not_hold_the_answer(name: str):
     """Repeating the user's words must not score."""
+    skill = build(name, num_test=60)
     pairs = [
         (question, answer)
-        for example in build(name, num_test=60).examples("test")
+        for example in skill.examples("test")
         for question, answer in zip(example.messages[::2], example.messages[1::2], strict=True)
         if answer.expected
     ]
-    echoed = sum(answer.accepts(question.content) for question, answer in pairs)
+    echoed = sum(judge(skill, answer, question.content) for question, answer in pairs)
     assert echoed <= (0.45 if name == "chat" else 0.05) * len(pairs)  # chat has to say again what one tells it
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_an_answer_that_lists_every_choice_is_wrong(name: str):
+    skill = build(name, num_test=200)
+    listed = [message for message in scored(skill) if len(message.choices) > 1]
+    assert listed or name in ("code", "commands", "memory_commands", "code_arithmetic")
+    for separator in (" ", ", ", ". ", "\n"):
+        replies = [(message, separator.join(message.choices)) for message in listed]
+        replies += [(message, separator.join(reversed(message.choices))) for message in listed]
+        won = sum(judge(skill, message, reply) for message, reply in replies)
+        # as a list of sentences it is its last one that counts, which a drawn choice would get as well
+        assert won <= (skill.chance() * 1.5 + 0.05) * len(replies)
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_choices_hold_the_right_one(name: str):
     for message in scored(build(name, num_test=60)):
         if message.choices:
-            assert any(choice in alternatives for alternatives in message.expected for choice in message.choices)
+            answers = {". ".join(parts) for parts in product(*message.expected)} | set(message.expected[0])
+            assert answers & set(message.choices)
             assert len(set(message.choices)) == len(message.choices)
 
 
@@ -114,7 +131,7 @@ def test_choices_hold_the_right_one(name: str):
 def test_chance_and_majority_are_low(name: str):
     skill = build(name)
     assert 0 <= skill.chance() < 0.5
-    assert 0 < skill.majority() < 0.2
+    assert 0 < skill.majority() < 0.25
 
 
 @pytest.mark.parametrize("name", PROCEDURAL)
@@ -129,20 +146,21 @@ def test_splits_share_nothing(name: str):
     assert asked["validation"] & asked["test"] == set()
 
 
-@pytest.mark.parametrize("name", PROCEDURAL)
+@pytest.mark.parametrize("name", [name for name in PROCEDURAL if name != "commands"])
 @pytest.mark.parametrize("kept", ["validation", "test"])
 def test_held_out_words_are_absent_from_training(name: str, kept: str):
-    lists = (
-        lexicon.GIRLS,
-        lexicon.BOYS,
-        lexicon.THINGS,
-        lexicon.PLACES,
-        lexicon.CONTAINERS,
-        lexicon.ANIMALS,
-        lexicon.MANY,
-    )
-    held_out = {word.lower() for words in lists for word in getattr(words, kept)}
-    assert held_out & said(list(build(name, num_train=1_000).examples("train"))) == set()
+    sorts = ("GIRLS", "BOYS", "THINGS", "PLACES", "ANIMALS", "MANY")
+    held_out = {word.lower() for sort in sorts for word in getattr(getattr(lexicon, sort), kept)}
+    assert held_out & said(list(build(name, num_train=400, hold_out_words=True).examples("train"))) == set()
+    if name != "code":
+        taught = said(list(build(name, num_train=400).examples("train")))
+        assert held_out & taught, "without holding words out, training covers all of them"
+
+
+@pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
+def test_the_first_edition_is_refused(name: str):
+    with pytest.raises(GrowlmError, match=f"edition 1 of skill '{name}'"):
+        build(name, edition=1)
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
@@ -159,7 +177,7 @@ def test_answers_are_short_enough_to_be_generated(name: str):
     examples = list(build(name, num_test=100).examples("test"))
     assert (
         max(len(message.content.split()) for e in examples for message in e.messages if message.role == "assistant")
-        < 80
+        < 110
     )
     assert max(sum(len(message.content.split()) for message in e.messages) for e in examples) < 300
 
@@ -179,10 +197,10 @@ def test_a_composite_with_chat_needs_the_users_name(name: str):
     for example in build(name, num_test=60).examples("test"):
         answer = example.messages[-1]
         assert [message.expected for message in example.messages[:-1]] == [()] * (len(example.messages) - 1)
-        without_name = answer.content[: answer.content.rindex(",")]
-        assert not answer.accepts(without_name)
-        assert not answer.accepts(answer.expected[-1][0])
-        assert answer.expected[-1][0] not in example.messages[-2].content
+        without_name, name_said = answer.content.removesuffix(".").rsplit(", ", 1)
+        assert answer.ends_with(answer.content)
+        assert not answer.ends_with(without_name)
+        assert name_said.lower() in example.messages[0].content.lower()
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])

@@ -1,4 +1,4 @@
-"""Keeping the splits of a user's data apart: an example that stands in several stays in one."""
+"""Keeping the splits of a user's data apart: an example that several have stays in one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,12 +38,12 @@ def apart(
 
 
 def content(example: Example) -> bytes:
-    """Gives what makes an example the same as another: everything but its name."""
+    """Return what makes an example the same as another: everything but its name."""
     return repr(replace(example, name="")).encode()
 
 
 def hold_out(parts: dict[Any, list[Example]], share: float, path: object) -> None:
-    """Fills the splits that are not given with shares of the training rows, at least one row each.
+    """Fill the splits that are not given with shares of the training rows, at least one row each.
 
     Args:
         parts: the examples by split; what is missing of validation and test is added, and taken from training.
@@ -71,5 +71,5 @@ def hold_out(parts: dict[Any, list[Example]], share: float, path: object) -> Non
 
 
 def _position(example: Example) -> float:
-    """Gives a number from 0 to 1 that is a function of the content alone."""
+    """Return a number from 0 to 1 that is a function of the content alone."""
     return int.from_bytes(blake2b(content(example), digest_size=8).digest()) / 2**64

@@ -40,7 +40,7 @@ from growlm.tinyworld.program import write_program
 from growlm.tinyworld.reasoning import Chain, ask_most, draw_chain, reasoning_problem
 
 Make = Callable[[Cast, float], list[Message]]
-"""Makes one conversation, of which the last turn is scored, of a cast and a difficulty."""
+"""From a cast and a difficulty to one conversation, of which the last turn is scored."""
 
 
 class Composite(Skill):

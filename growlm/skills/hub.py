@@ -44,8 +44,8 @@ class Hub(TaskFiles):
         max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
             what the base can see. A router sees the whole prompt.
         held_out_share: share of training held out for each split that the data set has not.
-        num_train: train on a sample of so many.
-        num_test: test on a sample of so many.
+        num_train: size of the sample to train on.
+        num_test: size of the sample to test on.
         max_answer_tokens: how long a generated answer may become.
     """
 
@@ -166,7 +166,7 @@ def _label(row: Mapping[str, Any], key: str, names: list[str], where: str) -> st
     if isinstance(value, str) and value in names:
         return value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < len(names):
-        raise GrowlmError(f"{where}: {key!r} is {value!r}, which is none of its {len(names)} labels; mend labels")
+        raise GrowlmError(f"{where}: {key!r} is {value!r}, which is none of its {len(names)} labels; correct labels")
     return names[value]
 
 

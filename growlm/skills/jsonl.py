@@ -26,7 +26,7 @@ class Jsonl(Skill):
     A row has one of four shapes: ``messages`` (a list of ``{"role", "content"}``, user and assistant in turn),
     ``turns`` (a list of strings, the user's first), ``prompt`` with ``completion`` (and optionally ``choices``), or
     ``text``. A conversation's last turn is left out if it is the user's. All rows have the same shape; the first bad
-    one is refused by file and line. An example that stands in several splits stays in one only: in the test rather
+    one is refused by file and line. An example that several splits have stays in one only: in the test rather
     than in validation, in validation rather than in training.
 
     Args:
@@ -34,7 +34,7 @@ class Jsonl(Skill):
         validation: another, for validation; left out: a share of ``train``, chosen by a hash of the content.
         test: another, for the test; left out: as for validation.
         fields: for each of the names above (and ``role``, ``content``), the key that the rows use instead.
-        split_field: key that tells which split a row of ``train`` belongs to; needs ``splits``.
+        split_field: key that names the split a row of ``train`` belongs to; needs ``splits``.
         splits: for ``train``, ``validation`` and ``test``, the values of ``split_field`` that mean it; rows with
             other values are left out. A split that is not given is held out from ``train``.
         held_out_share: share of ``train`` held out for each split that is not given.
@@ -42,7 +42,7 @@ class Jsonl(Skill):
             (default) or ``loss`` for text.
 
     Attributes:
-        left_out: names of the examples taken out of a split because they stand in another, too.
+        left_out: names of the examples taken out of a split because another has them, too.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Jsonl(Skill):
         self.metric = metric or known[0]  # type: ignore[assignment]
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples in the file's order."""
+        """Yield the split's examples in the file's order."""
         return iter(self._parts[split])
 
     def _read_parts(
@@ -112,5 +112,5 @@ class Jsonl(Skill):
 
 def _split_value(row: Mapping[str, Any], field: str, name: str) -> str:
     if not isinstance(row.get(field), str):
-        raise GrowlmError(f"{name}: {field!r} is missing or no string; it has to tell the split")
+        raise GrowlmError(f"{name}: {field!r} is missing or no string; it has to name the split")
     return str(row[field])

@@ -60,12 +60,12 @@ _PACKAGES = {"rouge_l": "nltk", "sari": "sacrebleu", "edit_similarity": "rapidfu
 
 
 def higher_is_better(metric: str) -> bool:
-    """Tells to which side a metric is better."""
+    """Return whether greater values of a metric are better."""
     return metric not in LOWER_IS_BETTER
 
 
 def require_metric(metric: str) -> None:
-    """Refuses a metric whose package is not installed.
+    """Refuse a metric whose package is not installed.
 
     Args:
         metric: the metric's name.

@@ -37,7 +37,7 @@ class Mixture(Skill):
         self.weights = _checked_weights(weights, list(self.skills))
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the examples of all skills in turn.
+        """Yield the examples of all skills in turn.
 
         Raises:
             GrowlmError: if a skill has none in this split.
@@ -58,7 +58,7 @@ class Mixture(Skill):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names the first thing that one of the skills would read and that is not there."""
+        """Name the first thing that one of the skills would read and that is not there."""
         for skill, skill_options in _entries(options.get("skills", [])).values():
             missing: str | None = registered.get(skill).missing_data(skill_options)
             if missing is not None:
@@ -84,7 +84,7 @@ class _Source:
         self._next = first
 
     def take(self) -> Example:
-        """Gives the next example."""
+        """Return the next example."""
         taken, following = self._next, next(self._examples, None)
         if following is None:
             self.rounds += 1
@@ -95,7 +95,7 @@ class _Source:
 
 
 def _entries(skills: object) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Reads which skills are meant: by name, the registered skill and its options."""
+    """Read which skills are meant: by name, the registered skill and its options."""
     if isinstance(skills, list):
         twice = sorted({name for name in skills if skills.count(name) > 1})
         if twice:
@@ -119,7 +119,7 @@ def _entry(name: str, entry: object) -> tuple[str, dict[str, Any]]:
 
 
 def _checked_weights(weights: Mapping[str, float] | None, names: list[str]) -> dict[str, Fraction]:
-    """Gives every skill's weight as a fraction, so that equal shares never part by rounding."""
+    """Return every skill's weight as a fraction, so that equal shares never part by rounding."""
     if weights is None:
         return dict.fromkeys(names, Fraction(1))
     for name in weights:

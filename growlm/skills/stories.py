@@ -19,7 +19,7 @@ class Stories(Skill):
 
     Args:
         file: a text file with ``<|endoftext|>`` between the stories; a tenth of them, chosen by a hash of the story,
-            is validation and another the test. Left out: stories told by TinyWorld.
+            is validation and another the test. Left out: TinyWorld's stories.
         num_train: number of training stories, fewer if the file holds fewer.
         num_validation: number of validation stories, fewer if the file holds fewer.
         num_test: number of test stories, fewer if the file holds fewer.
@@ -44,7 +44,7 @@ class Stories(Skill):
             raise GrowlmError(f"{self.file} is missing: give a text file with {_SEPARATOR} between stories")
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's stories.
+        """Yield the split's stories.
 
         Raises:
             GrowlmError: if the file is no UTF-8 text or has no story for the split.

@@ -1,4 +1,4 @@
-"""Little stories with two endings, of which one contradicts what has been told; to probe a bare base."""
+"""Little stories with two endings, of which one contradicts the story; to probe a bare base."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Probe:
 
 
 def consistency_probes(count: int, seed: int = 0) -> Iterator[Probe]:
-    """Makes probes of every sort.
+    """Make probes of every sort.
 
     Whatever could stand for understanding is balanced by chance: each of the two endings names something that the
     story has named, and which of them it named last says nothing.
@@ -51,13 +51,13 @@ def _holder(cast: Cast) -> tuple[str, str, str]:
     world = World()
     world.take(giver.name, thing)
     world.give(giver.name, thing, taker.name)
-    told = cast.dice.pick(
+    sentence = cast.dice.pick(
         (f"{giver.name} gave the {thing} to {taker.name}.", f"{taker.name} got the {thing} from {giver.name}.")
     )
     holder = world.holder_of[thing]
     other = giver.name if holder == taker.name else taker.name
     context = (
-        f"{giver.name} and {taker.name} were friends. {giver.name} had {a(thing)}. {told} Now the {thing} was with"
+        f"{giver.name} and {taker.name} were friends. {giver.name} had {a(thing)}. {sentence} Now the {thing} was with"
     )
     return context, f" {holder}.", f" {other}."
 
@@ -71,7 +71,7 @@ def _place(cast: Cast) -> tuple[str, str, str]:
     world = World()
     world.go(person.name, first)
     world.go(person.name, second)
-    told = cast.dice.pick(
+    sentence = cast.dice.pick(
         (
             f"{person.name} was {at(first)}. Then {person.he} went to the {second}.",
             f"{person.name} went to the {second}. {person.he.capitalize()} had been {at(first)} before.",
@@ -79,7 +79,7 @@ def _place(cast: Cast) -> tuple[str, str, str]:
     )
     now = world.place_of[person.name]
     before = first if now == second else second
-    return f"{told} {person.name} was now {_preposition(now)}", f" {now}.", f" {before}."
+    return f"{sentence} {person.name} was now {_preposition(now)}", f" {now}.", f" {before}."
 
 
 def _preposition(place: str) -> str:
@@ -122,11 +122,11 @@ def _owner(cast: Cast) -> tuple[str, str, str]:
     world = World()
     for person, thing in zip(people, things, strict=True):
         world.take(person.name, thing)
-    told = " ".join(f"{person.name} had {a(thing)}." for person, thing in zip(people, things, strict=True))
+    sentence = " ".join(f"{person.name} had {a(thing)}." for person, thing in zip(people, things, strict=True))
     player = cast.dice.pick(people)
     (own,) = world.things_of(player.name)
     other = next(thing for thing in things if thing != own)
-    return f"{told} {player.name} loved to play with {player.his}", f" {own}.", f" {other}."
+    return f"{sentence} {player.name} loved to play with {player.his}", f" {own}.", f" {other}."
 
 
 def _speaker(cast: Cast) -> tuple[str, str, str]:
@@ -151,7 +151,7 @@ def _feeling(cast: Cast) -> tuple[str, str, str]:
     person = cast.person()
     thing = cast.word(THINGS)
     world = World()
-    told, feeling, other = cast.dice.pick(
+    sentence, feeling, other = cast.dice.pick(
         (
             (f"could not find {person.his} {thing} and began to cry", "sad", "happy"),
             (f"broke {person.his} best {thing}", "sad", "happy"),
@@ -160,7 +160,7 @@ def _feeling(cast: Cast) -> tuple[str, str, str]:
         )
     )
     world.feel(person.name, feeling)
-    context = f"{person.name} {told}. {person.he.capitalize()} was very"
+    context = f"{person.name} {sentence}. {person.he.capitalize()} was very"
     return context, f" {world.feeling_of[person.name]}.", f" {other}."
 
 

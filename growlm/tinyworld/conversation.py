@@ -160,8 +160,8 @@ def ask_unknown_fact(talk: Conversation) -> None:
     sorts = [sort for sort in ("food", "color", "animal", "toy") if sort not in talk.facts]
     animals = [animal for animal in PET_ANIMALS if f"pet {animal}" not in talk.facts]
     asked = texts["asked"] if sorts else [text for text in texts["asked"] if "{sort}" not in text]
-    slots = {"sort": talk.dice.pick(sorts) if sorts else "", "animal": talk.dice.pick(animals)}
-    talk.exchange({**texts, "asked": asked}, **slots)
+    sort = talk.dice.pick(sorts) if sorts else ""
+    talk.exchange({**texts, "asked": asked}, sort=sort, animal=talk.dice.pick(animals))
 
 
 def thank(talk: Conversation) -> None:

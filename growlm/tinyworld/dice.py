@@ -23,24 +23,24 @@ class Dice:
         self._next = random.Random("/".join(map(str, seed))).random
 
     def chance(self, probability: float) -> bool:
-        """Tells True with the given probability."""
+        """Return True with the given probability."""
         return self._next() < probability
 
     def number(self, low: int, high: int) -> int:
-        """Draws a whole number between two, both included."""
+        """Draw a whole number between two, both included."""
         return low + int(self._next() * (high - low + 1))
 
     def pick(self, items: Sequence[T]) -> T:
-        """Draws one of the items."""
+        """Draw one of the items."""
         return items[int(self._next() * len(items))]
 
     def some(self, items: Sequence[T], count: int) -> list[T]:
-        """Draws so many different items, in a random order."""
+        """Draw a number of different items, in a random order."""
         rest = list(items)
         return [rest.pop(int(self._next() * len(rest))) for _ in range(count)]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """Gives the items in a random order."""
+        """Return the items in a random order."""
         return self.some(items, len(items))
 
 
@@ -48,7 +48,7 @@ MOST_TRIES = 10_000
 
 
 def first_fitting(wanted: str, draw: Callable[[int], T | None]) -> T:
-    """Draws until something fits.
+    """Draw until something fits.
 
     Args:
         wanted: what is drawn, for the message.
@@ -58,7 +58,7 @@ def first_fitting(wanted: str, draw: Callable[[int], T | None]) -> T:
         The first that fits.
 
     Raises:
-        GrowlmError: after so many tries that there is hardly anything that fits.
+        GrowlmError: after ``MOST_TRIES`` draws: hardly anything fits.
     """
     for attempt in range(MOST_TRIES):
         drawn = draw(attempt)

@@ -160,14 +160,14 @@ def stateless_answer(text: str) -> str | None:
     *facts, question = re.findall(r"[^.?]+[.?]", text)
     words = re.findall(r"\w+", question)
     about = words[3] if words[2] == "the" else words[2]
-    told = [fact for fact in facts if re.search(rf"\b{about}\b", fact)]
+    named = [fact for fact in facts if re.search(rf"\b{about}\b", fact)]
     if words[0] == "Who":
-        names = [re.findall(r"\b[A-Z]\w+", fact) for fact in told]
+        names = [re.findall(r"\b[A-Z]\w+", fact) for fact in named]
         had = words[1] == "had"
         if not names:
             return None
         return f"{names[0][0]} had the {about} first" if had else f"{names[-1][-1]} has the {about}"
-    places = [found for fact in told for found in re.findall(r"(?:to|in|on|by|at) the (\w+)", fact)]
+    places = [found for fact in named for found in re.findall(r"(?:to|in|on|by|at) the (\w+)", fact)]
     if "before" in words:
         places = [place for place in places if place != words[-1]]
         return f"{about} was {at(places[-1])}" if places else None

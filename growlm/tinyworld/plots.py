@@ -1,4 +1,4 @@
-"""Stories told from plots: a plot is data, a list of steps in ``plots.yaml``, whose head says what a step may be."""
+"""Stories from plots: a plot is data, a list of steps in ``plots.yaml``, whose head says what a step may be."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache

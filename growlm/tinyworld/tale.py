@@ -22,7 +22,7 @@ class Tale:
         place: where it happens.
         color: the thing's color, if it has one.
         world: what is true in it.
-        sentences: what has been told.
+        sentences: the text so far.
     """
 
     dice: Dice
@@ -58,7 +58,7 @@ class Tale:
 
     @property
     def text(self) -> str:
-        """The story as told so far."""
+        """The story so far."""
         return " ".join(self.sentences)
 
     def say(self, templates: Sequence[str], **slots: str) -> None:
@@ -158,7 +158,7 @@ class Question:
 
 
 def questions(tale: Tale) -> list[Question]:
-    """Lists what can be asked about a story whose text is complete.
+    """List what can be asked about a story whose text is complete.
 
     Args:
         tale: the story.
@@ -226,5 +226,5 @@ def _people(tale: Tale) -> tuple[str, ...]:
 
 
 def _definite(tale: Tale, name: str) -> str:
-    """Gives a person's name as it is and an animal an article."""
+    """Return a person's name as it is, an animal with its article."""
     return name if not name or name[0].isupper() else f"the {name}"

@@ -41,45 +41,45 @@ class World:
         self.history: list[Event] = []
 
     def record(self, event: Event) -> Event:
-        """Notes an event that changes no state."""
+        """Note an event that changes no state."""
         self.history.append(event)
         return event
 
     def go(self, person: str, place: str) -> Event:
-        """Moves a person, with all that they hold."""
+        """Move a person, with all that they hold."""
         self.place_of[person] = place
         return self.record(Event("go", person, place=place))
 
     def take(self, person: str, thing: str, kind: str = "take") -> Event:
-        """Gives a thing into a person's hands, where the person is."""
+        """Give a thing into a person's hands, where the person is."""
         self.holder_of[thing] = person
         return self.record(Event(kind, person, thing, place=self.place_of.get(person)))
 
     def give(self, person: str, thing: str, other: str) -> Event:
-        """Hands a thing over."""
+        """Hand a thing over."""
         self.holder_of[thing] = other
         return self.record(Event("give", person, thing, other))
 
     def put(self, person: str, thing: str, holder: str, kind: str = "put") -> Event:
-        """Puts a thing into a container or down at a place."""
+        """Put a thing into a container or down at a place."""
         self.holder_of[thing] = holder
         return self.record(Event(kind, person, thing, place=holder))
 
     def feel(self, person: str, feeling: str) -> None:
-        """Sets how a person feels."""
+        """Set how a person feels."""
         self.feeling_of[person] = feeling
 
     def where(self, thing: str) -> str:
-        """Gives the place where a thing is, wherever it is held."""
+        """Return the place where a thing is, wherever it is held."""
         spot = self.holder_of[thing]
         return self.place_of.get(spot, spot)
 
     def things_of(self, holder: str) -> list[str]:
-        """Lists what a person, container or place has, in the order in which the things came into the world."""
+        """List what a person, container or place has, in the order in which the things came into the world."""
         return [thing for thing, owner in self.holder_of.items() if owner == holder]
 
     def holders(self, thing: str) -> list[str]:
-        """Lists the people who have had a thing, in order."""
+        """List the people who have had a thing, in order."""
         people: list[str] = []
         for event in self.history:
             if event.thing == thing and event.kind in ("take", "give", "find"):

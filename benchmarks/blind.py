@@ -25,7 +25,7 @@ Tokens = tuple[int | None, ...]
 
 
 class Blind:
-    """Tells the next token of an answer from those before it, and never sees the question.
+    """Predicts the next token of an answer from those before it, and never sees the question.
 
     Args:
         order: from how many tokens, at most; where these never came in training, from fewer.
@@ -42,7 +42,7 @@ class Blind:
         self._likeliest = {context: following.most_common(1)[0][0] for context, following in counts.items()}
 
     def accuracy(self, examples: Iterator[Encoded]) -> float:
-        """Computes the share of the answers' tokens that are told right."""
+        """Return the share of the answers' tokens that are predicted right."""
         right = [self._told(before) == token for example in examples for before, token in answered(example)]
         return sum(right) / len(right)
 
@@ -52,7 +52,7 @@ class Blind:
         )
 
     def _contexts(self, before: Tokens) -> Iterator[Tokens]:
-        """Yields what the next token is told from, the longest first."""
+        """Yield what the next token is predicted from, the longest first."""
         yield from (before[len(before) - length :] for length in range(min(self._order, len(before)), -1, -1))
 
 
@@ -85,7 +85,7 @@ def main(
     Args:
         stack: folder of the stack.
         base: where the base is now, if not where the manifest says.
-        order: from how many tokens of an answer the next one is told, at most.
+        order: greatest number of tokens of an answer that the next one is predicted from.
         num_train: training examples that are counted.
         num_test: test examples that are scored.
     """
@@ -94,11 +94,11 @@ def main(
     for record in loaded.manifest.modules:
         skill = skills.build(record.skill["name"], record.skill["options"])
         blind = Blind(order, encoded(loaded, skill, "train", num_train))
-        told = blind.accuracy(encoded(loaded, skill, "test", num_test))
+        predicted = blind.accuracy(encoded(loaded, skill, "test", num_test))
         with loaded.active(*record.path), loaded.frozen_merged():
             own = score(loaded, skill.scored_by("token_accuracy"), limit=num_test).value
         whole = f"{100 * skill.chance():.1f} %, {100 * skill.majority():.1f} %"
-        sys.stdout.write(f"{record.name}: {whole}; {100 * told:.1f} %, {100 * own:.1f} %\n")
+        sys.stdout.write(f"{record.name}: {whole}; {100 * predicted:.1f} %, {100 * own:.1f} %\n")
         sys.stdout.flush()
 
 

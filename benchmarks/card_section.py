@@ -6,11 +6,11 @@ from growlm.files import write_text
 
 
 def put_section(card: Path, heading: str, body: str) -> None:
-    """Puts a section before the curve of a base's card, in place of an earlier one of that heading.
+    """Write a section before the curve of a base's card, in place of an earlier one of that heading.
 
     Args:
         card: the card.
-        heading: its heading, without marks.
+        heading: its heading, without the number signs.
         body: its text in Markdown.
     """
     begin, end = f"<!-- {heading} -->\n", f"<!-- end of {heading} -->\n"
@@ -20,6 +20,6 @@ def put_section(card: Path, heading: str, body: str) -> None:
         before, rest = text.split(begin, 1)
         text = before + section + rest.split(end, 1)[1]
     else:
-        before, mark, rest = text.partition("## Curve")
-        text = f"{before}{section}\n{mark}{rest}"
+        before, curve, rest = text.partition("## Curve")
+        text = f"{before}{section}\n{curve}{rest}"
     write_text(card, text)

@@ -15,7 +15,7 @@ answers (greedy decoding) or by ``--metric token_accuracy``:
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
 
 A composite that ``single`` solves to 80 % of ``joint`` is none, and is flagged; so is one that ``joint`` does not solve
-to well above ``base``, of which nothing can be told. The mean share is that of the composites without a flag.
+to well above ``base``, of which nothing can be concluded. The mean share is that of the composites without a flag.
 """
 
 import json
@@ -53,7 +53,7 @@ Cells = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Settings:
-    """What a file of scores depends on, but for the stacks, whose digests stand beside the scores."""
+    """What a file of scores depends on, but for the stacks, whose digests are stored beside the scores."""
 
     alone: str
     grown: str | None
@@ -97,7 +97,7 @@ class Seed:
     base: str
 
     def measure(self, cells: Cells, settings: Settings, columns: Sequence[str]) -> Iterator[str]:
-        """Scores every skill and composite by every column; what is there already is kept.
+        """Score every skill and composite by every column; what is there already is kept.
 
         Args:
             cells: the scores by skill and column; they are entered here.
@@ -132,22 +132,22 @@ class Seed:
                 yield f"{name} by {column}"
 
     def difficulty(self) -> dict[str, float]:
-        """Gives the difficulty of the skills, which is that of the composites, too."""
-        told = {skill["options"].get("difficulty") for skill in self.skills.values()}
-        if len(told) > 1:
+        """Return the difficulty of the skills, which is that of the composites, too."""
+        found = {skill["options"].get("difficulty") for skill in self.skills.values()}
+        if len(found) > 1:
             raise GrowlmError(
-                f"the benchmark's skills have several difficulties ({told}): composites need a single one"
+                f"the benchmark's skills have several difficulties ({found}): composites need a single one"
             )
-        (difficulty,) = told
+        (difficulty,) = found
         return {} if difficulty is None else {"difficulty": difficulty}
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Gives the digests of the stacks' modules."""
+        """Return the digests of the stacks' modules."""
         manifests = {where: read_manifest(folder) for where, folder in self.stacks.items()}
         return {where: {record.name: record.digest for record in each.modules} for where, each in manifests.items()}
 
     def ways(self, parts: tuple[str, ...], scales: Sequence[float]) -> dict[str, Way]:
-        """Gives, for each column of a composite, the way to use the modules."""
+        """Return, for each column of a composite, the way to use the modules."""
         skills = tuple(self.skills)
         columns = {"base": Way("alone", ())}
         for name in skills if len(parts) > 1 else ():
@@ -269,7 +269,7 @@ def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
 
 
 def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, Any]]:
-    """Gives means over the seeds, shares of what joint training gains, and flags.
+    """Return means over the seeds, shares of what joint training gains, and flags.
 
     Args:
         by_seed: for each seed, the scores by skill and column.
@@ -279,7 +279,7 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
         For each skill: the columns' means (``scores``), their ``shares``, ``best`` (the skill whose module alone is
         best), ``flags``, and the ``spread`` over the seeds.
     """
-    told: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for name in next(iter(by_seed.values())):
         rows = [cells[name] for cells in by_seed.values()]
         means = {column: statistics.fmean(row[column] for row in rows) for column in rows[0]}
@@ -294,7 +294,7 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
             flags.append("joint does not solve it")
         elif name in composites and best and means["single"] >= SINGLE_SHARE * means["joint"]:
             flags.append("one skill suffices")
-        told[name] = {
+        results[name] = {
             "scores": columns,
             "best": best.removeprefix(ALONE),
             "shares": {column: (value - means["base"]) / gain for column, value in columns.items() if gain > 0},
@@ -302,18 +302,18 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
             "composite": name in composites,
             "spread": {column: statistics.stdev(row[column] for row in rows) for column in rows[0] if len(rows) > 1},
         }
-    return told
+    return results
 
 
-def table(told: Mapping[str, Mapping[str, Any]]) -> str:
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Writes the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
-    columns = list(dict.fromkeys(column for row in told.values() for column in row["scores"]))
+    columns = list(dict.fromkeys(column for row in results.values() for column in row["scores"]))
     lines = [f"{'skill':24}" + "".join(f"{column:>18}" for column in columns) + "  best single"]
-    for name, row in told.items():
+    for name, row in results.items():
         scores = row["scores"]
         cells = "".join(f"{100 * scores[key]:18.1f}" if key in scores else f"{'':18}" for key in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
-    measured = [row for row in told.values() if row["composite"] and not row["flags"]]
+    measured = [row for row in results.values() if row["composite"] and not row["flags"]]
     if measured:
         shares = [statistics.fmean(row["shares"].get(column, 0.0) for row in measured) for column in columns]
         lines.append(f"{'share of joint gain':24}" + "".join(f"{share:18.2f}" for share in shares))

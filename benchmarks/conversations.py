@@ -57,7 +57,7 @@ class Asking:
             self.said[record.name] = [[m.content for m in messages if m.role == "user"] for messages in examples]
 
     def plan(self, number: int, num_turns: int) -> list[tuple[str, str]]:
-        """Gives, for each turn of a conversation, the skill and what the user says."""
+        """Return, for each turn of a conversation, the skill and what the user says."""
         dice = Dice(self.seed, "conversations", number)
         own = {name: iter(dice.pick(said)) for name, said in self.said.items()}
         turns: list[tuple[str, str]] = []
@@ -204,8 +204,8 @@ def report(result: dict[str, Any]) -> str:
     for skill, paths in sorted(result["counts"].items()):
         asked = sum(counts["answers"] for counts in paths.values())
         for path, counts in sorted(paths.items()):
-            told = "".join(f", {what} {counts[what]}" for what in COUNTED if counts[what])
-            lines.append(f"{skill} by {path}: {100 * counts['answers'] / asked:.1f} %{told}")
+            counted = "".join(f", {what} {counts[what]}" for what in COUNTED if counts[what])
+            lines.append(f"{skill} by {path}: {100 * counts['answers'] / asked:.1f} %{counted}")
     return "\n".join(lines) + "\n"
 
 

@@ -224,7 +224,7 @@ def plain_loss(logits_BTV: Tensor, ids_BT: Tensor) -> Tensor:
 
 
 def declared(every: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """Lets only the chosen parameters take a gradient, as a phase does."""
+    """Require a gradient of the chosen parameters only, as a phase does."""
     trained = list(chosen)
     for parameter in every:
         parameter.requires_grad_(any(parameter is other for other in trained))

@@ -32,7 +32,7 @@ class Untrained(ModuleStack):
     """A bare base whose skills have paths, as if a module of each had been grown on the base alone."""
 
     def path_of(self, skill: str) -> Path:
-        """Gives the skill's own path."""
+        """Return the skill's own path."""
         return () if skill == BASE else (skill,)
 
 

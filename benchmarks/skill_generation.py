@@ -9,7 +9,7 @@ from growlm.skills.procedural import Procedural
 
 
 def main(count: int) -> None:
-    """Prints seconds of one core for so many training examples (test examples for skills that have no others).
+    """Print seconds of one core for a number of training examples (test examples for skills that have no others).
 
     Args:
         count: how many examples each skill makes.

@@ -16,7 +16,7 @@ POSITIONAL = ("sort",)
 
 
 def ls(sort: Sort | None = None, json: bool = False) -> None:
-    """Lists module kinds, methods, routers, skills, bases, recipes and stacks.
+    """List module kinds, methods, routers, skills, bases, recipes and stacks.
 
     Args:
         sort: only this sort.
@@ -62,7 +62,7 @@ def _stacks() -> dict[str, str]:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """Reads a folder's JSON; a folder that is damaged is listed all the same."""
+    """Read a JSON file of a folder; that of a damaged folder counts as empty."""
     try:
         content = read_json(path)
     except GrowlmError:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 
 def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> None:
-    """Check every tensor of a stack, its base included, against the digests in its manifest.
+    """Check every file and every tensor of a stack, its base included, against the digests in its manifest.
 
     Args:
         stack: the stack's folder.
         base: where the base is now, if not where the manifest says.
     """
+    from growlm.manifest.integrity import verify_files
     from growlm.stack.stack import ModuleStack
 
     loaded = ModuleStack.from_pretrained(stack, base=base)
@@ -23,3 +24,6 @@ def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> 
         print(f"module {record.name}: {len(record.tensors)} tensors, unchanged (sha256 {record.digest})")
         if loaded.method_tensors(record.name):
             print(f"  kept by method {record.method['name']}: {len(record.method_tensors)} tensors, unchanged")
+    checked = verify_files(stack)
+    note = "" if checked.complete else "; format version 1 has no digests of files: the next change adds them"
+    print(f"files: {checked.num_files}, unchanged{note}")

@@ -1,76 +1,104 @@
-"""A stack's folder: what is written in which order, so that a crash at any moment leaves a whole stack.
+"""A stack's folder: beginning, committing a module, undoing it, dropping one, saving a whole stack.
 
-``stack.json`` is written last, in one step: what it names is complete. Every module's folder keeps, in ``before/``, the
-top of the stack's folder as it was before the module, so that undo restores it byte for byte.
+Every change of the folder is a ``Transaction``; ``stack.json`` lists every file that growlm wrote, and no other file is
+moved, copied or removed. Stacks of format version 1, which have no such listing, are listed on their first change.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from growlm.errors import GrowlmError
-from growlm.files import atomic_path, require_disk_space, write_tensors, write_text
-from growlm.manifest.config import GrowlmConfig
+from growlm.files import file_digest, folder_lock, plain_os_errors, require_disk_space
+from growlm.manifest import version_1
+from growlm.manifest.earlier import RENDERED, Top, digest_of, kept_files, read_state, restored_files
 from growlm.manifest.manifest import (
     METHOD_FILE,
     MODULE_FILE,
     STACK_FILE,
     TENSOR_FILE,
     Manifest,
+    StackFile,
+    module_folder,
     module_json,
-    read_manifest,
+    read_stack_file,
     stack_json,
 )
+from growlm.manifest.own_files import BEFORE, CONFIG_FILE, MODULES, STATE_FILE, TOP_FILES, refuse_links
+from growlm.manifest.transaction import Transaction, finish
 
-MODULES = "modules"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from growlm.manifest.config import GrowlmConfig
+
 WORK = ".work"
-BEFORE = "before"
-DROPPED = ".drop"
-_NOT_STATE = {MODULES, WORK, ".lock"}
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a safetensors file at the stack's top holds.
+    """A safetensors file at the top of a stack's folder.
 
     Args:
         tensors: the tensors by name.
         metadata: the file's metadata, one entry at most: the order of several is not the same in every file.
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, "Tensor"]
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 Files = Mapping[str, str | TensorFile]
-"""Files of the stack's top by name: text, or tensors."""
+"""Files at the top of a stack's folder by name: text, or tensors."""
 
 
-def begin(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Files | None = None) -> None:
-    """Writes a stack without modules.
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _plain_errors(change: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+    """Make errors of the operating system one line in a function whose first argument is the stack's folder."""
+
+    @wraps(change)
+    def wrapped(folder: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with plain_os_errors(folder):
+            return change(folder, *args, **kwargs)
+
+    return wrapped
+
+
+@_plain_errors
+def begin(folder: Path, manifest: Manifest, config: "GrowlmConfig", files: Files | None = None) -> None:
+    """Write a stack without modules.
 
     Args:
         folder: the stack's folder.
         manifest: a manifest without modules.
         config: the stack's config.
-        files: further files of the stack's top, by name.
+        files: further files at the top of the folder, by name.
+
+    Raises:
+        GrowlmError: if a file that growlm did not write is in the way, or the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_top(folder, manifest, config, files or {})
+    with Transaction(folder) as change:
+        top = render_top(config, _without_users(folder, {}, files or {}))
+        for name, content in top.items():
+            change.put(name, content)
+        change.apply(stack_json(manifest, change.files), ())
 
 
+@_plain_errors
 def commit(
     folder: Path,
     manifest: Manifest,
-    config: GrowlmConfig,
-    tensors: Mapping[str, Tensor],
-    method_tensors: Mapping[str, Tensor],
+    config: "GrowlmConfig",
+    tensors: Mapping[str, "Tensor"],
+    method_tensors: Mapping[str, "Tensor"],
     files: Files | None = None,
 ) -> None:
-    """Adds the manifest's newest module to a stack's folder.
+    """Add the manifest's newest module to a stack's folder.
 
     Args:
         folder: a folder that holds the stack without that module.
@@ -78,29 +106,34 @@ def commit(
         config: the stack's config with it.
         tensors: the module's tensors.
         method_tensors: what the method keeps for later phases; none: no file is written for it.
-        files: further files of the stack's top, by name.
+        files: further files at the top of the folder, by name.
 
     Raises:
-        GrowlmError: if the disk is too full.
+        GrowlmError: if the folder holds another stack, the disk is too full or cannot be written to, or a file that
+            growlm did not write is in the way.
     """
-    kept = sum(path.stat().st_size for path in _top(folder) if path.is_file())
-    require_disk_space(folder, 2 * (_size(tensors) + _size(method_tensors) + kept))
+    stored = _read(folder)
+    earlier = replace(manifest, modules=manifest.modules[:-1])
+    if stored.manifest != earlier:
+        raise GrowlmError(f"{folder} was changed by another command meanwhile: run the command again")
     module = manifest.modules[-1]
-    target = folder / manifest.folder_of(module.name)
-    unfinished = target.with_name(f".{target.name}.tmp")
-    for leftover in (unfinished, target):
-        shutil.rmtree(leftover, ignore_errors=True)
-    copy_top(folder, unfinished / BEFORE)
-    write_tensors(unfinished / TENSOR_FILE, tensors)
-    if method_tensors:
-        write_tensors(unfinished / METHOD_FILE, method_tensors)
-    write_text(unfinished / MODULE_FILE, module_json(module))
-    unfinished.rename(target)
-    write_top(folder, manifest, config, files or {})
+    own = manifest.folder_of(module.name)
+    old = _read_top(folder, stored.files)
+    new = render_top(config, _without_users(folder, stored.files, files or {}))
+    require_disk_space(folder, 2 * (_size(tensors) + _size(method_tensors) + sum(map(len, new.values()))))
+    with Transaction(folder) as change:
+        change.put_tensors(f"{own}/{TENSOR_FILE}", tensors)
+        if method_tensors:
+            change.put_tensors(f"{own}/{METHOD_FILE}", method_tensors)
+        change.put(f"{own}/{MODULE_FILE}", module_json(module).encode())
+        for name, content in kept_files(earlier, old, new).items():
+            change.put(f"{own}/{BEFORE}/{name}", content)
+        _apply(change, stored, manifest, new)
 
 
+@_plain_errors
 def undo(folder: Path) -> str:
-    """Removes the newest module from a stack's folder and restores what was there before it, byte for byte.
+    """Remove the newest module from a stack's folder and restore the files at its top.
 
     Args:
         folder: the stack's folder.
@@ -109,173 +142,229 @@ def undo(folder: Path) -> str:
         The module's name.
 
     Raises:
-        GrowlmError: if the folder is no stack or has no module.
+        GrowlmError: if the folder is no stack, has no module, or what undo needs is missing or damaged; nothing was
+            changed then.
     """
-    manifest = read_manifest(folder)
-    if not manifest.modules:
+    stored = _read(folder)
+    if not stored.manifest.modules:
         raise GrowlmError(f"{folder} has no module to undo")
-    last = manifest.modules[-1].name
-    before = folder / manifest.folder_of(last) / BEFORE / STACK_FILE
-    earlier = stack_json(replace(manifest, modules=manifest.modules[:-1]))
-    if not before.exists() or before.read_bytes() != earlier.encode():
-        raise GrowlmError(f"{before} is missing or was edited, so {last!r} cannot be undone: restore it from a copy")
-    write_text(folder / STACK_FILE, earlier)
-    recover(folder)
-    return last
+    name = stored.manifest.modules[-1].name
+    earlier = replace(stored.manifest, modules=stored.manifest.modules[:-1])
+    try:
+        top = _earlier_top(folder, stored, len(earlier.modules), _read_top(folder, stored.files))
+    except GrowlmError as error:
+        raise GrowlmError(f"{name!r} cannot be undone: {error}") from None
+    with Transaction(folder) as change:
+        _apply(change, stored, earlier, top)
+    return name
 
 
+@_plain_errors
 def recover(folder: Path) -> None:
-    """Finishes or takes back what an interrupted command left: module folders that ``stack.json`` does not name.
-
-    Such a folder's ``before/`` is restored if it is of the very state that ``stack.json`` tells of: then the module was
-    being added to it or had just been taken back from it.
+    """Finish or take back what an interrupted command left, and refuse a folder that cannot be written to safely.
 
     Args:
         folder: a folder that may hold a stack; it must be locked.
+
+    Raises:
+        GrowlmError: if there are links, pipes or devices, modules without ``stack.json``, a damaged ``stack.json``, or
+            files that growlm did not write where it would have to write.
     """
-    for unfinished_write in folder.glob(".*.tmp"):
-        if unfinished_write.is_file():
-            unfinished_write.unlink()
-    _finish_drop(folder)
-    if not (folder / STACK_FILE).exists() or not (folder / MODULES).exists():
-        return
-    manifest = read_manifest(folder)  # refuses an edited one, for whose sake nothing must be removed
-    named = {manifest.folder_of(module.name) for module in manifest.modules}
-    for leftover in sorted((folder / MODULES).iterdir(), reverse=True):
-        if f"{MODULES}/{leftover.name}" in named:
-            continue
-        before = leftover / BEFORE
-        if not leftover.name.startswith(".") and _same_bytes(before / STACK_FILE, folder / STACK_FILE):
-            for path in _top(folder):
-                if path.name != STACK_FILE and not (before / path.name).exists():
-                    _remove(path)
-            copy_top(before, folder)
-        # first out of sight: what a crash leaves of a folder half removed must not be restored from
-        rubbish = leftover.with_name(f".{leftover.name.lstrip('.')}.tmp")
-        shutil.rmtree(leftover.replace(rubbish))
-    if not any((folder / MODULES).iterdir()):
-        (folder / MODULES).rmdir()
+    refuse_links(folder)
+    finish(folder)
+    listed: Mapping[str, str] = {}
+    if (folder / STACK_FILE).exists() or any(folder.glob(f"{MODULES}/*/{MODULE_FILE}")):
+        read_stack_file(folder)  # refuses an edited one before anything is removed on its word
+        version_1.finish(folder)
+        listed = _read(folder).files
+    for name in TOP_FILES:
+        if name not in RENDERED and name not in listed and (folder / name).exists():
+            raise GrowlmError(f"{folder / name} is in the way, and growlm did not write it: choose another folder")
 
 
-def drop(folder: Path, manifest: Manifest, index: int, rewrite: Callable[[Path, Manifest, Path], None]) -> None:
-    """Removes a module from the midst of a stack's folder; later ones move up and keep their bytes.
-
-    New folders of the later modules are made beside the old ones, then the new top is put into ``.drop/`` in one step,
-    which decides: before it the old stack is there, after it ``recover`` finishes.
+@_plain_errors
+def drop(folder: Path, manifest: Manifest, index: int, rewrite: Callable[[Manifest, Top], Top]) -> None:
+    """Remove a module that is not the newest from a stack's folder; later ones move up and keep their bytes.
 
     Args:
         folder: the stack's folder; it must be locked and recovered.
         manifest: the stack's manifest.
         index: which module; not the last one, which ``undo`` removes.
-        rewrite: ``rewrite(target, manifest, source)`` writes the top of a state of the stack into a folder, for a
-            manifest without the module, from the top of that state with it.
+        rewrite: ``rewrite(manifest, top)`` renders the files at the top for a manifest without the module, from those
+            with it.
+
+    Raises:
+        GrowlmError: if what undo needs is missing or damaged, or the disk is too full; nothing was changed then.
     """
+    stored = _read(folder)
     modules = (*manifest.modules[:index], *manifest.modules[index + 1 :])
-    moved = [folder / manifest.folder_of(module.name) for module in modules[index:]]
-    require_disk_space(folder, sum(path.stat().st_size for old in moved for path in old.rglob("*") if path.is_file()))
-    # what was there before the dropped module is what was there before the next one now
-    earlier = folder / manifest.folder_of(manifest.modules[index].name) / BEFORE
-    for number, old in enumerate(moved, index):
-        upto = replace(manifest, modules=modules[: number + 1])
-        target = folder / upto.folder_of(upto.modules[-1].name)
-        unfinished = target.with_name(f".{target.name}.tmp")
-        if number == index:
-            copy_top(earlier, unfinished / BEFORE)
-        else:
-            rewrite(unfinished / BEFORE, replace(manifest, modules=modules[:number]), old / BEFORE)
-        for name in (TENSOR_FILE, METHOD_FILE, MODULE_FILE):
-            if (old / name).exists():
-                _copy(old / name, unfinished / name)
-        unfinished.rename(target)
-    unfinished = folder / f"{DROPPED}.tmp"
-    rewrite(unfinished, replace(manifest, modules=modules), folder)
-    unfinished.rename(folder / DROPPED)
-    recover(folder)
+    moved = [module_folder(old, manifest.modules[old].name) for old in range(index + 1, len(manifest.modules))]
+    require_disk_space(folder, sum((folder / name).stat().st_size for name in _below(stored.files, *moved)))
+    with Transaction(folder) as change:
+        found = _read_top(folder, stored.files)
+        newest = top = rewrite(replace(manifest, modules=modules), found)
+        for old in range(len(manifest.modules) - 1, index, -1):  # from the newest back, as undo would
+            found = _earlier_top(folder, stored, old, found)
+            earlier = replace(manifest, modules=modules[: old - 1])
+            # what was there before the dropped module is what was there before the next one now
+            before = _earlier_top(folder, stored, index, found) if old == index + 1 else rewrite(earlier, found)
+            own = module_folder(old - 1, manifest.modules[old].name)
+            for name in (TENSOR_FILE, METHOD_FILE, MODULE_FILE):
+                source = f"{module_folder(old, manifest.modules[old].name)}/{name}"
+                if source in stored.files:
+                    change.put_copy(f"{own}/{name}", folder / source)
+            for name, content in kept_files(earlier, before, top).items():
+                change.put(f"{own}/{BEFORE}/{name}", content)
+            top = before
+        _apply(change, stored, replace(manifest, modules=modules), newest)
 
 
-def _finish_drop(folder: Path) -> None:
-    unfinished, decided = folder / f"{DROPPED}.tmp", folder / DROPPED
-    shutil.rmtree(unfinished, ignore_errors=True)
-    if decided.exists():
-        copy_top(decided, folder)
-        shutil.rmtree(decided.replace(unfinished))
-
-
+@_plain_errors
 def save(
     folder: Path,
     manifest: Manifest,
-    config_of: Callable[[Manifest], GrowlmConfig],
-    tensors_of: Callable[[str], Mapping[str, Tensor]],
-    method_tensors_of: Callable[[str], Mapping[str, Tensor]],
+    config_of: Callable[[Manifest], "GrowlmConfig"],
+    tensors_of: Callable[[str], Mapping[str, "Tensor"]],
+    method_tensors_of: Callable[[str], Mapping[str, "Tensor"]],
     files_of: Callable[[Manifest], Files] = lambda manifest: {},
 ) -> None:
-    """Writes a whole stack, module by module.
+    """Write a whole stack, module by module, holding the folder's lock.
 
     Args:
         folder: the stack's folder; what is there already must be an earlier state of the same stack.
         manifest: the stack's manifest.
-        config_of: gives the stack's config for the manifest up to each module.
-        tensors_of: gives a module's tensors by its name.
-        method_tensors_of: gives what a module's method keeps for later phases, by the module's name.
-        files_of: gives the further files of the stack's top, for the manifest up to each module.
+        config_of: returns the stack's config for the manifest up to each module.
+        tensors_of: returns a module's tensors by its name.
+        method_tensors_of: returns what a module's method keeps for later phases, by the module's name.
+        files_of: returns the further files at the top of the folder, for the manifest up to each module.
 
     Raises:
-        GrowlmError: if the folder holds something else.
+        GrowlmError: if the folder holds something else, is in use, or cannot be written to.
     """
     bare = replace(manifest, modules=())
-    if (folder / STACK_FILE).exists():
-        there = read_manifest(folder)
-        if there.base.digest != manifest.base.digest or there.modules != manifest.modules[: len(there.modules)]:
-            raise GrowlmError(f"{folder} holds another stack: choose a folder that is empty or not there")
-    else:
-        there = bare
-        begin(folder, bare, config_of(bare))
-    for index in range(len(there.modules), len(manifest.modules)):
-        upto = replace(manifest, modules=manifest.modules[: index + 1])
-        name = manifest.modules[index].name
-        commit(folder, upto, config_of(upto), tensors_of(name), method_tensors_of(name), files_of(upto))
+    with folder_lock(folder):
+        recover(folder)
+        if (folder / STACK_FILE).exists():
+            there = read_stack_file(folder).manifest
+            if there.base.digest != manifest.base.digest or there.modules != manifest.modules[: len(there.modules)]:
+                raise GrowlmError(f"{folder} holds another stack: choose a folder that is empty or not there")
+        else:
+            there = bare
+            begin(folder, bare, config_of(bare))
+        for index in range(len(there.modules), len(manifest.modules)):
+            upto = replace(there, modules=manifest.modules[: index + 1])
+            name = manifest.modules[index].name
+            commit(folder, upto, config_of(upto), tensors_of(name), method_tensors_of(name), files_of(upto))
 
 
-def write_top(folder: Path, manifest: Manifest, config: GrowlmConfig, files: Files) -> None:
-    """Writes the top of a stack's folder: further files first, ``stack.json`` last."""
+def _read(folder: Path) -> StackFile:
+    """Read ``stack.json``; list the files of a stack of format version 1, which does not do so itself."""
+    stored = read_stack_file(folder)
+    return stored if stored.version > 1 else replace(stored, files=version_1.list_files(folder, stored.manifest))
+
+
+def _apply(change: Transaction, stored: StackFile, manifest: Manifest, top: Top) -> None:
+    """Stage the files at the top that change, list everything that there is then, and apply the change.
+
+    Files in folders of modules that the manifest does not have go; those of a stack of format version 1 get the state
+    that undo needs.
+    """
+    folders = {manifest.folder_of(module.name) for module in manifest.modules}
+    kept = {
+        name: digest
+        for name, digest in stored.files.items()
+        if name in top or name.rpartition("/")[0].removesuffix(f"/{BEFORE}") in folders
+    }
+    for name, content in top.items():
+        if digest_of(content) != kept.get(name) or not (change.folder / name).exists():
+            change.put(name, content)
+    if stored.version == 1:
+        for name, content in version_1.states(change.folder, stored.manifest).items():
+            if name.removesuffix(f"/{BEFORE}/{STATE_FILE}") in folders and name not in change.files:
+                change.put(name, content)
+    files = {**kept, **change.files}
+    gone = set(stored.files) - set(files) - _edited(change.folder, stored.files)
+    change.apply(stack_json(manifest, files), stored.files, gone)
+
+
+def _read_top(folder: Path, listed: Mapping[str, str]) -> dict[str, bytes]:
+    """Read the files at the top of a stack's folder; those that the user edited or removed are the user's now.
+
+    Raises:
+        GrowlmError: if one that growlm cannot render again is missing or was edited.
+    """
+    top: dict[str, bytes] = {}
+    for name in TOP_FILES:
+        if name not in listed:
+            continue
+        path = folder / name
+        intact = path.is_file() and file_digest(path) == listed[name]
+        if intact:
+            top[name] = path.read_bytes()
+        elif name not in RENDERED:
+            raise GrowlmError(
+                f"{path} is missing or was edited or damaged: restore it, or run 'growlm repair {folder}'"
+            )
+    return top
+
+
+def render_top(config: "GrowlmConfig", files: Files) -> dict[str, bytes]:
+    """Render the files at the top of a stack's folder, ``stack.json`` excepted.
+
+    Args:
+        config: the stack's config.
+        files: the further files.
+
+    Returns:
+        Content by name.
+    """
+    from safetensors.torch import save as save_tensors
+
+    top = {CONFIG_FILE: config.to_json_string().encode()}
     for name, content in files.items():
         if isinstance(content, str):
-            write_text(folder / name, content)
+            top[name] = content.encode()
         else:
-            write_tensors(folder / name, content.tensors, content.metadata)
-    write_text(folder / "config.json", config.to_json_string())
-    write_text(folder / STACK_FILE, stack_json(manifest))
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in content.tensors.items()}
+            top[name] = save_tensors(tensors, content.metadata)
+    return top
 
 
-def _top(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name not in _NOT_STATE and not path.name.startswith(".")]
+def _without_users(folder: Path, listed: Mapping[str, str], files: Files) -> Files:
+    """Leave out a card or accuracy matrices that the user wrote or edited: they stay as they are."""
+    users = _edited(folder, listed)
+    return {name: content for name, content in files.items() if name not in users}
 
 
-def copy_top(source: Path, target: Path) -> None:
-    """Copies the top of a stack's folder, ``stack.json`` last."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(_top(source), key=lambda path: path.name == STACK_FILE):
-        if path.is_dir():
-            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
-        else:
-            _copy(path, target / path.name)
+def _edited(folder: Path, listed: Mapping[str, str]) -> set[str]:
+    there = (name for name in RENDERED if (folder / name).exists())
+    return {name for name in there if file_digest(folder / name) != listed.get(name)}
 
 
-def _size(tensors: Mapping[str, Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def _copy(source: Path, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        shutil.copy2(source, temporary)
-
-
-def _same_bytes(one: Path, other: Path) -> bool:
-    return one.exists() and one.read_bytes() == other.read_bytes()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
+def _earlier_top(folder: Path, stored: StackFile, index: int, top: Top) -> dict[str, bytes]:
+    """Rebuild the files at the top as they were before a module, from those after it."""
+    own = folder / module_folder(index, stored.manifest.modules[index].name)
+    earlier = replace(stored.manifest, modules=stored.manifest.modules[:index])
+    if stored.version == 1:
+        version_1.check_before(own, earlier)
+        state = version_1.state(own)
     else:
-        path.unlink()
+        for name in _below(stored.files, module_folder(index, stored.manifest.modules[index].name) + f"/{BEFORE}"):
+            if file_digest(folder / name) != stored.files[name]:
+                raise GrowlmError(f"{folder / name} was edited or damaged: restore it from a copy")
+        state = read_state(own)
+    old = restored_files(own, state, earlier, top)
+    # a card that the user edited or wrote stays as it is
+    return {
+        name: content
+        for name, content in old.items()
+        if name not in RENDERED or name in top or not (folder / name).exists()
+    }
+
+
+def _below(files: Mapping[str, str], *folders: str) -> list[str]:
+    return [name for name in files if name.startswith(tuple(f"{folder}/" for folder in folders))]
+
+
+def _size(tensors: Mapping[str, "Tensor"]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())

@@ -25,6 +25,7 @@ from growlm.manifest.manifest import (
     BaseRecord,
     Manifest,
     ModuleRecord,
+    read_consistently,
     read_manifest,
 )
 from growlm.manifest.path import BASE, Parents, Path, normalise, own_path
@@ -48,6 +49,7 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         config: the stack's config.
         base: the stock model; sites are put into it, its weights are never touched.
         base_record: what the manifest says of the base.
+        digests: digests of the base's tensors as they are in memory; None: they are computed.
     """
 
     config: GrowlmConfig
@@ -58,7 +60,13 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
     _supports_attention_backend = True
 
-    def __init__(self, config: GrowlmConfig, base: PreTrainedModel, base_record: BaseRecord) -> None:
+    def __init__(
+        self,
+        config: GrowlmConfig,
+        base: PreTrainedModel,
+        base_record: BaseRecord,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(config)
         self._base_source = base_record.source  # where it is now; the manifest of a loaded stack says where it was
         self.base = base.requires_grad_(False).eval()
@@ -71,7 +79,8 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
         self._growing: dict[str, Path] = {}
         # a file stands for tensors that nobody has asked for yet
         self._method_tensors: dict[str, Mapping[str, Tensor] | FilePath] = {}
-        self._digests = tensor_digests(self.frozen_tensors())
+        digests = tensor_digests(self.base_tensors()) if digests is None else digests
+        self._digests = {f"base/{name}": digest for name, digest in digests.items()}
         self.generation_config = base.generation_config
 
     # -- making ------------------------------------------------------------------------------------------------------
@@ -104,8 +113,9 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             vocab_size=base.config.vocab_size,
             tie_word_embeddings=False,  # the base ties its own
         )
+        stored_dtypes = {parameter.dtype for parameter in base.parameters()}
         nn.Module.to(base, dtype)
-        return cls(config, base, record)
+        return cls(config, base, record, tensors if stored_dtypes == {dtype} else None)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # a stack needs none of the stock loader's options
@@ -131,16 +141,21 @@ class ModuleStack(PreTrainedModel, GenerationMixin):
             GrowlmError: if the folder is no stack, or a file or the base is not what the manifest says.
         """
         folder = FilePath(pretrained_model_name_or_path)
+        return read_consistently(folder, lambda: cls._load(folder, base, dtype or torch.float32))
+
+    @classmethod
+    def _load(cls, folder: FilePath, base: str | None, dtype: torch.dtype) -> Self:
         manifest = read_manifest(folder)
-        stack = cls.from_base(base or manifest.base.source, dtype or torch.float32)
+        stack = cls.from_base(base or manifest.base.source, dtype)
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
             saved = folder / manifest.folder_of(record.name)
             stack._attach_saved(record, saved / TENSOR_FILE)
             stack._method_tensors[record.name] = saved / METHOD_FILE if record.method_tensors else {}
+            own = {f"{record.name}/{name}": tensor for name, tensor in stack.module_tensors(record.name).items()}
+            stack._digests |= tensor_digests(own)
         stack.manifest = manifest
-        stack._digests = tensor_digests(stack.frozen_tensors())
         if manifest.modules:
             stack.set_path(manifest.modules[-1].path)
         stack.router = read_router(folder, stack)

@@ -1,19 +1,19 @@
-"""Taking a module out of a stack's folder, whichever it is."""
+"""Removal of any module from a stack's folder."""
 
+import tempfile
 from pathlib import Path
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest import store
-from growlm.manifest.card import accuracy_json, stack_card
+from growlm.manifest.earlier import RENDERED, Top
 from growlm.manifest.manifest import Manifest
+from growlm.manifest.own_files import ROUTER_FILE
 from growlm.routing.router_file import read_router, router_files
 from growlm.stack.stack import ModuleStack
 
-_RENDERED = {"README.md": stack_card, "accuracy.json": accuracy_json}
-
 
 def drop_module(folder: Path, name: str, base: str | None = None) -> None:
-    """Removes a module on which no other was grown; the others keep their tensors, paths and logits.
+    """Remove a module on which no other was grown; the others keep their tensors, paths and logits.
 
     Dropping the newest is the same as ``undo``. After dropping an earlier one the folder is what it would be if the
     module had never been grown, but for what later modules' records say: scores that were measured with it there.
@@ -41,10 +41,12 @@ def drop_module(folder: Path, name: str, base: str | None = None) -> None:
         store.undo(folder)
         return
 
-    def rewrite(target: Path, manifest: Manifest, source: Path) -> None:
-        store.copy_top(source, target)
-        rendered = {file: render(manifest) for file, render in _RENDERED.items() if (source / file).exists()}
-        files: store.Files = {**rendered, **router_files(read_router(source, stack), manifest)}
-        store.write_top(target, manifest, stack.config_upto(manifest), files)
+    def rewrite(manifest: Manifest, top: Top) -> Top:
+        with tempfile.TemporaryDirectory() as folder:
+            if ROUTER_FILE in top:
+                (Path(folder) / ROUTER_FILE).write_bytes(top[ROUTER_FILE])
+            router = router_files(read_router(Path(folder), stack), manifest)
+        rendered = {file: render(manifest) for file, render in RENDERED.items() if file in top}
+        return store.render_top(stack.config_upto(manifest), {**rendered, **router})
 
     store.drop(folder, stack.manifest, names.index(name), rewrite)

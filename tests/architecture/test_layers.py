@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "growlm"
 LAYERS = (
     ("errors", "terminal"),
     ("progress",),
-    ("registry", "files", "recipes"),
+    ("registry", "files", "sealed", "recipes"),
     ("base", "data"),
     ("tinyworld",),
     ("skills",),

@@ -197,7 +197,7 @@ DAMAGES = [
         edit("stack.json", '"modules"', '"odules"'),
     ),
     Bad("an empty manifest", "", "stack.json is no JSON", lambda stack: (stack / "stack.json").write_text("")),
-    Bad("a later version", "", "stack.json has format version 7, this growlm reads version 1: upgrade", later_version),
+    Bad("a later version", "", "stack.json has format version 7, this growlm reads version 1 and 2", later_version),
     Bad(
         "an edited module file",
         "",
@@ -207,6 +207,7 @@ DAMAGES = [
     Bad("no module file", "", "module.json is missing", lose("modules/00-words/module.json")),
     Bad("no module folder", "", "module.json is missing", lose("modules/00-words")),
     Bad("no modules at all", "", "module.json is missing", lose("modules")),
+    Bad("a manifest that lists less", "", "stack.json was edited or damaged", edit("stack.json", "README", "readme")),
 ]
 
 
@@ -228,9 +229,10 @@ def test_damaged_stacks(bad: Bad, words: str, files: Files, grown: Path, command
         (edit("stack.json", '"words"', '"wards"'), "was edited or damaged"),
         (later_version, "has format version 7"),
         (lose("modules/00-words"), "is missing"),
-        (lose("modules/00-words/before/stack.json"), "'words' cannot be undone"),
+        (lose("modules/00-words/before/state.json"), "'words' cannot be undone"),
         (lose("modules/00-words/before"), "'words' cannot be undone"),
-        (edit("modules/00-words/before/stack.json", '"modules"', '"odules"'), "'words' cannot be undone"),
+        (edit("modules/00-words/before/state.json", '"files"', '"flies"'), "'words' cannot be undone"),
+        (edit("config.json", '"growlm"', '"grown"'), "'words' cannot be undone"),
     ],
 )
 def test_undo_takes_nothing_from_a_damaged_stack(

@@ -1,0 +1,70 @@
+"""Checks of a module's record that its types alone do not express."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from growlm.errors import GrowlmError
+from growlm.manifest.path import BASE
+from growlm.manifest.scores import MODES
+
+if TYPE_CHECKING:
+    from growlm.manifest.manifest import ModuleRecord
+
+_MAX_PARAMETERS = 10**13
+_COUNTS = ("steps", "tokens", "seconds", "rows", "trained")
+
+
+def check_module(module: "ModuleRecord", earlier: Sequence["ModuleRecord"], where: str) -> None:
+    """Check a record against the records before it.
+
+    Args:
+        module: the record.
+        earlier: the records of the modules before it, in order of growth.
+        where: the file it was read from, for the message.
+
+    Raises:
+        GrowlmError: for parents or superseded modules that are not among the earlier ones, a count out of range, or
+            scores, cost, skill or method of the wrong shape.
+    """
+
+    def require(condition: bool, what: str, found: object) -> None:
+        if not condition:
+            raise GrowlmError(f"{where}: {what}, found {str(found)[:100]!r}: restore it from a copy")
+
+    names = {record.name: record for record in earlier}
+    parents = set(module.parents)
+    require(module.name != BASE, "a module cannot be named like the base", module.name)
+    require(parents <= set(names), "'parents' must be earlier modules", module.parents)
+    require(
+        tuple(name for name in names if name in parents) == module.parents
+        and all(parents >= set(names[name].parents) for name in parents),
+        "'parents' must be a whole path in order of growth",
+        module.parents,
+    )
+    require(set(module.supersedes) <= set(names), "'supersedes' must name earlier modules", module.supersedes)
+    require(0 <= module.parameters <= _MAX_PARAMETERS, "'parameters' must be a count", module.parameters)
+    require(bool(module.kinds), "'kinds' must name a kind", module.kinds)
+    for what, part in (("skill", module.skill), ("method", module.method)):
+        shaped = isinstance(part.get("name"), str) and isinstance(part.get("options", {}), dict)
+        require(shaped, f"{what!r} must have a name and options", part)
+    for unit in _COUNTS:
+        value = module.cost.get(unit, 0)
+        require(_is_number(value) and value >= 0, f"cost {unit!r} must be a number", value)
+    for skill, entry in module.scores.items():
+        shaped = isinstance(entry, dict) and set(entry) <= {"base", *MODES} and all(map(_is_score, entry.values()))
+        require(shaped, f"the scores of {skill!r} must be by mode, with metric, value and loss", entry)
+
+
+def _is_score(score: Any) -> bool:
+    return (
+        isinstance(score, dict)
+        and isinstance(score.get("metric"), str)
+        and _is_number(score.get("value"))
+        and _is_number(score.get("loss"))
+        and (score.get("routing_accuracy") is None or _is_number(score["routing_accuracy"]))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -60,6 +60,14 @@ def tests_all(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """Fail every file operation of every command, and damage every file that is read; takes minutes."""
+    install(session)
+    files = sorted(str(path) for path in Path("tests/torture").glob("torture_*.py"))
+    session.run("python", "-m", "pytest", "-n", "2", "-rP", "-m", "", *files, *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site; a broken link or a page outside the navigation is an error. It opens without a network."""
     install(session)

@@ -16,7 +16,7 @@ import pytest
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
 
 TESTS = Path(__file__).parent
-TIERS = {"contracts": "contract", "e2e": "e2e"}
+TIERS = {"contracts": "contract", "e2e": "e2e", "torture": "slow"}
 SLOW = (
     "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
     "contracts/test_every_method.py::test_another_seed_gives_other_bits",

@@ -2,10 +2,16 @@
 
 Trained are the assistant's turns with their end-of-turn token, a completion with its end token, or a whole text with
 its end token. Text that itself holds a special token of the tokenizer is refused: it could pose as another's turn.
+
+What a chat template writes for the assistant is found by its ``{% generation %}`` markers or, in a stock template,
+which has none, by rendering prefixes: a turn is what the conversation up to and with it has more than the conversation
+up to it with the generation prompt.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from growlm.data.example import Example, Message
@@ -44,7 +50,7 @@ class Encoded:
 
 
 def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
-    """Encodes an example.
+    """Encode an example.
 
     Args:
         example: the example.
@@ -82,7 +88,7 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
 
 
 def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
-    """Encodes what stands before the answer: a conversation up to an assistant's turn, or a prompt.
+    """Encode what comes before the answer: a conversation up to an assistant's turn, or a prompt.
 
     Args:
         example: messages that end with the user's turn, or a prompt.
@@ -99,13 +105,13 @@ def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
 
 
 def encode_answer(text: str, tokenizer: Any) -> list[int]:
-    """Encodes a completion with the token that ends it; nothing becomes nothing."""
+    """Encode a completion with the token that ends it; nothing becomes nothing."""
     answer = _tokens(text, tokenizer)
     return [*answer, stop_ids(tokenizer)[-1]] if answer else []
 
 
 def cut_prompt(ids: Sequence[int], room: int, rule: str) -> list[int]:
-    """Leaves tokens out of a prompt that is too long; the start token stays.
+    """Leave tokens out of a prompt that is too long; the start token stays.
 
     Args:
         ids: the prompt's tokens.
@@ -124,28 +130,124 @@ def cut_prompt(ids: Sequence[int], room: int, rule: str) -> list[int]:
 
 
 def stop_ids(tokenizer: Any) -> list[int]:
-    """Lists the tokens that end an answer: the tokenizer's end of turn and its end of text."""
+    """List the tokens that end an answer: the tokenizer's end of text, and what its chat template ends a turn with."""
     from growlm.base.tokenizer import END
 
     end_of_turn = tokenizer.convert_tokens_to_ids(END)
     # a token that there is not becomes the unknown one; to ask for the whole vocabulary takes milliseconds
     known = end_of_turn is not None and tokenizer.convert_ids_to_tokens(end_of_turn) == END
-    stops = [end_of_turn, tokenizer.eos_token_id] if known else [tokenizer.eos_token_id]
+    stops = [end_of_turn if known else None, tokenizer.eos_token_id, _turn_end(tokenizer)]
     return sorted({token for token in stops if token is not None})
 
 
+def _turn_end(tokenizer: Any) -> int | None:
+    """Find the special token that ends an assistant's turn in a stock chat template, by rendering a turn."""
+    template = _template(tokenizer)
+    if tokenizer.chat_template is None or _has_markers(template):
+        return None
+    turns = (Message("user", "a"), Message("assistant", "b"))
+    prompt, whole = (_text(turns[:count], tokenizer, count == 1) for count in (1, 2))
+    token = _last_special(whole[len(prompt) :].rstrip(), tokenizer)
+    return None if token is None else int(tokenizer.convert_tokens_to_ids(token))
+
+
 def _encode_messages(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    encoding = _render(example.messages, tokenizer, add_generation_prompt=False)
-    mask = encoding.get("assistant_masks") or [0] * len(encoding["input_ids"])
-    trained = [bool(token) for token in mask]
+    if _has_markers(_template(tokenizer)):
+        ids, trained = _marked(example, tokenizer)
+    else:
+        ids, trained = _by_prefixes(example, tokenizer)
     stops = stop_ids(tokenizer)
-    last = max((index for index, token in enumerate(trained) if token), default=None)
-    if last is not None and encoding["input_ids"][last] not in stops:
+    ends = [index for index, pair in enumerate(pairwise([*trained, False])) if pair == (True, False)]
+    if any(ids[index] not in stops for index in ends):
         raise GrowlmError(
-            f"{example.name}: the chat template leaves the end-of-turn token untrained, so answers would never end; "
-            "put it inside the template's generation markers"
+            f"{example.name}: the chat template leaves the end-of-turn token of a turn untrained, so answers would "
+            "never end; end every assistant's turn with it, inside the generation markers if there are any"
         )
-    return encoding["input_ids"], trained
+    return ids, trained
+
+
+def _marked(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
+    encoding = _render(example.messages, tokenizer, add_generation_prompt=False)
+    ids = encoding["input_ids"]
+    trained = [bool(token) for token in encoding.get("assistant_masks") or [0] * len(ids)]
+    answers = [message for message in example.messages if message.role == "assistant"]
+    if all(message.trained for message in answers):
+        return ids, trained
+    starts = [index for index, pair in enumerate(pairwise([False, *trained])) if pair == (False, True)]
+    if len(starts) != len(answers):
+        raise GrowlmError(
+            f"{example.name}: the chat template marks {len(starts)} turns of {len(answers)}, so turns of weight 0 "
+            "cannot be found; mark every assistant's turn"
+        )
+    for message, start, end in zip(answers, starts, [*starts[1:], len(ids)], strict=True):
+        if not message.trained:
+            trained[start:end] = [False] * (end - start)
+    return ids, trained
+
+
+def _by_prefixes(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
+    """Encode a conversation by a template without markers, as tokens of the whole with their places in its text."""
+    text = _text(example.messages, tokenizer, add_generation_prompt=False)
+    spans = [span for span, message in _answer_spans(example, text, tokenizer) if message.trained]
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    trained = [any(start <= begin and end <= stop for start, stop in spans) for begin, end in _places(encoding)]
+    return list(encoding["input_ids"]), trained
+
+
+def _answer_spans(example: Example, text: str, tokenizer: Any) -> Iterator[tuple[tuple[int, int], Message]]:
+    for index, message in enumerate(example.messages):
+        if message.role != "assistant":
+            continue
+        before = _text(example.messages[:index], tokenizer, add_generation_prompt=True)
+        through = _text(example.messages[: index + 1], tokenizer, add_generation_prompt=False).rstrip()
+        if not (through.startswith(before) and text.startswith(through)):
+            raise GrowlmError(
+                f"{example.name}, turn {index + 1}: the chat template writes this answer otherwise once more follows, "
+                "so what to train is not known; end the conversation with it, or put {% generation %} markers into the "
+                "tokenizer's chat_template"
+            )
+        yield (len(before), len(through)), message
+
+
+def _places(encoding: Any) -> list[tuple[int, int]]:
+    """Return where in the text each token begins and ends; one of no length is at its place."""
+    return [(int(begin), int(end)) for begin, end in encoding["offset_mapping"]]
+
+
+def _last_special(text: str, tokenizer: Any) -> str | None:
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return next((token for token in sorted(tokens, key=len, reverse=True) if text.endswith(token)), None)
+
+
+def _template(tokenizer: Any) -> str:
+    """Return the chat template: of several named ones, ``default``."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        if "default" not in template:
+            names = ", ".join(map(repr, sorted(template)))
+            raise GrowlmError(f"the base has the chat templates {names} and no 'default': name one of them so")
+        template = template["default"]
+    return template or PLAIN_TEMPLATE
+
+
+def _has_markers(template: str) -> bool:
+    # a comment may well speak of generation
+    return re.search(r"{%-?\s*generation\s*-?%}", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
+
+
+def _text(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> str:
+    return str(_apply(messages, tokenizer, add_generation_prompt=add_generation_prompt, tokenize=False))
+
+
+def _apply(messages: Sequence[Message], tokenizer: Any, **options: Any) -> Any:
+    from jinja2 import TemplateError
+
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return tokenizer.apply_chat_template(turns, chat_template=_template(tokenizer), **options)
+    except TemplateError as error:
+        roles = ", ".join(message.role for message in messages)
+        raise GrowlmError(f"the base's chat template refuses turns of {roles}: {error}") from None
 
 
 def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
@@ -155,16 +257,13 @@ def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
 
 
 def _render(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:
-    template = tokenizer.chat_template or PLAIN_TEMPLATE
-    if "generation" not in str(template).replace("add_generation_prompt", ""):
-        raise GrowlmError(
-            "the base's chat template has no {% generation %} markers, so what the assistant says cannot be told "
-            "apart; add them to its tokenizer's chat_template"
-        )
+    if not _has_markers(_template(tokenizer)):
+        text = _text(messages, tokenizer, add_generation_prompt)
+        return {"input_ids": _tokens(text, tokenizer)}
     return dict(
-        tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            chat_template=template,
+        _apply(
+            messages,
+            tokenizer,
             add_generation_prompt=add_generation_prompt,
             return_assistant_tokens_mask=not add_generation_prompt,
             return_dict=True,

@@ -14,20 +14,22 @@ class Message:
     """One turn of a conversation.
 
     Args:
-        role: ``"user"`` or ``"assistant"``.
+        role: ``"user"`` or ``"assistant"``; ``"system"`` for a first turn that sets the scene.
         content: what is said.
         expected: for a test's assistant turn, what a reply must contain to count as right; each entry lists
             alternatives of which one suffices. Empty: the turn is not scored.
         choices: for a scored turn, the answers among which a guess would be made, where there are few; each is a
             string that may occur in ``expected``.
         sort: what sort of question it answers, to split scores by; empty: none.
+        trained: whether an assistant's turn is trained; if not, it is only read.
     """
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     content: str
     expected: tuple[tuple[str, ...], ...] = ()
     choices: tuple[str, ...] = ()
     sort: str = ""
+    trained: bool = True
 
     def accepts(self, reply: str) -> bool:
         """Return whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case.

@@ -10,7 +10,7 @@ from growlm.errors import GrowlmError
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the objects of a ``.jsonl`` or ``.jsonl.xz`` file.
+    """Yield the objects of a ``.jsonl`` or ``.jsonl.xz`` file.
 
     Args:
         path: the file; lines that hold nothing but white space are passed over.
@@ -50,18 +50,28 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
     except json.JSONDecodeError as error:
-        raise GrowlmError(f"{where}: no JSON ({error.msg} at character {error.pos + 1}); mend the line") from None
+        raise GrowlmError(f"{where}: no JSON ({error.msg} at character {error.pos + 1}); correct the line") from None
     except RecursionError:
-        raise GrowlmError(f"{where}: no usable JSON (nested too deeply); mend the line") from None
+        raise GrowlmError(f"{where}: no usable JSON (nested too deeply); correct the line") from None
     if not isinstance(content, dict):
         raise GrowlmError(f"{where}: {_sort(content)} instead of an object; write {{...}}")
     return content
 
 
+def _unique(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Make a JSON object of its pairs, each key once."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise GrowlmError(f"{where}: the key {twice!r} comes twice in one object; keep one of them")
+    return content
+
+
 def _sort(content: object) -> str:
-    """Names what a JSON value is."""
+    """Name what a JSON value is."""
     if content is None:
         return "null"
     names = {bool: "a truth value", str: "a string", list: "a list", dict: "an object", int: "a number"}

@@ -1,5 +1,6 @@
 """Your own data: a file with one conversation, prompt with completion, or text per line."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from growlm.skills._splits_apart import apart, hold_out
 from growlm.skills.skill import Skill
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_log = logging.getLogger(__name__)
 _METRICS: dict[str, tuple[str, ...]] = {
     "messages": ("loss",),
     "turns": ("loss",),
@@ -23,7 +25,9 @@ _METRICS: dict[str, tuple[str, ...]] = {
 class Jsonl(Skill):
     """Your own data: a file with one conversation, prompt with completion, or text per line.
 
-    A row has one of four shapes: ``messages`` (a list of ``{"role", "content"}``, user and assistant in turn),
+    A row has one of four shapes: ``messages`` (a list of ``{"role", "content"}``, user and assistant in turn, after a
+    system turn if there is one; an assistant's turn with ``"weight": 0`` is read and not trained; ShareGPT's
+    ``conversations`` are read, too),
     ``turns`` (a list of strings, the user's first), ``prompt`` with ``completion`` (and optionally ``choices``), or
     ``text``. A conversation's last turn is left out if it is the user's. All rows have the same shape; the first bad
     one is refused by file and line. An example that several splits have stays in one only: in the test rather
@@ -63,7 +67,7 @@ class Jsonl(Skill):
                 raise unknown_name("split", name, _SPLITS)
         if not 0 < held_out_share < 0.5:
             raise GrowlmError(f"held_out_share is {held_out_share}: give a number between 0 and 0.5")
-        self._reader = RowReader(fields)
+        self._reader = RowReader(fields, (split_field,) if split_field else ())
         self._shape: str | None = None
         parts = self._read_parts(Path(train), split_field, splits)
         for name, file in (("validation", validation), ("test", test)):
@@ -71,6 +75,9 @@ class Jsonl(Skill):
                 if name in parts:
                     raise GrowlmError(f"{name} is given twice, by a file and by splits: give one of them")
                 parts[name] = [example for example, _ in self._read(Path(file))]
+        if self._reader.unused:
+            keys = ", ".join(f"{key!r} ({count} times)" for key, count in self._reader.unused.most_common())
+            _log.info("%s: keys that are not used: %s", train, keys)
         hold_out(parts, held_out_share, Path(train))
         self._parts, self.left_out = apart(parts, Path(train))
         known = _METRICS[self._shape or "text"]

@@ -120,8 +120,9 @@ class Skill(ABC):
                 if not content[key]:  # as before there were any that are cut
                     del content[key]
             for message in content["messages"]:
-                if not message["sort"]:  # as before there were sorts
-                    del message["sort"]
+                for key, default in (("sort", ""), ("trained", True)):  # as before there were these
+                    if message[key] == default:
+                        del message[key]
             digest.update(json.dumps(content, ensure_ascii=False).encode())
             digest.update(b"\n")
         return digest.hexdigest()

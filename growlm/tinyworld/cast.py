@@ -80,7 +80,14 @@ class Cast:
 
     def word(self, words: Words) -> str:
         """Draw a word that this example has not used yet."""
-        return first_fitting("word that the example has not used yet", lambda _: self._unused(self._peek(words)))
+        return first_fitting("word that the example has not used yet", lambda _: self._unused(self.peek(words)))
+
+    def peek(self, words: Words) -> str:
+        """Draw a word, whether this example has used it or not."""
+        if not self.hold_out:
+            return self.dice.pick(words.all)
+        own = self.split != "train" and self.dice.chance(_HELD_OUT_SHARE)
+        return self.dice.pick(words.own(self.split) if own else words.train)
 
     def words(self, words: Words, count: int) -> list[str]:
         """Draw several different words; with held-out words, at most two of them are such, for they are few."""
@@ -123,7 +130,7 @@ class Cast:
         """Draw a thing and a place whose combination is this split's own."""
 
         def fitting(_: int) -> tuple[str, str] | None:
-            thing, place = self._peek(things), self._peek(PLACES)
+            thing, place = self.peek(things), self.peek(PLACES)
             new = self.hold_out and (thing not in things.train or place not in PLACES.train)
             fits = (new or owner(thing, place) == self.split) and not {thing, place} & self._used
             return (thing, place) if fits else None
@@ -138,12 +145,6 @@ class Cast:
         self._used.add(word)
         self._beginnings.add(word[:3])
         return word
-
-    def _peek(self, words: Words) -> str:
-        if not self.hold_out:
-            return self.dice.pick(words.all)
-        own = self.split != "train" and self.dice.chance(_HELD_OUT_SHARE)
-        return self.dice.pick(words.own(self.split) if own else words.train)
 
     def _invent(self, least: int, sort: str) -> str | None:
         """Make a word of ``least`` or one more syllables up; None if it is another split's or a word of the world."""

@@ -134,20 +134,20 @@ def small_talk(talk: Conversation) -> None:
 
 def ask_unknown(talk: Conversation) -> None:
     """Add a question that no conversation teaches; the reply says that the assistant does not know."""
-    dice = talk.dice
-    thing, animal = dice.pick(THINGS.all), dice.pick(ANIMALS.all)
+    dice, cast = talk.dice, talk.cast
+    thing, animal = cast.peek(THINGS), cast.peek(ANIMALS)
     talk.exchange(
         wordings("unknown"),
         x=str(dice.number(0, 99)),
         y=str(dice.number(0, 99)),
-        name=Cast(dice, talk.cast.split, talk.cast.hold_out, talk.cast.invented).person().name,
+        name=Cast(dice, cast.split, cast.hold_out, cast.invented).person().name,
         thing=thing,
         a_thing=a(thing),
         animal=animal,
         a_animal=a(animal),
-        many=dice.pick(MANY.all),
-        place=dice.pick(PLACES.all),
-        made_up=talk.cast.invent(),
+        many=cast.peek(MANY),
+        place=cast.peek(PLACES),
+        made_up=cast.invent(),
     )
 
 

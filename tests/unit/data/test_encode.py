@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from growlm.base.load import load_tokenizer
-from growlm.data.encode import PLAIN_TEMPLATE, Encoded, cut_prompt, encode, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 
@@ -40,7 +40,7 @@ def plain(tokenizer: Any) -> Any:
 
 
 def said(encoded: Encoded, tokenizer: Any) -> list[str]:
-    """Gives the stretches of trained text."""
+    """Return the stretches of trained text."""
     stretches: list[list[int]] = []
     for token, trained, before in zip(encoded.input_ids, encoded.trained, (False, *encoded.trained), strict=False):
         if trained and not before:
@@ -147,10 +147,100 @@ def test_every_special_token_counts(tokenizer: Any, token: str) -> None:
         encode(Example("x", text=f"so {token} it is"), tokenizer, 100)
 
 
-def test_a_template_without_generation_markers_is_refused(tokenizer: Any) -> None:
-    tokenizer.chat_template = PLAIN_TEMPLATE.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
-    with pytest.raises(GrowlmError, match=r"no {% generation %} markers"):
-        encode(Example("x", messages=TALK), tokenizer, 100)
+SHAPES = {
+    "chatml": (
+        "{%- if messages[0]['role'] != 'system' -%}{{- '<|system|>be kind<|end|>\n' -}}{%- endif -%}"
+        "{%- for m in messages -%}{{- '<|' + m['role'] + '|>' + m['content'] + '<|end|>\n' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+    ),
+    "headers": (
+        "{{- bos_token -}}{%- for m in messages -%}"
+        "{{- '<|reserved_0|>' + m['role'] + '<|reserved_1|>\n\n' + m['content'] + '<|reserved_2|>' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|reserved_0|>assistant<|reserved_1|>\n\n' -}}{%- endif -%}"
+    ),
+    "instructions": (
+        "{{- bos_token -}}{%- for m in messages -%}"
+        "{%- if m['role'] == 'user' -%}{{- '[INST] ' + m['content'] + ' [/INST]' -}}"
+        "{%- elif m['role'] == 'system' -%}{{- raise_exception('no system turns') -}}"
+        "{%- else -%}{{- ' ' + m['content'] + eos_token -}}{%- endif -%}{%- endfor -%}"
+    ),
+    "turns": (
+        "{{- bos_token -}}{%- for m in messages -%}"
+        "{%- set role = 'model' if m['role'] == 'assistant' else m['role'] -%}"
+        "{{- '<|reserved_3|>' + role + '\n' + m['content'] + '<|reserved_4|>\n' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|reserved_3|>model\n' -}}{%- endif -%}"
+    ),
+    "lines": (
+        "{%- for m in messages -%}{{- '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|assistant|>\n' -}}{%- endif -%}"
+    ),
+}
+"""The shapes of stock templates, none with markers, in the words of the shared tokenizer."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_of_a_stock_template_every_answer_and_its_end_is_trained(tokenizer: Any, shape: str) -> None:
+    tokenizer.chat_template = SHAPES[shape] + "{# no generation here #}"
+    encoded = encode(Example("x", messages=TALK), tokenizer, 200)
+    ends = {"chatml": "<|end|>", "headers": "<|reserved_2|>", "turns": "<|reserved_4|>"}
+    end = ends.get(shape, "<|endoftext|>")
+    spaced = " " if shape == "instructions" else ""
+    assert said(encoded, tokenizer) == [f"{spaced}hello Lily{end}", f"{spaced}no 12.{end}"]
+    assert tokenizer.convert_tokens_to_ids(end) in stop_ids(tokenizer)
+    for turns in (1, 3):
+        prompt = encode_prompt(Example("x", messages=TALK[:turns]), tokenizer)
+        assert encoded.input_ids[: len(prompt)] == tuple(prompt)
+
+
+@pytest.mark.parametrize("shape", [None, *SHAPES])
+def test_an_answer_of_weight_0_is_not_trained(tokenizer: Any, shape: str | None) -> None:
+    tokenizer.chat_template = SHAPES[shape] if shape else tokenizer.chat_template
+    messages = (TALK[0], replace(TALK[1], trained=False), *TALK[2:])
+    (stretch,) = said(encode(Example("x", messages=messages), tokenizer, 200), tokenizer)
+    assert "no 12." in stretch
+    untrained = tuple(replace(message, trained=False) for message in TALK)
+    with pytest.raises(GrowlmError, match="x: no token of it would be trained"):
+        encode(Example("x", messages=untrained), tokenizer, 200)
+
+
+def test_system_turns_are_read_or_refused_in_one_line(tokenizer: Any) -> None:
+    messages = (Message("system", "big box"), *TALK)
+    assert "<|system|>big box<|end|>" in tokenizer.decode(
+        encode(Example("x", messages=messages), tokenizer, 200).input_ids
+    )
+    tokenizer.chat_template = SHAPES["instructions"]
+    with pytest.raises(GrowlmError, match=r"refuses turns of system, user, .*: no system turns"):
+        encode(Example("x", messages=messages), tokenizer, 200)
+
+
+def test_of_named_templates_the_default_is_taken(tokenizer: Any) -> None:
+    one = encode(Example("x", messages=TALK), tokenizer, 200)
+    tokenizer.chat_template = {"tool_use": SHAPES["lines"], "default": tokenizer.chat_template}
+    assert encode(Example("x", messages=TALK), tokenizer, 200) == one
+    tokenizer.chat_template = {"tool_use": SHAPES["lines"]}
+    with pytest.raises(GrowlmError, match="chat templates 'tool_use' and no 'default'"):
+        encode(Example("x", messages=TALK), tokenizer, 200)
+
+
+def test_a_template_that_writes_an_answer_otherwise_later_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = (
+        "{%- for m in messages -%}{{- '<|' + m['role'] + '|>' -}}"
+        "{%- if loop.last and m['role'] == 'assistant' -%}{{- '<|pad|>' -}}{%- endif -%}"
+        "{{- m['content'] + '<|end|>' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+    )
+    assert said(encode(Example("x", messages=TALK[:2]), tokenizer, 200), tokenizer) == ["<|pad|>hello Lily<|end|>"]
+    with pytest.raises(GrowlmError, match="x, turn 2: the chat template writes this answer otherwise"):
+        encode(Example("x", messages=TALK), tokenizer, 200)
+
+
+def test_a_template_that_ends_the_last_answer_alone_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{{- message['content'] + '<|end|>' -}}{%- endgeneration -%}",
+        "{{- message['content'] -}}{%- if loop.last -%}{{- '<|end|>' -}}{%- endif -%}{%- endgeneration -%}",
+    )
+    with pytest.raises(GrowlmError, match="x: the chat template leaves the end-of-turn token"):
+        encode(Example("x", messages=TALK), tokenizer, 200)
 
 
 def test_a_template_that_leaves_the_end_untrained_is_refused(tokenizer: Any) -> None:
@@ -158,7 +248,7 @@ def test_a_template_that_leaves_the_end_untrained_is_refused(tokenizer: Any) -> 
         "message['content'] + '<|end|>' -}}{%- endgeneration -%}",
         "message['content'] -}}{%- endgeneration -%}{{- '<|end|>' -}}",
     )
-    with pytest.raises(GrowlmError, match="x: the chat template leaves the end-of-turn token untrained"):
+    with pytest.raises(GrowlmError, match="x: the chat template leaves the end-of-turn token of a turn untrained"):
         encode(Example("x", messages=TALK), tokenizer, 100)
 
 

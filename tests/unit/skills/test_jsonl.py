@@ -137,7 +137,12 @@ def say(role: str, content: Any) -> dict[str, Any]:
         ({"messages": ["x"]}, "turn 1: no object"),
         ({"messages": [say("assistant", "x")]}, "turn 1: role 'assistant' instead of 'user'"),
         ({"messages": [say("user", "x"), say("user", "y")]}, "turn 2: role 'user' instead of 'assistant'"),
-        ({"messages": [say("system", "x"), say("user", "y")]}, "put a system message into"),
+        ({"messages": [say("system", "x"), say("user", "y")]}, "no turn of the assistant"),
+        ({"messages": [say("user", "x"), say("system", "y")]}, "turn 2: role 'system' instead of 'assistant'"),
+        ({"messages": [say("user", "x"), say("assistant", None)]}, "turn 2: 'content' is null"),
+        ({"messages": [say("user", [{"type": "image_url"}])]}, "turn 1: 'content' has a part of type 'image_url'"),
+        ({"messages": [say("user", "x"), {**say("assistant", "y"), "weight": 0.5}]}, "'weight' is 0.5; give 0 or 1"),
+        ('{"text": "x", "text": "y"}', "the key 'text' comes twice"),
         ({"messages": [say("user", "x"), say("assistant", " ")]}, "turn 2: 'content' is empty"),
         ({"messages": [say("user", 3)]}, "turn 1: 'content' is no string"),
         ({"messages": [{"role": "user"}]}, "turn 1: 'content' is missing"),
@@ -166,7 +171,7 @@ def test_a_bad_line_is_refused_by_file_and_line(tmp_path: Path, row: Any, messag
         ({"prompt": "a", "completion": ""}, "'completion' is empty"),
         ({"prompt": "a", "completion": "b", "choices": ["c"]}, "none of the choices"),
         ({"prompt": "a", "completion": "b", "choices": []}, "'choices' is no list"),
-        ({"text": None}, "'text' is no string"),
+        ({"text": None}, "keys needed are missing"),
     ],
 )
 def test_a_bad_first_line(tmp_path: Path, row: Any, message: str):
@@ -231,3 +236,51 @@ def test_the_same_rows_everywhere(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", talks(9))
     with pytest.raises(GrowlmError, match="nothing is left for"):
         Jsonl(path, validation=path, test=path)
+
+
+def test_an_answer_keeps_its_white_space(tmp_path: Path):
+    rows = [{"messages": [say("user", f" Say {n} "), say("assistant", "    return 'ball'\n")]} for n in range(9)]
+    skill = Jsonl(write(tmp_path / "a.jsonl", rows))
+    assert all(turns[1] == "    return 'ball'\n" for turns in contents(skill, "train"))
+    assert all(turns[0].startswith("Say") for turns in contents(skill, "train"))
+
+
+@pytest.mark.parametrize("key", ["weight", "train", "trainable", "loss"])
+def test_a_turn_of_weight_0_is_not_trained(tmp_path: Path, key: str):
+    rows = [
+        {"messages": [say("user", f"{n}"), {**say("assistant", "a"), key: 0}, say("user", "b"), say("assistant", "c")]}
+        for n in range(9)
+    ]
+    for example in Jsonl(write(tmp_path / "a.jsonl", rows)).examples("train"):
+        assert [message.trained for message in example.messages] == [True, False, True, True]
+
+
+def test_system_turns_and_parts_of_text(tmp_path: Path):
+    parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+    rows = [{"messages": [say("system", "Be kind."), say("user", f"{n}"), say("assistant", parts)]} for n in range(9)]
+    example = next(Jsonl(write(tmp_path / "a.jsonl", rows)).examples("train"))
+    assert [message.role for message in example.messages] == ["system", "user", "assistant"]
+    assert example.messages[-1].content == "Hello"
+
+
+def test_sharegpt(tmp_path: Path):
+    turns = [("system", "Be kind."), ("human", "Hi"), ("gpt", "Hello")]
+    rows = [
+        {"id": n, "conversations": [{"from": role, "value": f"{text} {n}"} for role, text in turns]} for n in range(9)
+    ]
+    example = next(Jsonl(write(tmp_path / "a.jsonl", rows)).examples("train"))
+    assert [message.role for message in example.messages] == ["system", "user", "assistant"]
+
+
+def test_null_is_absent(tmp_path: Path):
+    rows = [{"prompt": f"{n}", "completion": "x", "text": None, "choices": None} for n in range(9)]
+    assert Jsonl(write(tmp_path / "a.jsonl", rows)).metric == "exact_match"
+
+
+def test_unknown_keys_are_named_once_with_their_number(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    rows: list[Any] = [{**talk, "tools": []} for talk in talks(9)]
+    rows[0]["messages"][1]["reasoning_content"] = "hm"
+    with caplog.at_level("INFO", "growlm"):
+        Jsonl(write(tmp_path / "a.jsonl", rows))
+    (record,) = caplog.records
+    assert "'tools' (9 times), 'reasoning_content' (1 times)" in record.getMessage()

@@ -12,10 +12,8 @@ def fit(arguments: list[str]) -> int | None:
     Returns:
         None.
     """
-    from growlm.cli.phase import PhaseCLI
+    from growlm.cli.phase import run_phase
     from growlm.show.report import print_grown
 
-    cli = PhaseCLI(["fit", *arguments], run=True)
-    if cli.grown is not None:
-        print_grown(cli.grown)
+    print_grown(run_phase(arguments))
     return None

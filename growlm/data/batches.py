@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +24,18 @@ class Batch:
         input_ids: tokens, [B, T].
         labels: the trained tokens, ``IGNORED`` elsewhere, [B, T].
         num_tokens: how many of the B T tokens are no padding.
+        weight: what the batch's mean loss is multiplied by, so that the average over all batches and processes of an
+            optimizer step is the mean over that step's trained tokens.
     """
 
     input_ids: Tensor
     labels: Tensor
     num_tokens: int
+    weight: float = 1.0
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch to a device."""
-        return Batch(self.input_ids.to(device), self.labels.to(device), self.num_tokens)
+        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
 
 
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
@@ -78,29 +81,41 @@ class StepBatches:
         self.batch_size = min(batch_size, len(examples))
         self.seed = seed
         self.pad_id = pad_id
-        self._rank = 0
-        self._world_size = 1
+        self._rank, self._world_size, self._batches_per_step = 0, 1, 1
         self._epoch = -1
         self._order: list[list[int]] = []
 
-    def share(self, rank: int, world_size: int) -> "StepBatches":
-        """Return one process's part of every batch.
+    def split(self, rank: int, world_size: int, batches_per_step: int = 1) -> "StepBatches":
+        """Return one process's rows of every batch, weighted by the trained tokens of the optimizer step.
 
         Args:
             rank: which of the processes.
-            world_size: how many there are.
+            world_size: number of processes.
+            batches_per_step: batches whose gradients are accumulated for one optimizer step.
         """
-        share = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id)
-        share._rank, share._world_size = rank, world_size
-        return share
+        split = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id)
+        split._rank, split._world_size, split._batches_per_step = rank, world_size, batches_per_step
+        return split
 
-    def __call__(self, step: int) -> Batch:
-        """Build the batch of a step."""
-        epoch, position = divmod(step, len(self.examples) // self.batch_size)
+    def __call__(self, index: int) -> Batch:
+        """Build the batch of an index: with one batch per step, that of the step."""
+        rows = self._rows(index)[self._rank :: self._world_size]
+        batch = collate([self.examples[row] for row in rows], self.pad_id)
+        averaged = self._batches_per_step * self._world_size
+        if averaged == 1:
+            return batch
+        first = index - index % self._batches_per_step
+        step = [row for number in range(self._batches_per_step) for row in self._rows(first + number)]
+        return replace(batch, weight=averaged * self._num_trained(rows) / self._num_trained(step))
+
+    def _rows(self, index: int) -> list[int]:
+        epoch, position = divmod(index, len(self.examples) // self.batch_size)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.epoch_order(epoch)
-        rows = self._order[position][self._rank :: self._world_size]
-        return collate([self.examples[index] for index in rows], self.pad_id)
+        return self._order[position]
+
+    def _num_trained(self, rows: Sequence[int]) -> int:
+        return sum(sum(self.examples[row].trained[1:]) for row in rows)
 
     def epoch_order(self, epoch: int) -> list[list[int]]:
         """List the examples of each batch of an epoch; a remainder smaller than a batch is left out."""

@@ -9,6 +9,7 @@ up to it with the generation prompt.
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -85,6 +86,35 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
             f"{example.name}: {len(ids)} tokens are more than max_length {max_length}; shorten it or raise max_length"
         )
     return Encoded(example.name, tuple(ids), tuple(trained), cut)
+
+
+def encode_windows(example: Example, tokenizer: Any, max_length: int) -> list[Encoded]:
+    """Encode an example for training, a longer text in several windows.
+
+    Args:
+        example: the example.
+        tokenizer: the base's tokenizer.
+        max_length: greatest number of tokens of a window.
+
+    Returns:
+        One encoded example; of a text longer than ``max_length`` as many as cover it. Each begins with the last token
+        of the one before, so that every token but the first is trained once.
+
+    Raises:
+        GrowlmError: as ``encode`` does.
+    """
+    if example.text is None:
+        return [encode(example, tokenizer, max_length)]
+    whole = encode(example, tokenizer, sys.maxsize)
+    starts = range(0, max(1, len(whole.input_ids) - 1), max_length - 1)
+    return [
+        Encoded(
+            example.name if start == 0 else f"{example.name}, from token {start}",
+            whole.input_ids[start : start + max_length],
+            whole.trained[start : start + max_length],
+        )
+        for start in starts
+    ]
 
 
 def encode_prompt(example: Example, tokenizer: Any) -> list[int]:

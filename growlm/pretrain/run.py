@@ -29,9 +29,8 @@ from growlm.pretrain.record import BaseRecord, write_base
 from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch
-from growlm.train.lightning_logging import suppress_lightning_notices
 from growlm.train.machine import keep_freed_memory, machine_kind, require_compiler, set_threads, versions
-from growlm.train.progress import PhaseProgress
+from growlm.train.progress import PhaseProgress, suppress_lightning_notices
 from growlm.train.resume import RESUME_FILE, AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
 from growlm.train.schedule import schedule_factor
 
@@ -172,7 +171,7 @@ def _fit(
     stories = _validation(data.validation)
     begun_with = versions()  # the code may have changed on disk when the run ends
     progress = PhaseProgress(f"pretrain {name}")
-    watch = Watch(phase.model, tokenizer, stories[: run.watch_stories], run.watch_every, progress)
+    watch = Watch(phase.model, tokenizer, stories[: run.watch_stories], run.watch_every)
     settings = {**_settings(size, data, run, seed, phase.rows, tokenizer), "expanded": start.digest}
     trainer = Trainer(
         max_steps=run.steps,

@@ -1,5 +1,6 @@
 """Watching a base learn: bits per byte and a sample every so many steps, kept for its card."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.train.progress import PhaseProgress
+
+_logger = logging.getLogger(__name__)
 
 
 class Watch(Callback):
@@ -20,7 +22,6 @@ class Watch(Callback):
         tokenizer: its tokenizer.
         texts: validation documents, none for no measurement.
         every: steps between two looks, 0 for none.
-        progress: where a look is reported.
 
     Attributes:
         curve: one record per look: step, tokens, seconds, loss (mean since the last look), bits_per_byte.
@@ -35,13 +36,11 @@ class Watch(Callback):
         tokenizer: PreTrainedTokenizerBase,
         texts: Sequence[str],
         every: int,
-        progress: PhaseProgress,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.texts = texts
         self.every = every
-        self.progress = progress
         self.curve: list[dict[str, float]] = []
         self.samples: list[dict[str, Any]] = []
         self.tokens = 0
@@ -93,8 +92,8 @@ class Watch(Callback):
         self.curve.append(record)
         sample = sample_stories(self.model, self.tokenizer, 1, seed=step, max_new_tokens=80)[0]
         self.samples.append({"step": step, "text": sample})
-        self.progress.say(line)
-        self.progress.say(f"  {' '.join(sample.split())}")
+        _logger.info(line)
+        _logger.info("  %s", " ".join(sample.split()))
 
 
 def sample_stories(

@@ -17,7 +17,7 @@ from growlm.registry import skills
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
-    from growlm.train.grow import Grown
+    from growlm.train.result import Grown
 
 _NUM_SAMPLES = 3
 

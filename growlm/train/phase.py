@@ -1,245 +1,201 @@
-"""A phase: the training of one skill by one method, as a LightningModule."""
+"""A phase: the training of one skill by one method, as a LightningModule that any Lightning trainer runs."""
 
+import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from growlm.data.batches import Batch, StepBatches
-from growlm.data.encode import Encoded
+from growlm.data.batches import Batch
 from growlm.errors import GrowlmError
-from growlm.files import check_name
-from growlm.manifest.path import Path as StackPath
+from growlm.files import folder_lock
+from growlm.manifest.path import format_path
 from growlm.manifest.store import WORK
 from growlm.methods.method import Method
-from growlm.registry import methods
-from growlm.skills.skill import Skill
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
-from growlm.train.curve import LossCurve
-from growlm.train.resume import StepLoader
+from growlm.train.commit import commit
+from growlm.train.config import PhaseConfig
+from growlm.train.prepare import Prepared, prepare
+from growlm.train.progress import PhaseProgress
+from growlm.train.result import Grown, Training, check_finite, diverged, freeze_and_score, scores_before
+from growlm.train.resume import ResumeCheckpoint, StepLoader, resume_path, step_seed
 from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
 
-BASE_SKILL = "stories"
+_NUM_POINTS = 20
+_logger = logging.getLogger(__name__)
 
 
 class GrowPhase(LightningModule):
-    """Trains one skill on a stack by one method.
+    """Trains one skill on a stack by one method, and commits the module when ``Trainer.fit`` ends.
+
+    ``setup`` prepares: it locks the stack's folder, attaches the module and checks everything. ``on_fit_start`` scores
+    the bare base and merges what is frozen. ``on_fit_end`` proves that nothing frozen moved, freezes the module, scores
+    every skill and writes the module into the stack's folder. Only the new module's parameters belong to this module.
 
     Args:
-        skill: name of the skill, or a ``.jsonl`` file of your own.
-        skill_options: the skill's options.
-        name: name of the new module; None: the skill's.
-        stack: folder of the stack; it is begun if it is not there.
-        base: the base of a new stack: a shipped one's name, a folder, or a Hugging Face model id; None: the
-            default base, or the one that the stack stands on.
-        on: what to grow on: ``all`` modules, ``none``, or names joined by ``+``.
-        method: name of the method.
-        method_options: the method's options.
-        batch_size: examples per step.
-        max_length: greatest number of tokens of an example.
-        learning_rate: highest learning rate of AdamW.
-        weight_decay: weight decay of AdamW.
-        warmup: share of the steps in which the learning rate rises.
-        num_scored: how many test examples of each skill are scored, before and after.
-        rescore: score the older skills again when the phase is finished.
-        metric: what the skill is scored by from now on instead of its own metric: ``token_accuracy``, or ``loss``; both
-            need no answer to be generated and tell models apart that answer nothing right yet.
-        router: what is to choose paths and learns the new module when it is finished: ``ridge``, ``arrow``, ``learned``
-            (of method ``pmoe``), or ``none`` to leave the stack's router as it is.
-        router_options: the router's options.
-        stories: a text file, stories apart by ``<|endoftext|>`` lines, to measure the base's retention on; None:
-            TinyWorld's stories.
-        seed: seed of all randomness of the phase.
-        restart: discard an unfinished phase that is in the way.
+        config: the options, or the skill's name.
+        cache: what the phase shares with others of this process.
+        **options: the other options of ``PhaseConfig`` if a skill is named.
+
+    Attributes:
+        grown: the result, when the phase has ended.
+
+    Raises:
+        GrowlmError: for an option out of range.
     """
 
-    def __init__(
-        self,
-        skill: str,
-        skill_options: dict[str, Any] | None = None,
-        name: str | None = None,
-        stack: Path = Path("checkpoints/stack"),
-        base: str | None = None,
-        on: str = "all",
-        method: str = "grow",
-        method_options: dict[str, Any] | None = None,
-        batch_size: int = 16,
-        max_length: int = 512,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.0,
-        warmup: float = 0.05,
-        num_scored: int = 100,
-        rescore: bool = True,
-        metric: str | None = None,
-        router: str = "ridge",
-        router_options: dict[str, Any] | None = None,
-        stories: str | None = None,
-        seed: int = 0,
-        restart: bool = False,
-    ) -> None:
+    def __init__(self, config: PhaseConfig | str, cache: ScoreCache | None = None, **options: Any) -> None:
         super().__init__()
-        if skill.endswith((".jsonl", ".jsonl.xz")):
-            skill_options = {"train": skill, **(skill_options or {})}
-            name = name or Path(skill).name.partition(".")[0].lower()
-            skill = "jsonl"
-        self.settings: dict[str, Any] = {
-            "skill": skill,
-            "skill_options": skill_options or {},
-            "name": check_name(name or skill, "module"),
-            "on": on,
-            "method": method,
-            "method_options": method_options or {},
-            "batch_size": batch_size,
-            "max_length": max_length,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-            "num_scored": num_scored,
-            "rescore": rescore,
-            "metric": metric,
-            "router": router,
-            "router_options": router_options or {},
-            "stories": stories,
-            "seed": seed,
-        }
-        self._check_settings()
-        self.skill_name = skill
-        self.name: str = self.settings["name"]
-        self.folder = stack
-        self.base = base
-        self.on = on
-        self.seed = seed
-        self.restart = restart
-        self.batch_size = batch_size
-        self.max_length = max_length
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.share_cache(ScoreCache())
-        self.method: Method = methods.build(method, method_options)
-        self.tokens_seen = 0
-        self.rows_seen = 0
-        self.curve = LossCurve()
-        self._seconds_before = 0.0
-        self._started: float | None = None
-        # in a list, so that the stack is no submodule: Lightning is to see, move and save the new module only
-        self._stack: list[ModuleStack] = []
+        self.config = config if isinstance(config, PhaseConfig) else PhaseConfig(config, **options)
+        self.cache = cache or ScoreCache()
+        self.losses = LossCurve()
+        self.grown: Grown | None = None
+        self._prepared: Prepared | None = None
+        self._before: dict[str, Any] = {}
+        self._open = ExitStack()
+        self._tokens, self._rows, self._seconds_before, self._started_at = 0, 0, 0.0, 0.0
 
     @property
-    def seconds(self) -> float:
-        """Seconds of training so far, those before an interruption included."""
-        return self._seconds_before + (0.0 if self._started is None else time.monotonic() - self._started)
-
-    @property
-    def num_truncated(self) -> int:
-        """How many of the examples were longer than ``max_length`` or the base's context, so that prompts were cut."""
-        return sum(example.cut > 0 for example in self.batches.examples)
-
-    def share_cache(self, memory: ScoreCache) -> None:
-        """Shares with other phases what they have in common with this one.
-
-        Args:
-            memory: the memory that they share.
-
-        Raises:
-            GrowlmError: if the skill cannot be built, or not be scored by that metric.
-        """
-        self.memory = memory
-        self.skill: Skill = memory.skill(self.skill_name, self.settings["skill_options"], self.settings["metric"])
-
-    def _check_settings(self) -> None:
-        if self.settings["name"] == BASE_SKILL:
-            raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
-        least = {"batch_size": 1, "max_length": 2, "num_scored": 1, "learning_rate": 0, "weight_decay": 0, "warmup": 0}
-        for key, smallest in least.items():
-            if not self.settings[key] >= smallest:
-                raise GrowlmError(f"{key} {self.settings[key]} is too small: give {smallest} or more")
-
-    # -- the stack and what is trained on it ---------------------------------------------------------------------------
+    def prepared(self) -> Prepared:
+        """The phase's parts, from ``setup`` on."""
+        if self._prepared is None:
+            raise GrowlmError("the phase is not set up yet: give it to a trainer's fit")
+        return self._prepared
 
     @property
     def stack(self) -> ModuleStack:
-        """The stack that the phase works on."""
-        return self._stack[0]
+        """The stack with the new module."""
+        return self.prepared.stack
 
-    def begin(self, stack: ModuleStack, on: StackPath) -> None:
-        """Attaches the new module to a stack and prepares its training.
+    @property
+    def method(self) -> Method:
+        """The method."""
+        return self.prepared.method
 
-        Args:
-            stack: the stack as it is.
-            on: the path to grow on.
+    @property
+    def resume_from(self) -> str | None:
+        """The saved state of an interrupted phase, for ``Trainer.fit(phase, ckpt_path=phase.resume_from)``."""
+        path = None if self.config.restart else resume_path(self.config.stack / WORK)
+        return None if path is None else str(path)
+
+    # -- beginning -----------------------------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Show the progress, save the training's state, and leave the folder in order if it fails."""
+        every = self.config.checkpoint_every, self.config.checkpoint_seconds
+        progress = [] if self.trainer.progress_bar_callback else [PhaseProgress(f"grow {self.config.module}")]
+        return [*progress, ResumeCheckpoint(self.config.stack / WORK, {}, *every), _Close(self)]
+
+    def setup(self, stage: str) -> None:
+        """Lock the stack's folder, attach the new module and check everything.
 
         Raises:
-            GrowlmError: naming the first example that cannot be used, if there is none, or if the method has nothing
-                to train.
+            GrowlmError: see ``growlm.train.prepare``.
         """
-        self._stack = [stack]
-        self.kinds = self.method.build(stack, self.skill)
-        self.continues = self.method.continues(stack)
-        stack.attach(self.name, self.kinds, on, self.seed, self.continues)
-        self.batches = StepBatches(self._encoded_examples(), self.batch_size, self.seed, pad_id(stack))
-        self.method.begin(stack, self.name, self.batches)
-        self.trained = nn.ParameterDict(
-            {key.replace(".", "/"): value for key, value in stack.module_parameters(self.name).items()}
-        )
-        declared = {id(parameter) for parameter in self.method.parameters(stack, self.name)}
-        for parameter in self.trained.values():
-            parameter.requires_grad_(id(parameter) in declared)
-        if not any(parameter.requires_grad for parameter in self.trained.values()):
-            raise GrowlmError(f"method {self.settings['method']!r} with these options has nothing to train")
+        if self.trainer.is_global_zero:  # the others wait until the folder is in order
+            self._open.enter_context(folder_lock(self.config.stack))
+            self._prepare()
+        self.trainer.strategy.barrier("prepared")
+        if not self.trainer.is_global_zero:
+            self._prepare()
 
-    def _encoded_examples(self) -> list[Encoded]:
-        max_length = min(self.max_length, context_length(self.stack))
-        examples = self.memory.encoded(self.stack, self.skill, max_length)
-        if not examples:
-            raise GrowlmError(f"skill {self.skill_name!r} has no training examples")
-        return examples
+    def _prepare(self) -> None:
+        self._prepared = prepare(self.config, trainer_settings(self.trainer), self.cache)
+        if self.prepared.batches.batch_size < self.trainer.world_size:
+            raise GrowlmError(
+                f"batch_size {self.prepared.batches.batch_size} is less than one example for each of "
+                f"{self.trainer.world_size} processes"
+            )
+        self.trained = nn.ParameterDict({key.replace(".", "/"): value for key, value in self.prepared.trained.items()})
+
+    def on_fit_start(self) -> None:
+        """Score the bare base, and merge what is frozen."""
+        prepared, stack = self.prepared, self.stack
+        if prepared.num_truncated:
+            _logger.warning(
+                "%d of %d examples are longer than max_length: their prompts are cut, in training only",
+                prepared.num_truncated,
+                len(prepared.batches.examples),
+            )
+        added, path = f"{prepared.num_parameters:,} new parameters", format_path(prepared.parents)
+        _logger.info("module %r: %s on %s, everything else frozen", self.config.module, added, path)
+        nn.Module.to(stack, self.device)
+        if self.trainer.is_global_zero:
+            self._before = scores_before(prepared, self.cache)
+        self.trainer.strategy.barrier("scored")
+        stack.merge_frozen(offload_to=prepared.work)
+        self._open.callback(stack.unmerge)
+        stack.train()
 
     def train_dataloader(self) -> StepLoader[Batch]:
-        """Serves the training examples step by step."""
-        share = self.batches.share(self.trainer.global_rank, self.trainer.world_size)
-        return StepLoader(share, int(self.trainer.max_steps))
+        """Build the loader of all steps' batches."""
+        per_step = int(self.trainer.accumulate_grad_batches)
+        batches = self.prepared.batches.split(self.trainer.global_rank, self.trainer.world_size, per_step)
+        return StepLoader(batches, int(self.trainer.max_steps) * per_step)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves a batch to the device of the phase."""
+        """Move a batch to the device of the phase."""
         return batch.to(device)
+
+    def configure_optimizers(self) -> Any:
+        """Build AdamW over the tensors that the method trains, with a cosine schedule."""
+        declared = [parameter for parameter in self.trained.values() if parameter.requires_grad]
+        config, num_steps = self.config, int(self.trainer.max_steps)
+        optimizer = AdamW(declared, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+        warmup_steps = round(config.warmup * num_steps)
+        schedule = LambdaLR(optimizer, lambda step: schedule_factor("cosine", step, num_steps, warmup_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # -- a step --------------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """Puts the stack beside the trained module and into training mode."""
-        self._started = time.monotonic()
-        nn.Module.to(self.stack, self.device)
-        self.stack.merge_frozen(offload_to=self.folder / WORK)
-        self.stack.train()
+        """Start the clock."""
+        self._started_at = time.monotonic()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Computes the method's loss of a batch."""
-        batch = self.method.batch(batch)
-        self.tokens_seen += batch.num_tokens
-        self.rows_seen += len(batch.input_ids)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed the batch, so that dropout is the same after a resume; every process draws its own numbers."""
+        torch.manual_seed(step_seed(self.config.seed, batch_idx, self.trainer.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Compute the method's loss of a batch.
+
+        Raises:
+            GrowlmError: if it is not finite.
+        """
+        weight, batch = batch.weight, self.method.batch(batch)
+        self._tokens += batch.num_tokens
+        self._rows += len(batch.input_ids)
         loss = self.method.loss(self.stack, batch)
-        self.curve.add(loss, self.trainer.global_step, int(self.trainer.max_steps))
+        if not torch.isfinite(loss):
+            raise self._diverged(f"the loss is {loss.item():g}")
+        self.losses.add(loss, batch_idx, int(self.trainer.max_steps) * int(self.trainer.accumulate_grad_batches))
         self.log("loss", loss)
-        return loss
+        return {"loss": loss if weight == 1.0 else loss * weight, "mean_loss": loss.detach()}
 
     def on_after_backward(self) -> None:
-        """Refuses a declared tensor without a gradient: it would silently not train."""
+        """Refuse a declared tensor without a gradient: it would silently not train."""
         for key, parameter in self.trained.items():
             if parameter.requires_grad and parameter.grad is None:
                 raise GrowlmError(f"tensor {key.replace('/', '.')!r} was to be trained but got no gradient")
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-        """Clips as the trainer is told, then shows the method the gradients."""
+        """Clip as the trainer asks, then show the method the gradients.
+
+        Raises:
+            GrowlmError: if the gradient is not finite.
+        """
+        gradients = [parameter.grad for parameter in self.trained.values() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            raise self._diverged(f"the gradient's norm is {norm.item():g}")
         super().configure_gradient_clipping(optimizer, *args, **kwargs)
         self.method.after_backward()
 
@@ -250,35 +206,132 @@ class GrowPhase(LightningModule):
         optimizer: Optimizer | LightningOptimizer,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """Takes the optimizer's step, then lets the method correct it."""
+        """Take the optimizer's step, then let the method correct it."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.method.after_step()
 
-    def configure_optimizers(self) -> Any:
-        """Makes an optimizer of this phase's own, over the declared tensors only."""
-        declared = [parameter for parameter in self.trained.values() if parameter.requires_grad]
-        optimizer = AdamW(declared, lr=self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.95))
-        num_steps = int(self.trainer.max_steps)
-        warmup_steps = round(self.warmup * num_steps)
-        schedule = LambdaLR(optimizer, lambda step: schedule_factor("cosine", step, num_steps, warmup_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def _diverged(self, what: str) -> GrowlmError:
+        return diverged(what, self.trainer.global_step, self.config.learning_rate)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def on_train_end(self) -> None:
+        """Stop the clock."""
+        self._seconds_before, self._started_at = self._seconds, 0.0
+
+    def on_fit_end(self) -> None:
+        """Prove, freeze, score and commit.
+
+        Raises:
+            GrowlmError: if a frozen tensor moved or a trained one is not finite.
+        """
+        prepared, stack = self.prepared, self.stack
+        stack.unmerge()
+        nn.Module.to(stack, stack.device)  # Lightning has taken the trained tensors alone to the CPU
+        if self.trainer.is_global_zero:
+            self.grown = freeze_and_score(prepared, self._training(), self._before, self.cache)
+            commit(prepared, self.grown)
+
+    def teardown(self, stage: str) -> None:
+        """Unlock the stack's folder."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave stack and folder in order, whatever has happened."""
+        self._open.close()
+
+    def _training(self) -> Training:
+        steps = int(self.trainer.global_step)
+        if not steps:
+            raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
+        per_step = int(self.trainer.accumulate_grad_batches)
+        losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)
+        return Training(steps, self._tokens, self._rows, self._seconds, losses)
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + (time.monotonic() - self._started_at if self._started_at else 0.0)
 
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the method's state and what was counted."""
+        """Add the method's state and what was counted; a state that is not finite is not saved."""
+        check_finite(self.prepared, self.trainer.global_step)
         checkpoint["growlm"] = {
             "method": self.method.state_dict(),
-            "tokens_seen": self.tokens_seen,
-            "rows_seen": self.rows_seen,
-            "curve": self.curve.state_dict(),
-            "seconds": self.seconds,
+            "tokens_seen": self._tokens,
+            "rows_seen": self._rows,
+            "curve": self.losses.state_dict(),
+            "seconds": self._seconds,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the method's state and what was counted back."""
-        self.method.load_state_dict(checkpoint["growlm"]["method"])
-        self.tokens_seen = checkpoint["growlm"]["tokens_seen"]
-        self.rows_seen = checkpoint["growlm"]["rows_seen"]
-        self.curve.load_state_dict(checkpoint["growlm"]["curve"])
-        self._seconds_before = checkpoint["growlm"]["seconds"]
+        """Restore the method's state and what was counted."""
+        state = checkpoint["growlm"]
+        self.method.load_state_dict(state["method"])
+        self._tokens, self._rows = state["tokens_seen"], state["rows_seen"]
+        self.losses.load_state_dict(state["curve"])
+        self._seconds_before = state["seconds"]
+
+
+class LossCurve:
+    """The mean loss over each twentieth of a training.
+
+    Attributes:
+        points: for each finished twentieth, the number of batches that it ends with, and its mean loss.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, float]] = []
+        self._sum: Tensor | float = 0.0
+        self._count = 0
+
+    def add(self, loss: Tensor, index: int, num_batches: int) -> None:
+        """Add a batch's loss; a value is fetched from the device only at the end of a twentieth.
+
+        Args:
+            loss: the loss, a scalar.
+            index: number of the batch, from 0.
+            num_batches: batches of the training.
+        """
+        self._sum = self._sum + loss.detach().float()
+        self._count += 1
+        if (index + 1) * _NUM_POINTS // num_batches > index * _NUM_POINTS // num_batches:
+            self.points.append((index + 1, round(float(self._sum) / self._count, 4)))
+            self._sum, self._count = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training needs."""
+        return {"points": [list(point) for point in self.points], "sum": float(self._sum), "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.points = [(step, loss) for step, loss in state["points"]]
+        self._sum, self._count = state["sum"], state["count"]
+
+
+class _Close(Callback):
+    """Closes a phase that fails: Lightning tells callbacks of an exception, but no module."""
+
+    def __init__(self, phase: GrowPhase) -> None:
+        self._phase = phase
+
+    def on_exception(self, *args: Any) -> None:
+        self._phase.close()
+
+
+def trainer_settings(trainer: Any) -> dict[str, Any]:
+    """Return the settings of a Lightning trainer that a phase's result depends on.
+
+    Raises:
+        GrowlmError: if the trainer has no ``max_steps``.
+    """
+    if int(trainer.max_steps) < 1:
+        raise GrowlmError(f"{trainer.max_steps} steps are too few: give 1 or more (max_steps of the trainer)")
+    return {
+        "steps": int(trainer.max_steps),
+        "precision": str(trainer.precision),
+        "gradient_clip_val": trainer.gradient_clip_val,
+        "accumulate_grad_batches": int(trainer.accumulate_grad_batches),
+        "num_processes": int(trainer.world_size),
+    }

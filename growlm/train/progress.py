@@ -1,99 +1,86 @@
-"""Progress of a phase: a bar in a terminal, one line every few seconds elsewhere, both on stderr."""
+"""What a training prints: its progress, and less of Lightning's own notices."""
 
+import logging
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from growlm.progress import Advance, track
+
+_logger = logging.getLogger(__name__)
+_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+
+# message (beginning, as a regular expression): why it is of no use to whoever runs a phase
+_NEEDLESS = {
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated": "Lightning calls torch's own pytree in its old way",
+    r".*does not have many workers": "batches come from a memory map; a worker would only compete for the cores",
+    r".*torch\.jit\.": "torch deprecates its own helpers that Lightning and inductor still use",
+    r".*The \.grad attribute of a Tensor that is not a leaf": "dynamo looks at the inputs of what it compiles",
+    r".*lr_scheduler\.step": "the schedule is a function of the step, no scheduler object",
+    r".*Found keys that are in the model state dict but not in the checkpoint": "only trained tensors are saved",
+}
 
 
 class PhaseProgress(Callback):
-    """Shows step, loss, rate and remaining time.
+    """Shows step, loss, tokens per second and remaining time.
 
-    The loss is what ``training_step`` returned (``"loss"`` of it), averaged over the last steps.
+    The loss is ``"mean_loss"`` of what ``training_step`` returned, or ``"loss"`` of it, as a moving average.
 
     Args:
-        label: what is being trained, such as ``"pretrain nano"``.
-        unit: what ``count_units`` counts, such as ``"tokens"``.
-        seconds: time between two lines where there is no terminal.
+        label: what is trained, such as ``"pretrain nano"``.
     """
 
-    def __init__(self, label: str, unit: str = "tokens", seconds: float = 10.0) -> None:
+    def __init__(self, label: str) -> None:
         self.label = label
-        self.unit = unit
-        self.seconds = seconds
-        self.console = Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task: Any = None
-        self._loss = 0.0
-        self._begun_at = self._shown_at = 0.0
-        self._begun_step = self._units = 0
-
-    def count_units(self, batch: Any) -> int:
-        """Counts what the rate is given in: the tokens of a batch."""
-        return int(batch.input_ids.numel())
+        self._open = ExitStack()
+        self._advance: Advance | None = None
+        self._loss: float | None = None
+        self._started_at, self._tokens, self._step = 0.0, 0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens the bar."""
-        self._begun_at = self._shown_at = time.monotonic()
-        self._begun_step, self._units = trainer.global_step, 0
-        if not trainer.is_global_zero:
-            return
-        if self._begun_step:
-            self.console.print(f"{self.label}: resumed after step {self._begun_step}", highlight=False)
-        if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn(self.label),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[state]}"),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
-            total = trainer.max_steps
-            self._task = self._bar.add_task("", total=total, completed=self._begun_step, state="")
-            self._bar.start()
+        """Open the bar."""
+        self._started_at, self._tokens, self._step, self._loss = time.monotonic(), 0, trainer.global_step, None
+        if trainer.global_step:
+            _logger.info("%s: resumed after step %d", self.label, trainer.global_step)
+        self._advance = self._open.enter_context(track(trainer.max_steps, self.label, trainer.global_step))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Moves the bar or prints a line."""
-        loss = float(outputs["loss"])
-        done = trainer.global_step - self._begun_step
-        self._loss = loss if done <= 1 else 0.9 * self._loss + 0.1 * loss
-        self._units += self.count_units(batch) * trainer.world_size
-        if not trainer.is_global_zero:
-            return
-        now = time.monotonic()
-        rate = self._units / max(now - self._begun_at, 1e-9)
-        state = f"loss {self._loss:.3f}, {rate:,.0f} {self.unit}/s"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=trainer.global_step, state=state)
-        elif now - self._shown_at >= self.seconds or trainer.global_step == trainer.max_steps:
-            self._shown_at = now
-            left = (trainer.max_steps - trainer.global_step) * (now - self._begun_at) / done
-            self.say(f"{self.label}: step {trainer.global_step}/{trainer.max_steps}, {state}, {_clock(left)} left")
-
-    def say(self, line: str) -> None:
-        """Prints a line without disturbing the bar."""
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """Advance the bar by the steps taken since the last batch: none while gradients are accumulated."""
+        loss = float(outputs.get("mean_loss", outputs["loss"]))
+        self._loss = loss if self._loss is None else 0.9 * self._loss + 0.1 * loss
+        self._tokens += int(batch.input_ids.numel()) * trainer.world_size
+        rate = self._tokens / max(time.monotonic() - self._started_at, 1e-9)
+        if self._advance is not None and trainer.global_step > self._step:
+            self._advance(trainer.global_step - self._step, f"loss {self._loss:.3f}, {rate:,.0f} tokens/s")
+            self._step = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the bar."""
-        self._close()
+        """Close the bar."""
+        self._open.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Closes the bar, so that the error begins on a line of its own."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Close the bar, so that the error begins on a line of its own."""
+        self._open.close()
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+@contextmanager
+def suppress_lightning_notices() -> Iterator[None]:
+    """Silence Lightning's notices within the block; its errors, and warnings not listed here, still come through."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in _NEEDLESS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from growlm.data.encode import Encoded, encode
+from growlm.data.encode import Encoded, encode_windows
 from growlm.data.example import Split
 from growlm.manifest.path import Path as StackPath
 from growlm.metrics.routed import find_turns, routed_score
@@ -53,7 +53,7 @@ class ScoreCache:
         Args:
             stack: the stack.
             skill: the skill.
-            max_length: greatest number of tokens of an example.
+            max_length: greatest number of tokens of an example; a longer text becomes several.
 
         Returns:
             The examples.
@@ -64,7 +64,12 @@ class ScoreCache:
         key = ("encoded", stack.manifest.base.digest, skill, max_length)
         tokenizer = stack.tokenizer
         return self.get_or_compute(
-            key, lambda: [encode(example, tokenizer, max_length) for example in skill.examples("train")]
+            key,
+            lambda: [
+                window
+                for example in skill.examples("train")
+                for window in encode_windows(example, tokenizer, max_length)
+            ],
         )
 
     def prompts(self, stack: ModuleStack, skill: Skill) -> SkillPrompts:

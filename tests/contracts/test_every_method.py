@@ -28,9 +28,9 @@ from growlm.modules.lora import Lora, LoraPart
 from growlm.registry import methods
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
-from growlm.train.grow import Grown
+from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
-from growlm.train.trainer import GrowTrainer
+from growlm.train.result import Grown
 from tests.contracts.conftest import tokens
 from tests.contracts.test_every_module import contents
 
@@ -110,14 +110,11 @@ def run(tiny_bases: dict[str, Path], stories: Path) -> Run:
     """Runs a phase."""
 
     def run(method: str, folder: Path, name: str = "toy", *callbacks: Callback, **settings: Any) -> Grown:
-        given = {"batch_size": 4, "learning_rate": 1e-2, "num_scored": 4, "stories": str(stories), **settings}
+        given = {"batch_size": 4, "learning_rate": 1e-2, "num_scored": 4, "stories": str(stories)}
+        given |= {"checkpoint_every": 2, **settings}
         phase = GrowPhase("toy", name=name, stack=folder, base=str(tiny_bases["llama"]), method=method, **given)
-        trainer = GrowTrainer(
-            max_steps=STEPS, precision="32-true", accelerator="cpu", checkpoint_every=2, callbacks=list(callbacks)
-        )
-        trainer.fit(phase)
-        assert trainer.grown is not None
-        return trainer.grown
+        trainer = new_trainer(max_steps=STEPS, precision="32-true", accelerator="cpu", callbacks=list(callbacks))
+        return fit_phase(phase, trainer)
 
     return run
 
@@ -162,21 +159,21 @@ class Watch(Callback):
         self.trained: dict[str, str] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
-        parameters = pl_module.stack.module_parameters(pl_module.name)
-        trained = {id(parameter) for parameter in pl_module.method.parameters(pl_module.stack, pl_module.name)}
+        parameters = pl_module.stack.module_parameters(pl_module.config.module)
+        trained = {id(parameter) for parameter in pl_module.method.parameters(pl_module.stack, pl_module.config.module)}
         self.declared = {name for name, parameter in parameters.items() if id(parameter) in trained}
-        self.first = tensor_digests(pl_module.stack.module_tensors(pl_module.name))
+        self.first = tensor_digests(pl_module.stack.module_tensors(pl_module.config.module))
 
     def on_after_backward(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
         for name, parameter in pl_module.stack.named_parameters():
             if parameter.grad is not None:
                 assert parameter.requires_grad, name
-        own = pl_module.stack.module_parameters(pl_module.name)
+        own = pl_module.stack.module_parameters(pl_module.config.module)
         with_gradient = {name for name, parameter in own.items() if parameter.grad is not None}
         assert with_gradient == self.declared
 
     def on_train_end(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
-        self.trained = tensor_digests(pl_module.stack.module_tensors(pl_module.name))
+        self.trained = tensor_digests(pl_module.stack.module_tensors(pl_module.config.module))
 
 
 @every_method

@@ -37,7 +37,7 @@ class Files(NamedTuple):
         """Writes the words of a small phase."""
         words = f"grow --skill {skill or self.words} --stack {stack} --base {self.base} --stories {self.stories}"
         options = f"--steps {STEPS} --module lora --trainer.precision 32-true --trainer.accelerator cpu"
-        sizes = "--model.batch_size 4 --model.num_scored 4 --model.learning_rate 1e-2 --trainer.checkpoint_every 3"
+        sizes = "--model.batch_size 4 --model.num_scored 4 --model.learning_rate 1e-2 --model.checkpoint_every 3"
         return [*words.split(), *options.split(), *sizes.split(), *more]
 
 

@@ -26,7 +26,6 @@ def test_the_whole_way(
     assert f"frozen: {len(base_tensors(files))} tensors, unchanged (sha256 " in done.out
     assert "scores on held-out examples" in done.out
     assert all(figure in done.out for figure in ("bits per byte", "exact match", "loss per token", "before", "after"))
-    assert f"step {STEPS}/{STEPS}" in done.err
     assert "Warning" not in done.out + done.err
     first = contents(stack)
     assert {Path(name).suffix for name in first} == {".json", ".safetensors", ".md"}
@@ -120,8 +119,9 @@ def test_fit_is_the_same_phase(files: Files, command: Command, tmp_path: Path) -
             "batch_size": 4,
             "num_scored": 4,
             "learning_rate": 1e-2,
+            "checkpoint_every": 3,
         },
-        "trainer": {"max_steps": STEPS, "precision": "32-true", "accelerator": "cpu", "checkpoint_every": 3},
+        "trainer": {"max_steps": STEPS, "precision": "32-true", "accelerator": "cpu"},
     }
     recipe = tmp_path / "words.yaml"
     recipe.write_text(yaml.safe_dump(config))

@@ -10,9 +10,9 @@ from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
-from growlm.train.grow import Grown
+from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
-from growlm.train.trainer import GrowTrainer
+from growlm.train.result import Grown
 from tests.golden.conftest import RunPhase
 
 ARITHMETIC = {"num_train": 24, "num_test": 4, "num_validation": 4}
@@ -36,10 +36,7 @@ def fit(tiny_bases: dict[str, Path], tmp_path: Path) -> Fit:
             num_scored=2,
             router="none",
         )
-        trainer = GrowTrainer(max_steps=8, precision="32-true", accelerator="cpu", checkpoint_every=8)
-        trainer.fit(phase)
-        assert trainer.grown is not None
-        return trainer.grown
+        return fit_phase(phase, new_trainer(max_steps=8, precision="32-true", accelerator="cpu"))
 
     return fit
 

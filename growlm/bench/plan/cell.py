@@ -43,7 +43,7 @@ class PhasePlan:
     Args:
         name: the module's name.
         steps: its steps.
-        arguments: what ``GrowPhase`` is built with, the stack's folder apart.
+        arguments: options of ``PhaseConfig``, the stack's folder apart.
     """
 
     name: str

@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.recipes import read_yaml, recipe_path
 from growlm.registry import skills as registered
+from growlm.train.config import PhaseConfig, current_names
 
 _KEYS = ("skills", "orders", "phase", "composites")
 _SKILL_KEYS = ("skill", "options")
@@ -40,7 +41,7 @@ class Stream:
         name: the stream's name, its recipe's file name.
         skills: by the name that module and matrix give them.
         orders: names of skills in the order of learning, by the order's name.
-        phase: settings of every phase: ``GrowPhase`` arguments and ``steps``.
+        phase: settings of every phase: options of ``PhaseConfig`` and ``steps``.
         composites: skills that are tested only, each with the skills of the stream that it needs.
     """
 
@@ -177,7 +178,7 @@ def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any
     """Checks settings of phases.
 
     Args:
-        settings: ``GrowPhase`` arguments and ``steps``.
+        settings: options of ``PhaseConfig`` and ``steps``.
         where: what they were read from, for messages.
 
     Returns:
@@ -186,17 +187,16 @@ def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any
     Raises:
         GrowlmError: for an unknown key or a value of the wrong type.
     """
-    from growlm.train.phase import GrowPhase
-
-    parameters = inspect.signature(GrowPhase.__init__).parameters
-    known = {name: p.annotation for name, p in parameters.items() if name not in ("self", *_OF_A_CELL)}
+    settings = current_names(settings)
+    known = {name: kind for name, kind in get_type_hints(PhaseConfig).items() if name not in _OF_A_CELL}
     _known_keys(settings, ("steps", *known), where, "phase")
     steps = settings.get("steps", 1)
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         raise GrowlmError(f"{where}: phase: steps is {steps!r}; give a whole number of 1 or more")
     for key, value in settings.items():
         if not _fits(value, known.get(key, int)):
-            hint = "; write 1.0e-3, with the point" if isinstance(value, str) and key not in ("on", "router") else ""
+            number = isinstance(value, str) and known.get(key) in (int, float)
+            hint = "; write 1.0e-3, with the point" if number else ""
             raise GrowlmError(f"{where}: phase: {key} is {value!r}, expected {_type_name(known[key])}{hint}")
     return dict(settings)
 

@@ -47,7 +47,7 @@ def phase_cost(
         "steps": cost["steps"],
         "tokens": cost["tokens"],
         "rows": cost["rows"],
-        "replayed_rows": cost["old rows"],
+        "replayed_rows": cost.get("replayed_rows", cost.get("old rows", 0)),
         "seconds": cost["seconds"],
         "wall_seconds": round(wall_seconds, 1),
         "trained": cost["trained"],

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.result import CellResult, read_cell
@@ -20,11 +18,11 @@ from growlm.metrics.blimp import blimp
 from growlm.registry import methods
 from growlm.show.importance import importance_map, keeps_importance
 from growlm.stack.stack import ModuleStack
-from growlm.train.grow import NO_ROUTER, Grown
-from growlm.train.phase import BASE_SKILL, GrowPhase
-from growlm.train.progress import PhaseProgress
+from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, current_names
+from growlm.train.fit import fit_phase, new_trainer
+from growlm.train.phase import GrowPhase
+from growlm.train.result import Grown
 from growlm.train.score_cache import ScoreCache
-from growlm.train.trainer import GrowTrainer
 
 Tell = Callable[[str], None]
 
@@ -116,20 +114,9 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, tell: Tell) -> CellRe
 
 
 def _grow(plan: PhasePlan, stack: Path, bench: Bench, memory: ScoreCache) -> Grown:
-    phase = GrowPhase(stack=stack, **plan.arguments)
-    phase.share_cache(memory)
-    trainer = GrowTrainer(max_steps=plan.steps, accelerator=bench.accelerator, devices=1)
-    trainer.fit(phase, progress=_Silent(plan.name))
-    assert trainer.grown is not None
-    return trainer.grown
-
-
-class _Silent(PhaseProgress):
-    """Shows nothing: many phases run side by side."""
-
-    def __init__(self, label: str) -> None:
-        super().__init__(label)
-        self.console = Console(quiet=True, stderr=True)
+    config = PhaseConfig(stack=stack, **current_names(plan.arguments))
+    trainer = new_trainer(max_steps=plan.steps, accelerator=bench.accelerator, devices=1)
+    return fit_phase(GrowPhase(config, memory), trainer)
 
 
 def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, memory: ScoreCache) -> None:

@@ -43,7 +43,7 @@ def test_short_options_are_spelled_out() -> None:
             "--model.skill=stories",
             "--model.stack=s",
             "--model.base=b",
-            "--model.on=none",
+            "--model.parents=none",
             "--model.name=n",
             "--model.method=grow",
             "--trainer.max_steps=3",

@@ -15,7 +15,7 @@ EXAMPLES = [
 
 
 def batches(batch_size: int = 8, seed: int = 0, rank: int = 0, world_size: int = 1) -> StepBatches:
-    return StepBatches(EXAMPLES, batch_size, seed, pad_id=5).share(rank, world_size)
+    return StepBatches(EXAMPLES, batch_size, seed, pad_id=5).split(rank, world_size)
 
 
 def seen(of: StepBatches, steps: range) -> list[list[int]]:
@@ -101,3 +101,22 @@ def test_like_lengths_share_a_batch() -> None:
         lengths = [len(EXAMPLES[index].input_ids) for index in seen(batches(), range(step, step + 1))[0]]
         spread.append(max(lengths) - min(lengths))
     assert sum(spread) <= 12  # of 0 to 6 each; unsorted, nearly all would be 6
+
+
+@pytest.mark.parametrize(("world_size", "per_step"), [(1, 3), (2, 1), (2, 2)])
+def test_weights_make_the_average_a_mean_over_the_trained_tokens_of_a_step(world_size: int, per_step: int) -> None:
+    """Losses of 1 to 50 for the examples: weighted means of all processes' batches against the mean of all tokens."""
+    ranks = [StepBatches(EXAMPLES, 4, 0, 5).split(rank, world_size, per_step) for rank in range(world_size)]
+    for step in range(5):
+        parts = [of(step * per_step + number) for number in range(per_step) for of in ranks]
+        trained = [part.labels[:, 1:] != IGNORED for part in parts]
+        values = [(part.labels[:, 1:] * mask).float() for part, mask in zip(parts, trained, strict=True)]
+        means = [
+            part.weight * value.sum() / mask.sum() for part, value, mask in zip(parts, values, trained, strict=True)
+        ]
+        whole = sum(value.sum() for value in values) / sum(mask.sum() for mask in trained)
+        assert sum(means) / len(parts) == pytest.approx(float(whole))
+
+
+def test_a_single_batch_has_no_weight() -> None:
+    assert StepBatches(EXAMPLES, 4, 0, 5).split(0, 1)(3).weight == 1.0

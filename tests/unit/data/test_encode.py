@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from growlm.base.load import load_tokenizer
-from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, stop_ids
+from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt, encode_windows, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 
@@ -307,3 +307,28 @@ def test_a_prompt_has_its_greatest_length_wherever_it_is_given(tokenizer: Any) -
     assert encode(replace(long, prompt="the cat"), tokenizer, 10_000) == encode(
         replace(long, prompt="the cat", max_prompt=None), tokenizer, 10_000
     )
+
+
+def test_a_text_longer_than_a_window_is_trained_whole(tokenizer: Any) -> None:
+    text = Example("x", text="the cat sat on big red box " * 20)
+    whole = encode(text, tokenizer, 10_000)
+    windows = encode_windows(text, tokenizer, 16)
+    assert all(len(window.input_ids) <= 16 for window in windows)
+    assert [window.name for window in windows[:2]] == ["x", "x, from token 15"]
+    # without its first token, which nothing precedes in it, each window continues the one before
+    predicted = [token for window in windows for token in window.input_ids[1:]]
+    assert predicted == list(whole.input_ids[1:])
+    assert [trained for window in windows for trained in window.trained[1:]] == list(whole.trained[1:])
+
+
+@pytest.mark.parametrize("length", [14, 15, 16, 17, 30, 31, 32])
+def test_no_window_has_nothing_to_predict(tokenizer: Any, length: int) -> None:
+    text = Example("x", text=" cat" * 40)
+    per_word = (len(encode(text, tokenizer, 10_000).input_ids) - 2) // 40
+    text = Example("x", text=" cat" * (length // per_word))
+    assert all(any(window.trained[1:]) for window in encode_windows(text, tokenizer, 16))
+
+
+def test_what_is_no_text_is_one_window(tokenizer: Any) -> None:
+    talk = Example("x", messages=TALK)
+    assert encode_windows(talk, tokenizer, 100) == [encode(talk, tokenizer, 100)]

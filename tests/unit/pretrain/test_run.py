@@ -21,7 +21,7 @@ from growlm.pretrain.pack import PackedBatch
 from growlm.pretrain.run import PretrainPhase, pretrain_base
 from growlm.pretrain.source import TextSource
 from growlm.pretrain.validation import Watch
-from growlm.train.lightning_logging import suppress_lightning_notices
+from growlm.train.progress import suppress_lightning_notices
 
 TOY = Preset(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48)
 STORIES = [f"Once there was a {animal} called {name}. It ran to the {place}." for animal in ("cat", "dog", "fox")

@@ -12,7 +12,7 @@ from growlm import registry
 from growlm.data.example import Example, Message, Split
 from growlm.show.report import print_grown
 from growlm.skills.skill import Skill
-from growlm.train.grow import Grown
+from growlm.train.result import Grown
 
 NewStack = Callable[..., Any]
 COUNT = {"count": 4}

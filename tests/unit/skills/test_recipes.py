@@ -1,6 +1,5 @@
 """Recipes of skills: what they name exists."""
 
-import inspect
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import yaml
 
 from growlm.recipes import recipe_names, recipe_path, recipe_summary
 from growlm.registry import methods, module_kinds, skills
-from growlm.train.phase import GrowPhase
+from growlm.train.config import option_names
 
 
 def recipe(name: str) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def recipe(name: str) -> dict[str, Any]:
 def test_a_recipe_names_what_there_is(name: str):
     model = recipe(name)["model"]
     assert recipe_summary(recipe_path("skills", name))
-    assert set(model) <= set(inspect.signature(GrowPhase.__init__).parameters)
+    assert set(model) <= set(option_names())
     assert set(model.get("skill_options", {})) <= set(skills.options(model["skill"]))
     assert set(model.get("method_options", {})) <= set(methods.options(model.get("method", "grow")))
     for kind, options in model.get("method_options", {}).get("module", {}).items():

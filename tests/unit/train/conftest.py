@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from lightning.pytorch import Callback
 
-from growlm.train.grow import Grown
+from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
-from growlm.train.trainer import GrowTrainer
+from growlm.train.result import Grown
 
 WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big")
 
@@ -27,7 +27,7 @@ def run(tiny_bases: dict[str, Path], tmp_path: Path) -> Callable[..., Grown]:
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def run(name: str, folder: str = "stack", *callbacks: Callback, **settings: Any) -> Grown:
-        given = {"num_scored": 4, "stories": str(stories), "on": "none", **settings}
+        given = {"num_scored": 4, "stories": str(stories), "parents": "none", **settings}
         given.setdefault("method_options", {"module": {"lora": {"rank": 2}}})
         phase = GrowPhase(
             str(tmp_path / f"{name}.jsonl"),
@@ -36,9 +36,7 @@ def run(tiny_bases: dict[str, Path], tmp_path: Path) -> Callable[..., Grown]:
             batch_size=4,
             **given,
         )
-        trainer = GrowTrainer(max_steps=2, precision="32-true", accelerator="cpu", callbacks=list(callbacks))
-        trainer.fit(phase)
-        assert trainer.grown is not None
-        return trainer.grown
+        trainer = new_trainer(max_steps=2, precision="32-true", accelerator="cpu", callbacks=list(callbacks))
+        return fit_phase(phase, trainer)
 
     return run

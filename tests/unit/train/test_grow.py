@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from growlm.manifest.card import score_tables
-from growlm.train.grow import Grown
+from growlm.train.result import Grown
 
 Run = Callable[..., Grown]
 

@@ -13,7 +13,7 @@ from growlm.files import read_metadata
 from growlm.manifest import store
 from growlm.routing.router_file import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
-from growlm.train.grow import Grown
+from growlm.train.result import Grown
 
 Run = Callable[..., Grown]
 

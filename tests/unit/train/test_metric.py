@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.train.grow import Grown
+from growlm.train.result import Grown
 
 Run = Callable[..., Grown]
 

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from growlm.errors import GrowlmError
-from growlm.train.lightning_logging import suppress_lightning_notices
+from growlm.train.progress import suppress_lightning_notices
 from growlm.train.resume import (
     AtomicCheckpointIO,
     ResumeCheckpoint,

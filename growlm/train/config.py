@@ -1,0 +1,158 @@
+"""The options of a phase, each written once: command line, recipes, help, records and checks are read from here."""
+
+import ast
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from growlm.errors import GrowlmError
+from growlm.files import check_name
+
+NO_ROUTER = "none"
+BASE_SKILL = "stories"
+_OWN_DATA = (".jsonl", ".jsonl.xz")
+_FROM = {"batch_size": 1, "max_length": 2, "num_scored": 1, "checkpoint_every": 0, "checkpoint_seconds": 0}
+_BETWEEN = {"learning_rate": (0.0, math.inf), "weight_decay": (0.0, math.inf), "warmup": (0.0, 1.0)}
+# what a result is no function of: where things are, and how often the state is saved
+_NOT_RECORDED = ("stack", "base", "restart", "checkpoint_every", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """The options of a phase.
+
+    Raises:
+        GrowlmError: for a value out of range.
+    """
+
+    skill: str
+    """Name of the skill, or a .jsonl file of your own."""
+    skill_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the skill."""
+    name: str | None = None
+    """Name of the new module (default: the skill's)."""
+    stack: Path = Path("checkpoints/stack")
+    """Folder of the stack; created if it does not exist."""
+    base: str | None = None
+    """Base of a new stack: name of a shipped one, a folder or a Hugging Face id (default: the shipped default base)."""
+    parents: str = "all"
+    """Modules to grow on: all, none, or names joined by +."""
+    method: str = "grow"
+    """Continual-learning method."""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the method."""
+    batch_size: int = 16
+    """Examples per batch."""
+    max_length: int = 512
+    """Greatest number of tokens of an example; a longer text becomes several."""
+    learning_rate: float = 2e-3
+    """Highest learning rate of AdamW."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises, 0 to 1."""
+    num_scored: int = 100
+    """Test examples of each skill that are scored, before and after."""
+    rescore: bool = True
+    """Score the older skills again when the phase is finished."""
+    metric: str | None = None
+    """Score the skill by token_accuracy or loss, which generate no answers, instead of its own metric."""
+    router: str = "ridge"
+    """Router that learns to choose the new module, or none to leave the stack's router as it is."""
+    router_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the router."""
+    stories: str | None = None
+    """Text file to measure the base's retention on, documents separated by <|endoftext|> (default: TinyWorld)."""
+    seed: int = 0
+    """Seed of all randomness."""
+    restart: bool = False
+    """Discard an unfinished phase of this stack."""
+    checkpoint_every: int = 50
+    """Steps between two saves of the training state; 0: none."""
+    checkpoint_seconds: float = 60.0
+    """Seconds after which the training state is saved in any case; 0: never."""
+
+    def __post_init__(self) -> None:
+        """Complete the names and check the values."""
+        if self.skill.endswith(_OWN_DATA):
+            self._set("name", self.name or Path(self.skill).name.partition(".")[0].lower())
+            self._set("skill_options", {"train": self.skill, **(self.skill_options or {})})
+            self._set("skill", "jsonl")
+        self._set("name", check_name(self.name or self.skill, "module"))
+        self._set("stack", Path(self.stack))
+        for key in ("skill_options", "method_options", "router_options"):
+            self._set(key, dict(getattr(self, key) or {}))
+        if self.name == BASE_SKILL:
+            raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
+        for key, least in _FROM.items():
+            if not getattr(self, key) >= least:
+                raise GrowlmError(f"{key} {getattr(self, key)} is too small: give {least} or more")
+        for key, (least, most) in _BETWEEN.items():
+            value = getattr(self, key)
+            if not value >= least:
+                raise GrowlmError(f"{key} {value} is too small: give {least:g} or more")
+            if not (math.isfinite(value) and value <= most):
+                raise GrowlmError(f"{key} {value} is too large: give {'a finite number' if most > 1 else f'{most:g}'}")
+        if not self.learning_rate * self.weight_decay < 1:
+            raise GrowlmError(
+                f"weight_decay {self.weight_decay} at learning_rate {self.learning_rate} would turn every weight's "
+                "sign in one step: their product must be less than 1"
+            )
+
+    @property
+    def module(self) -> str:
+        """The new module's name."""
+        assert self.name is not None
+        return self.name
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what the result is a function of, as the manifest keeps it."""
+        return {key: value for key, value in asdict(self).items() if key not in _NOT_RECORDED}
+
+    def _set(self, key: str, value: Any) -> None:
+        object.__setattr__(self, key, value)
+
+
+_OLD_NAMES = {"on": "parents"}
+"""Options of version 0.1.0, and what they are called now."""
+OLD_OPTIONS = {"trainer.checkpoint_every": "model.checkpoint_every", "model.on": "model.parents"}
+"""Keys of the command line and of recipes of version 0.1.0, and where they are now."""
+
+
+def option_names() -> list[str]:
+    """List the options in order."""
+    return [option.name for option in fields(PhaseConfig)]
+
+
+@cache
+def option_help() -> dict[str, str]:
+    """Read what each option means from the line below its definition."""
+    body = ast.parse(inspect.getsource(PhaseConfig)).body[0].body  # type: ignore[attr-defined]
+    return {
+        option.target.id: line.value.value
+        for option, line in pairwise(body)
+        if isinstance(option, ast.AnnAssign) and isinstance(line, ast.Expr)  # type: ignore[attr-defined]
+    }
+
+
+def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename options that were written under a name of version 0.1.0."""
+    return {_OLD_NAMES.get(key, key): value for key, value in options.items()}
+
+
+def difference(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say which settings of a recorded phase differ from those of another; empty: none.
+
+    Args:
+        there: the recorded settings; what version 0.1.0 did not record is not compared.
+        now: the settings of now.
+    """
+    there = current_names(there)
+    changed = sorted(key for key in there if there[key] != json.loads(json.dumps(now.get(key))))
+    return ", ".join(f"{key} {there[key]!r}, now {now.get(key)!r}"[:120] for key in changed)

@@ -1,0 +1,126 @@
+"""Running a phase from beginning to end, or from where it was interrupted."""
+
+import shutil
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from growlm.errors import GrowlmError
+from growlm.files import combined_digest, folder_lock, tensor_digests
+from growlm.manifest import store
+from growlm.manifest.manifest import STACK_FILE, read_manifest
+from growlm.stack.stack import ModuleStack
+from growlm.train.config import PhaseConfig, difference
+from growlm.train.machine import fastest_precision, keep_freed_memory
+from growlm.train.phase import GrowPhase, trainer_settings
+from growlm.train.progress import suppress_lightning_notices
+from growlm.train.result import Grown
+from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint
+
+_DEFAULTS = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "deterministic": True,
+}
+
+
+def new_trainer(
+    *,
+    max_steps: int = 600,
+    precision: Any = None,
+    gradient_clip_val: float | None = 1.0,
+    callbacks: list[Callback] | Callback | None = None,
+    **options: Any,
+) -> Trainer:
+    """Build a Lightning trainer with growlm's defaults: reproducible, in the fastest precision, no files of its own.
+
+    Args:
+        max_steps: steps of the phase.
+        precision: Lightning's name of a precision; None: the faster of bf16-mixed and 32-true on this machine.
+        gradient_clip_val: greatest norm of the gradient.
+        callbacks: further callbacks.
+        **options: the other options of Lightning's trainer.
+    """
+    keep_freed_memory()
+    # changed in place: only so does the command line see that the rest goes to Lightning's trainer
+    for key, value in _DEFAULTS.items():
+        if options.get(key) is None:
+            options[key] = value
+    options["plugins"] = [*(options.get("plugins") or []), AtomicCheckpointIO()]
+    with suppress_lightning_notices():
+        return Trainer(
+            max_steps=max_steps,
+            precision=precision or fastest_precision(),
+            gradient_clip_val=gradient_clip_val,
+            callbacks=callbacks,
+            **options,
+        )
+
+
+def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:
+    """Train a phase, or continue it, or find that it has ended already.
+
+    Args:
+        phase: the phase.
+        trainer: what trains it.
+
+    Returns:
+        The grown stack.
+
+    Raises:
+        GrowlmError: if the stack is in use or damaged, the name is taken by another phase, or anything in
+            ``growlm.train.prepare`` and ``growlm.train.result`` is refused.
+        KeyboardInterrupt: if the phase was interrupted; the same call continues it.
+        SystemExit: in all processes but the first.
+    """
+    settings = trainer_settings(trainer)
+    ended = _ended_phase(phase.config, settings) if trainer.is_global_zero else None
+    if ended is not None:
+        return ended
+    try:
+        with suppress_lightning_notices():
+            trainer.fit(phase, ckpt_path=phase.resume_from, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt(_interruption(trainer)) from None
+    if phase.grown is None:  # another process than the first: the result is not its own to report
+        raise SystemExit(0)
+    return phase.grown
+
+
+def _ended_phase(config: PhaseConfig, trainer: dict[str, Any]) -> Grown | None:
+    """Load the result of a phase that ended earlier.
+
+    Raises:
+        GrowlmError: if a phase with other settings has the name.
+    """
+    if not (config.stack / STACK_FILE).exists():
+        return None
+    with folder_lock(config.stack):
+        store.recover(config.stack)
+        records = {record.name: record for record in read_manifest(config.stack).modules}
+        if config.module not in records:
+            return None
+        record = records[config.module]
+        changed = difference(record.recipe, {**config.recorded(), **trainer})
+        if changed:
+            raise GrowlmError(
+                f"{config.stack} has a module {config.module!r} already, grown with other settings ({changed}): undo "
+                "it first (growlm undo), or give another --name"
+            )
+        shutil.rmtree(config.stack / store.WORK, ignore_errors=True)
+        stack = ModuleStack.from_pretrained(config.stack, base=config.base)
+    stack.set_path(record.path)
+    frozen = stack.frozen_tensors()
+    digest = combined_digest(tensor_digests(frozen))
+    return Grown(stack, record, len(frozen), digest, stack.method_tensors(config.module), already_there=True)
+
+
+def _interruption(trainer: Trainer) -> str:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector
+    saved = next(callback.saved_step for callback in callbacks if isinstance(callback, ResumeCheckpoint))
+    where = f"interrupted at step {trainer.global_step} of {trainer.max_steps}"
+    if saved is None:
+        return f"{where}; nothing was saved yet, the same command begins again"
+    return f"{where}; the same command resumes at step {saved}"

@@ -1,0 +1,208 @@
+"""The first part of a phase: everything that may be wrong with a request is found here, before anything is written."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from growlm.base.load import DEFAULT_BASE
+from growlm.data.batches import StepBatches
+from growlm.data.encode import encode
+from growlm.errors import GrowlmError, unknown_name
+from growlm.files import read_json, require_disk_space, write_json
+from growlm.manifest import store
+from growlm.manifest.manifest import STACK_FILE
+from growlm.manifest.path import BASE, parse_path
+from growlm.manifest.path import Path as StackPath
+from growlm.methods.method import Method
+from growlm.modules.kind import ModuleKind
+from growlm.registry import methods, routers
+from growlm.routing.router import Router
+from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
+from growlm.skills.skill import Skill
+from growlm.stack.context import context_length, pad_id
+from growlm.stack.stack import ModuleStack
+from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
+from growlm.train.score_cache import ScoreCache
+
+_PHASE_FILE = "phase.json"
+_BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A phase that is ready to be trained.
+
+    Args:
+        config: its options.
+        settings: what its result is a function of, recorded in the manifest.
+        stack: the stack, with the new module attached and its path active.
+        parents: the path that the module grows on.
+        method: the method.
+        kinds: the kinds of the new module by name.
+        continues: the module whose values the new one begins with, if there is one.
+        skill: the skill that is learned.
+        scored: every skill that is scored, by the name of its module.
+        batches: the training examples and their order.
+        trained: the new module's parameters; those that the method trains require a gradient.
+        routing: the router that learns the new module, and the prompts of each skill; None: the router stays.
+        work: folder of what an interrupted phase needs to go on.
+    """
+
+    config: PhaseConfig
+    settings: dict[str, Any]
+    stack: ModuleStack
+    parents: StackPath
+    method: Method
+    kinds: dict[str, ModuleKind]
+    continues: str | None
+    skill: Skill
+    scored: dict[str, Skill]
+    batches: StepBatches
+    trained: dict[str, nn.Parameter]
+    routing: tuple[Router, dict[str, SkillPrompts]] | None
+    work: Path
+
+    @property
+    def num_truncated(self) -> int:
+        """Number of examples whose prompts are cut because they are longer than ``max_length`` or the context."""
+        return sum(example.cut > 0 for example in self.batches.examples)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of the new module's parameters."""
+        return sum(parameter.numel() for parameter in self.trained.values())
+
+
+def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) -> Prepared:
+    """Open the stack, attach the new module, encode the skill's examples, and check everything.
+
+    Args:
+        config: the options of the phase; the stack's folder is locked.
+        trainer: the trainer's settings that the result depends on; ``steps`` among them.
+        cache: what the phase shares with others.
+
+    Returns:
+        The phase, ready to be trained; its work folder exists.
+
+    Raises:
+        GrowlmError: if the stack is damaged or on another base, the name is taken, a skill cannot be used or scored,
+            the method has nothing to train, another unfinished phase is there, or the disk is too full.
+    """
+    method: Method = methods.build(config.method, config.method_options)
+    skill = cache.skill(config.skill, config.skill_options, config.metric)
+    store.recover(config.stack)
+    stack = _open_stack(config)
+    if config.module in stack.parents():
+        raise GrowlmError(
+            f"{config.stack} has a module {config.module!r} already: undo it first, or give another --name"
+        )
+    parents = method.grow_on(stack, _requested_path(stack, config.parents))
+    scored = _scored_skills(config, stack, skill, cache)
+    kinds, continues = method.build(stack, skill), method.continues(stack)
+    stack.attach(config.module, kinds, parents, config.seed, continues)
+    batches = _batches(config, stack, skill, cache)
+    method.begin(stack, config.module, batches)
+    trained = _trained(config, stack, method)
+    _check_scored(config, stack, scored)
+    routing = _routing(config, stack, scored, cache)
+    require_disk_space(config.stack, sum(value.numel() for value in trained.values()) * _BYTES_PER_TRAINED)
+    settings = {**config.recorded(), **trainer}
+    work = _work_folder(config, stack, settings, cache.digest(skill, "train"))
+    return Prepared(
+        config, settings, stack, parents, method, kinds, continues, skill, scored, batches, trained, routing, work
+    )
+
+
+def _open_stack(config: PhaseConfig) -> ModuleStack:
+    if (config.stack / STACK_FILE).exists():
+        return ModuleStack.from_pretrained(config.stack, base=config.base)
+    return ModuleStack.from_base(config.base or DEFAULT_BASE).eval()
+
+
+def _requested_path(stack: ModuleStack, parents: str) -> StackPath:
+    if parents == "all":
+        return stack.manifest.current()
+    return () if parents == "none" else parse_path(parents, stack.parents())
+
+
+def _batches(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> StepBatches:
+    examples = cache.encoded(stack, skill, min(config.max_length, context_length(stack)))
+    if not examples:
+        raise GrowlmError(f"skill {config.skill!r} has no training examples")
+    return StepBatches(examples, config.batch_size, config.seed, pad_id(stack))
+
+
+def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:
+    parameters = stack.module_parameters(config.module)
+    declared = {id(parameter) for parameter in method.parameters(stack, config.module)}
+    for parameter in parameters.values():
+        parameter.requires_grad_(id(parameter) in declared)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise GrowlmError(f"method {config.method!r} with these options has nothing to train")
+    return parameters
+
+
+def _scored_skills(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> dict[str, Skill]:
+    """Build every skill that is scored: the base's, those of the modules there are, and the new one."""
+    earlier = {  # each by what it was scored by before: a column of the accuracy matrix has one metric
+        record.name: cache.skill(record.skill["name"], record.skill["options"], record.recipe.get("metric"))
+        for record in stack.manifest.modules
+    }
+    stories = cache.skill(BASE_SKILL, {"file": config.stories} if config.stories else {})
+    return {BASE_SKILL: stories, **earlier, config.module: skill}
+
+
+def _check_scored(config: PhaseConfig, stack: ModuleStack, scored: Mapping[str, Skill]) -> None:
+    """Refuse an example that could not be scored now rather than after the training."""
+    for skill in scored.values():
+        for example in islice(skill.examples("test"), config.num_scored):
+            encode(example, stack.tokenizer, context_length(stack))
+
+
+def _routing(
+    config: PhaseConfig, stack: ModuleStack, scored: Mapping[str, Skill], cache: ScoreCache
+) -> tuple[Router, dict[str, SkillPrompts]] | None:
+    """Build the router that is to learn the new module; what it could not learn then is refused now."""
+    if config.router == NO_ROUTER:
+        return None
+    if config.router not in routers:
+        raise unknown_name("router", config.router, [*routers, NO_ROUTER])
+    router = next_router(stack, config.router, config.router_options)
+    prompts = {BASE if name == BASE_SKILL else name: cache.prompts(stack, skill) for name, skill in scored.items()}
+    for name in unlearned_modules(stack, router, config.module):
+        router.check(stack, name, prompts[name])
+    return router, prompts
+
+
+def _work_folder(config: PhaseConfig, stack: ModuleStack, settings: dict[str, Any], train_digest: str) -> Path:
+    """Create the folder of an unfinished phase, or find it again if it is this phase's."""
+    work = config.stack / store.WORK
+    identity = {
+        "settings": settings,
+        "stack": [record.digest for record in stack.manifest.modules],
+        "base": stack.manifest.base.digest,
+        "data": train_digest,
+    }
+    if not (config.stack / STACK_FILE).exists():
+        store.begin(config.stack, stack.manifest, stack.config)
+    if config.restart:
+        shutil.rmtree(work, ignore_errors=True)
+    if (work / _PHASE_FILE).exists():
+        there = read_json(work / _PHASE_FILE)
+        recorded = there.pop("settings", {})
+        changed = difference(recorded, settings) or difference(there, identity)
+        if changed:
+            raise GrowlmError(
+                f"an unfinished phase with other settings is in {work} ({changed}): run it again as it was to finish "
+                "it, or discard it with --restart true"
+            )
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        write_json(work / _PHASE_FILE, identity)
+    return work

@@ -90,9 +90,9 @@ class PhaseConfig:
             self._set(key, dict(getattr(self, key) or {}))
         if self.name == BASE_SKILL:
             raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
-        for key, least in _FROM.items():
-            if not getattr(self, key) >= least:
-                raise GrowlmError(f"{key} {getattr(self, key)} is too small: give {least} or more")
+        for key, smallest in _FROM.items():
+            if not getattr(self, key) >= smallest:
+                raise GrowlmError(f"{key} {getattr(self, key)} is too small: give {smallest} or more")
         for key, (least, most) in _BETWEEN.items():
             value = getattr(self, key)
             if not value >= least:
@@ -133,12 +133,11 @@ def option_names() -> list[str]:
 @cache
 def option_help() -> dict[str, str]:
     """Read what each option means from the line below its definition."""
-    body = ast.parse(inspect.getsource(PhaseConfig)).body[0].body  # type: ignore[attr-defined]
-    return {
-        option.target.id: line.value.value
-        for option, line in pairwise(body)
-        if isinstance(option, ast.AnnAssign) and isinstance(line, ast.Expr)  # type: ignore[attr-defined]
-    }
+    body: list[Any] = ast.parse(inspect.getsource(PhaseConfig)).body[0].body  # type: ignore[attr-defined]
+    documented = [
+        pair for pair in pairwise(body) if isinstance(pair[0], ast.AnnAssign) and isinstance(pair[1], ast.Expr)
+    ]
+    return {option.target.id: line.value.value for option, line in documented}
 
 
 def current_names(options: Mapping[str, Any]) -> dict[str, Any]:

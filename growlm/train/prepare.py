@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -23,6 +23,7 @@ from growlm.modules.kind import ModuleKind
 from growlm.registry import methods, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
+from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
@@ -93,8 +94,8 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
         GrowlmError: if the stack is damaged or on another base, the name is taken, a skill cannot be used or scored,
             the method has nothing to train, another unfinished phase is there, or the disk is too full.
     """
-    method: Method = methods.build(config.method, config.method_options)
-    skill = cache.skill(config.skill, config.skill_options, config.metric)
+    method = cast(Method, methods.build(config.method, config.method_options))
+    skill = cache.skill(config.skill, config.skill_options, cast("Metric | None", config.metric))
     store.recover(config.stack)
     stack = _open_stack(config)
     if config.module in stack.parents():

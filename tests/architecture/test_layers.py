@@ -48,7 +48,6 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 LARGER = {
     "stack/stack.py": "one class: what a stack can do is one page, and transformers wants its model whole",
     "commands/bench.py:bench": "the options of a benchmark, each an argument with its line of documentation",
-    "train/phase.py:__init__": "the options of a phase, each an argument with its line of documentation",
 }
 
 

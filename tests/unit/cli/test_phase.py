@@ -94,7 +94,7 @@ def test_module_kinds_with_options_of_their_own() -> None:
         (["--skill", "chat", "--module", "lroa"], "unknown module kind 'lroa': did you mean 'lora'"),
         (["--skill", "chat", "--module", "lora+blok"], "unknown module kind 'blok': did you mean 'block'"),
         (["--skill", "chat", "--module", ""], "unknown module kind ''"),
-        (["--skill", "chat", "--module", "{lora"], "--module is no YAML"),
+        (["--skill", "chat", "--module", "{lora"], "--module is not YAML"),
     ],
 )
 def test_what_is_wrong_is_said(words: list[str], message: str) -> None:
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said(words: list[str], message: str) -> None:
 @pytest.mark.parametrize("text", ["a: [", "- a\n- b\n"])
 def test_a_recipe_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
-    with pytest.raises(GrowlmError, match=r"x\.yaml (is no YAML|holds list instead of keys)"):
+    with pytest.raises(GrowlmError, match=r"x\.yaml (is not YAML|holds list instead of keys)"):
         long_options(["--config", str(tmp_path / "x.yaml"), "--module", "lora"])
 
 

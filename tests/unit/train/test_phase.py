@@ -17,6 +17,7 @@ from growlm.manifest.manifest import read_manifest
 from growlm.stack.stack import ModuleStack
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
+from growlm.train.score_cache import ScoreCache
 
 Phase = Callable[..., GrowPhase]
 WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big")
@@ -185,9 +186,12 @@ def test_a_path_worse_than_the_base_is_said(
     phase: Phase, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level(logging.WARNING, "growlm")
-    bad = {"metric": "exact_match", "value": 0.0, "loss": 9.0}
-    scores = lambda *args, **kwargs: {"oracle": bad, "all": bad}  # noqa: E731
-    monkeypatch.setattr("growlm.train.score_cache.ScoreCache.mode_scores", scores)
+    measure = ScoreCache.mode_scores
+
+    def worse(*args: Any) -> dict[str, dict[str, Any]]:
+        return {mode: {**score, "loss": 9.0} for mode, score in measure(*args).items()}
+
+    monkeypatch.setattr(ScoreCache, "mode_scores", worse)
     fit_phase(phase(), trainer(1))
     assert "words ends worse than the bare base: loss 9.000 against " in caplog.text
 

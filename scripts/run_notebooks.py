@@ -29,6 +29,20 @@ def is_blank(png: str) -> bool:
     return bool(matplotlib.image.imread(io.BytesIO(base64.b64decode(png))).std() == 0)
 
 
+def tidy(outputs: list[Any]) -> list[Any]:
+    """Return outputs as they look at the end: no log, printed text in one piece, a moving bar where it stopped."""
+    kept: list[Any] = []
+    for output in outputs:
+        if output.get("name") == "stdout" and kept and kept[-1].get("name") == "stdout":
+            kept[-1].text += output.text
+        elif output.get("name") != "stderr":
+            kept.append(output)
+    for output in kept:
+        if output.get("name") == "stdout":
+            output.text = "".join(line.rpartition("\r")[2] for line in output.text.splitlines(keepends=True))
+    return kept
+
+
 def check(path: Path, write: bool) -> str | None:
     """Execute one notebook and return what is wrong with its pictures, or None."""
     notebook = nbformat.read(path, 4)
@@ -41,7 +55,7 @@ def check(path: Path, write: bool) -> str | None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times would change with every run
             if "outputs" in cell:
-                cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+                cell.outputs = tidy(cell.outputs)
         nbformat.write(notebook, path)
     elif [len(cell) for cell in drawn] != stored:
         return f"{path.name}: {stored} pictures are stored by cell, {[len(cell) for cell in drawn]} were drawn"

@@ -20,12 +20,13 @@ TIERS = {"contracts": "contract", "e2e": "e2e", "torture": "slow"}
 SLOW = (
     "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
     "contracts/test_every_method.py::test_another_seed_gives_other_bits",
+    "e2e/test_interrupted.py",
     "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
     "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
     "unit/pretrain/test_run.py::test_a_stopped_run_ends_with_the_same_bits",
     "unit/pretrain/test_run.py::test_the_same_seed_gives_the_same_weights_and_another_one_others",
 )
-"""Tests of three seconds of one core and more whose invariant a faster test protects, too; nox and CI run them."""
+"""Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = item.path.relative_to(TESTS).as_posix()
         if tier := TIERS.get(name.partition("/")[0]):
             item.add_marker(tier)
-        if f"{name}::{getattr(item, 'originalname', item.name)}" in SLOW:
+        if name in SLOW or f"{name}::{getattr(item, 'originalname', item.name)}" in SLOW:
             item.add_marker("slow")
 
 

@@ -1,10 +1,11 @@
 """The command line: ``growlm <command>``, one file in ``growlm/commands`` for each.
 
 A file ``growlm/commands/<name>.py`` holds a function ``<name>`` whose typed signature and Google docstring are the
-command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may set two more names:
+command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may set further names:
 
 - ``POSITIONAL = ("stack", "prompt")``: the parameters that may be given without their name, in order. By default it
   is ``("stack",)`` for a function with a parameter ``stack``.
+- ``RENAMED = {"old": "new"}``: options of older versions, which are still accepted.
 - ``RAW = True``: the function takes the unparsed ``arguments: list[str]`` and parses them itself, as the commands
   on a LightningCLI do.
 
@@ -125,7 +126,8 @@ def _parsed(function: Callable[..., Any], module: Any, words: list[str]) -> dict
 
     usual = ("stack",) if "stack" in inspect.signature(function).parameters else ()
     positional: tuple[str, ...] = getattr(module, "POSITIONAL", usual)
-    return CommandParser(function, f"growlm {function.__name__}", positional).arguments(words)
+    renamed: dict[str, str] = getattr(module, "RENAMED", {})
+    return CommandParser(function, f"growlm {function.__name__}", positional, renamed).arguments(words)
 
 
 def _overview() -> str:

@@ -26,6 +26,7 @@ class CommandParser(ArgumentParser):
             empty parser.
         prog: what usage and help call it, such as ``"growlm show"``.
         positional: parameters that may be given without their name.
+        renamed: options of older versions, and what they are called since.
         **options: what jsonargparse's parser takes besides.
     """
 
@@ -34,6 +35,7 @@ class CommandParser(ArgumentParser):
         function: Callable[..., Any] | None = None,
         prog: str | None = None,
         positional: Sequence[str] = (),
+        renamed: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         # the text before the sections of the docstring: what the command does
@@ -45,6 +47,7 @@ class CommandParser(ArgumentParser):
         self._positional = tuple(positional)
         self._flags: set[str] = set()
         self._keywords: dict[str, str] = {}
+        self._renamed: dict[str, str] = {}
         if function is None:  # jsonargparse builds a parser of this class for each value that is an object
             return
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
@@ -52,6 +55,7 @@ class CommandParser(ArgumentParser):
         self._parameters = inspect.signature(function).parameters
         self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
         self._keywords = {f"--{name[:-1]}": f"--{name}" for name in self._parameters if name.endswith("_")}
+        self._renamed = {f"--{old}": f"--{new}" for old, new in (renamed or {}).items()}
         self.usage = " ".join([str(prog), *(f"[{name}]" for name in positional), "[--option value ...]"])
 
     def arguments(self, words: Sequence[str]) -> dict[str, Any]:
@@ -92,6 +96,7 @@ class CommandParser(ArgumentParser):
         while waiting:
             word = waiting.popleft()
             option, equals, value = word.partition("=")
+            option = self._renamed.get(option, option)
             word = self._keywords.get(option, option) + equals + value
             if word in self._flags:
                 given = waiting and waiting[0] in ("true", "false")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
+RENAMED = {"without": "exclude", "rate_factor": "lr_scale"}
+
 
 def bench(
     stream: str = "five-skills",
@@ -11,10 +13,10 @@ def bench(
     seeds: str = "0,1,2",
     orders: str | None = None,
     data: Path | None = None,
-    without: str | None = None,
+    exclude: str | None = None,
     entries: str = "methods",
     steps: int | None = None,
-    rate_factor: float = 1.0,
+    lr_scale: float = 1.0,
     phase: dict[str, Any] | None = None,
     skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
@@ -29,7 +31,7 @@ def bench(
 ) -> None:
     """Compare methods on a stream of skills: every method, order and seed is a cell that runs on its own.
 
-    An interrupted benchmark goes on where it was when the same command is run again; finished cells are skipped.
+    The same command continues an interrupted benchmark; finished cells are skipped.
     `growlm report` makes a page of the results.
 
     Args:
@@ -37,23 +39,23 @@ def bench(
         base: a shipped base, a folder or a Hugging Face model id.
         methods: entries of the list, joined by commas, or ``all``.
         seeds: whole numbers joined by commas.
-        orders: orders of the stream, joined by commas, or ``all``; left out: the first.
+        orders: orders of the stream, joined by commas, or ``all``; by default the first.
         data: folder of the stream's tasks, if it reads some.
-        without: skills to leave out, joined by commas.
+        exclude: skills to leave out, joined by commas.
         entries: the list of methods: a recipe in recipes/bench, or a YAML file of your own.
         steps: training steps of each phase, instead of the stream's.
-        rate_factor: what every entry's learning rate is multiplied by; those of recipes/bench were chosen on nano, and
-            on mini half of them does better.
+        lr_scale: factor of every entry's learning rates; those of recipes/bench were chosen on nano, and on mini half
+            of them does better.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
         skill_options: options of every skill that has them as JSON, such as {"num_train": 100, "max_prompt": 128}.
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
             which forward transfer needs); or each after its own phase and after the last one (last, the cheapest).
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
-        out: folder of the results; left out: results/<stream>-<base>, and the list's name if it is another.
-        workers: processes side by side (with submitit: jobs); left out: one for each GPU, else for each core.
-        threads: CPU threads of each; left out: an equal share of the cores.
+        out: folder of the results; by default results/<stream>-<base>, and the list's name if it is another.
+        workers: processes side by side (with submitit: jobs); by default one for each GPU, else for each core.
+        threads: CPU threads of each; by default an equal share of the cores.
         accelerator: Lightning's accelerator, such as cpu or gpu.
-        discard_stacks: remove the stack of a finished cell and keep its results alone.
+        discard_stacks: remove the stack of a finished cell and keep only its results.
         engine: what runs the cells: this machine, or a cluster through submitit.
         cluster: parameters of submitit as JSON, such as {"slurm_partition": "gpu", "gpus_per_node": 1}.
     """
@@ -70,8 +72,8 @@ def bench(
     from growlm.bench.run.workers import machine_workers
 
     console = Console(stderr=True, highlight=False)
-    chosen = [entry.at_rate(rate_factor) for entry in choose_entries(methods, read_entries(entries))]
-    source = read_stream(stream, data, without.split(",") if without else (), skill_options)
+    chosen = [entry.scale_lr(lr_scale) for entry in choose_entries(methods, read_entries(entries))]
+    source = read_stream(stream, data, exclude.split(",") if exclude else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
     measured = Measured(matrix, str(blimp) if blimp else None)

@@ -12,11 +12,13 @@ from growlm.manifest.path import Path, format_path
 from growlm.metrics.bits_per_byte import TextSums, text_sums
 from growlm.metrics.scoring import (
     LIKELIHOOD,
+    Answer,
     Score,
     TokenSums,
     answer_questions,
     asked_questions,
-    mean_mark,
+    marked,
+    mean_score,
     token_sums,
 )
 from growlm.routing.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
@@ -71,6 +73,22 @@ def routed_score(
     Raises:
         GrowlmError: if the stack has no router, there is nothing to score, or an example cannot be encoded.
     """
+    return routed_score_with_answers(stack, skill, own, split, limit, known, turns)[0]
+
+
+def routed_score_with_answers(
+    stack: "ModuleStack",
+    skill: Skill,
+    own: Path | None,
+    split: Split = "test",
+    limit: int | None = None,
+    known: Mapping[Path, Score] | None = None,
+    turns: "Turns | None" = None,
+) -> tuple[RoutedScore, tuple[Answer, ...]]:
+    """Score a skill as ``routed_score`` does, and return the answers behind the score.
+
+    There are none where the score was taken over from ``known``, nor for a metric without questions.
+    """
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
     turns = turns or find_turns(stack, skill, split, limit)
@@ -79,20 +97,22 @@ def routed_score(
     accuracy = None if own is None else sum(path == own for path in paths) / len(paths)
     shares = {path: number / len(paths) for path, number in chosen.most_common()}
     if len(chosen) == 1 and paths[0] in (known or {}):
-        return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares)
+        return RoutedScore(**asdict((known or {})[paths[0]]), routing_accuracy=accuracy, paths=shares), ()
     cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
         told = _text_sums(stack, examples, paths)
-        return RoutedScore(skill.metric, told.bits_per_byte, told.loss, count, scoring, cut, accuracy, shares)
+        return RoutedScore(skill.metric, told.bits_per_byte, told.loss, count, scoring, cut, accuracy, shares), ()
     sums = _token_sums(stack, turns.found, paths)
+    answers: tuple[Answer, ...] = ()
     if skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy
     else:
         chosen_before = dict(zip(map(tuple, turns.prompts), paths, strict=True))
-        answers = _answers(stack, skill, [question.prompt for question in questions], chosen_before)
-        value, count, scoring = mean_mark(questions, answers), len(questions), skill.scoring
-    return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares)
+        given = _answers(stack, skill, [question.prompt for question in questions], chosen_before)
+        answers = marked(questions, given)
+        value, count, scoring = mean_score(answers), len(questions), skill.scoring
+    return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares), answers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 
 from growlm.data.batches import collate
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
-from growlm.data.example import Example, Split
+from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
 from growlm.metrics.answer_metrics import mark_of
 from growlm.metrics.bits_per_byte import text_sums
@@ -56,6 +56,24 @@ class Question:
 
     prompt: Example
     mark: Callable[[str], float]
+    reference: Message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to a test question.
+
+    Args:
+        source: the text that was asked.
+        reference: the answer that was wanted, with what a reply is judged by.
+        answer: the model's answer.
+        score: from 0 to 1, by the skill's metric.
+    """
+
+    source: str
+    reference: Message
+    answer: str
+    score: float
 
 
 def score(
@@ -76,19 +94,26 @@ def score(
     Raises:
         GrowlmError: if there is nothing to score, or an example cannot be encoded.
     """
+    return score_with_answers(stack, skill, split, limit, advance)[0]
+
+
+def score_with_answers(
+    stack: "ModuleStack", skill: Skill, split: Split = "test", limit: int | None = None, advance: Advance | None = None
+) -> tuple[Score, tuple[Answer, ...]]:
+    """Score a skill as ``score`` does, and return the answers behind the score; none for a metric without questions."""
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
     encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
     cut = sum(example.cut > 0 for example in encoded)
     if skill.metric == "bits_per_byte":
         told = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
-        return Score(skill.metric, told.bits_per_byte, told.loss, len(examples), LIKELIHOOD, cut)
+        return Score(skill.metric, told.bits_per_byte, told.loss, len(examples), LIKELIHOOD, cut), ()
     sums = token_sums(stack, encoded)
     if skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy
-        return Score(skill.metric, value, sums.loss, len(examples), LIKELIHOOD, cut)
-    answers = answer_questions(stack, skill, [question.prompt for question in questions], advance)
-    return Score(skill.metric, mean_mark(questions, answers), sums.loss, len(questions), skill.scoring, cut)
+        return Score(skill.metric, value, sums.loss, len(examples), LIKELIHOOD, cut), ()
+    answers = marked(questions, answer_questions(stack, skill, [question.prompt for question in questions], advance))
+    return Score(skill.metric, mean_score(answers), sums.loss, len(questions), skill.scoring, cut), answers
 
 
 def asked_questions(skill: Skill, split: Split, examples: Sequence[Example]) -> list[Question]:
@@ -131,10 +156,21 @@ def answer_questions(
     return choose_answers(stack, prompts, skill.scoring == "candidates_per_token", advance)
 
 
-def mean_mark(questions: Sequence[Question], answers: Sequence[str]) -> float:
-    """Score answers and return the mean."""
-    marks = [question.mark(answer) for question, answer in zip(questions, answers, strict=True)]
-    return sum(marks) / len(marks)
+def marked(questions: Sequence[Question], answers: Sequence[str]) -> tuple[Answer, ...]:
+    """Score answers, each by its question."""
+    return tuple(
+        Answer(_source(question.prompt), question.reference, answer, question.mark(answer))
+        for question, answer in zip(questions, answers, strict=True)
+    )
+
+
+def mean_score(answers: Sequence[Answer]) -> float:
+    """Return the mean score of answers."""
+    return sum(answer.score for answer in answers) / len(answers)
+
+
+def _source(prompt: Example) -> str:
+    return prompt.messages[-1].content if prompt.messages else prompt.prompt or ""
 
 
 @dataclass(frozen=True)
@@ -222,10 +258,11 @@ def generate_answers(
 def _questions(example: Example, metric: str) -> Iterator[Question]:
     if metric not in OF_MESSAGES:
         mark, wanted, source = mark_of(metric), example.completion or "", example.prompt or ""
-        yield Question(replace(example, completion=None), lambda answer: mark(answer, wanted, source))
+        asked = replace(example, completion=None)
+        yield Question(asked, lambda answer: mark(answer, wanted, source), Message("assistant", wanted))
         return
     for index, message in enumerate(example.messages):
         if message.expected:
             prompt = replace(example, messages=example.messages[:index])
             judge = message.ends_with if metric == "final_answer" else message.accepts
-            yield Question(prompt, lambda answer, judge=judge: float(judge(answer)))  # type: ignore[misc]
+            yield Question(prompt, lambda answer, judge=judge: float(judge(answer)), message)  # type: ignore[misc]

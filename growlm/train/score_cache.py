@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from growlm.data.encode import Encoded, encode_windows
 from growlm.data.example import Split
+from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
-from growlm.metrics.routed import find_turns, routed_score
-from growlm.metrics.scoring import Score, score
+from growlm.metrics.routed import RoutedScore, find_turns, routed_score_with_answers
+from growlm.metrics.scoring import Answer, Score, score_with_answers
 from growlm.registry import skills
 from growlm.routing.update import SkillPrompts
 from growlm.skills.metric import Metric
@@ -86,11 +87,41 @@ class ScoreCache:
             skill: the skill.
             limit: only the first so many examples; None: all.
         """
+        return self._scored(stack, skill, limit)[0]
+
+    def answers(self, stack: ModuleStack, skill: Skill, limit: int | None) -> tuple[Answer, ...]:
+        """Return the answers behind ``score``; none for a metric without questions."""
+        return self._scored(stack, skill, limit)[1]
+
+    def _scored(self, stack: ModuleStack, skill: Skill, limit: int | None) -> tuple[Score, tuple[Answer, ...]]:
+        key = ("score", self._state(stack), stack.path, skill, limit)
+        return self.get_or_compute(key, lambda: score_with_answers(stack, skill, limit=limit))
+
+    def routed(
+        self, stack: ModuleStack, skill: Skill, own: StackPath, limit: int | None, measured: Mapping[StackPath, Score]
+    ) -> tuple[RoutedScore, tuple[Answer, ...]]:
+        """Score a skill's test split with the router choosing, and return the answers behind the score.
+
+        Args:
+            stack: the stack, with all its modules frozen.
+            skill: the skill.
+            own: the path that is right for it.
+            limit: only the first so many examples; None: all.
+            measured: scores of the same examples by some paths.
+        """
+        key = ("turns", stack.manifest.base.digest, skill, limit)
+        turns = self.get_or_compute(key, lambda: find_turns(stack, skill, limit=limit))
+        return self.get_or_compute(
+            ("routed", self._state(stack), _router_state(stack), own, skill, limit),
+            lambda: routed_score_with_answers(stack, skill, own, limit=limit, known=measured, turns=turns),
+        )
+
+    @staticmethod
+    def _state(stack: ModuleStack) -> Hashable:
         modules = tuple(
             (record.name, record.digest, json.dumps(record.kinds, sort_keys=True)) for record in stack.manifest.modules
         )
-        where = (stack.manifest.base.digest, modules, stack.path, str(stack.device), str(stack.dtype))
-        return self.get_or_compute(("score", where, skill, limit), lambda: score(stack, skill, limit=limit))
+        return stack.manifest.base.digest, modules, str(stack.device), str(stack.dtype)
 
     def mode_scores(
         self,
@@ -120,9 +151,7 @@ class ScoreCache:
                 measured[path] = self.score(stack, skill, limit)
         scores = {"oracle": asdict(measured[own]), "all": asdict(measured[stack.manifest.current()])}
         if routed:
-            key = ("turns", stack.manifest.base.digest, skill, limit)
-            turns = self.get_or_compute(key, lambda: find_turns(stack, skill, limit=limit))
-            scores["routed"] = asdict(routed_score(stack, skill, own, limit=limit, known=measured, turns=turns))
+            scores["routed"] = asdict(self.routed(stack, skill, own, limit, measured)[0])
         return scores
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], T]) -> T:
@@ -135,3 +164,9 @@ class ScoreCache:
         if key not in self._known:
             self._known[key] = compute()
         return self._known[key]
+
+
+def _router_state(stack: ModuleStack) -> Hashable:
+    """Identify a router: stacks with the same modules may have different ones."""
+    router = stack.router
+    return None if router is None else (router.name, combined_digest(tensor_digests(router.state_dict())))

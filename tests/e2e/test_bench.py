@@ -237,7 +237,7 @@ def test_submitit_runs_the_same_cells(request_words: list[str], whole: Path, com
         (["--methods", "lroa"], "unknown method of this benchmark 'lroa': did you mean 'lora'"),
         (["--stream", "five-skill"], "did you mean 'five-skills'"),
         (["--orders", "3"], "unknown order of stream 'pair' '3'"),
-        (["--seeds", "one"], "--seeds 'one' are no seeds"),
+        (["--seeds", "one"], "--seeds 'one' are not seeds"),
         (["--steps", "0"], "steps is 0"),
         (["--phase", '{"batch": 3}'], "did you mean 'batch_size'"),
         (["--workers", "0"], "--workers 0 is too few"),
@@ -279,3 +279,30 @@ def test_report_of_a_benchmark_and_of_a_stack(whole: Path, command: Command, tmp
         assert done.status == 2
         (complaint,) = complaints(done)
         assert said in complaint
+
+
+def test_answers_are_kept_and_scored_by_another_metric(
+    request_words: list[str], command: Command, tmp_path: Path
+) -> None:
+    options = ["--skill_options", '{"metric": "exact_match"}', "--exclude", "talk", "--workers", "1"]
+    out = tmp_path / "asked"
+    done = command([*request_words, *options, "--methods", "lora,all-weights", "--seeds", "0", "--out", out])
+    assert done.status == 0, done.err
+    from growlm.bench.run.result import read_cell
+
+    cells = [read_cell(path) for path in sorted(out.glob("cells/*/*/*/cell.json"))]
+    assert len(cells) == 2
+    for cell in cells:
+        for mode, answers in cell.answers["words"].items():
+            mean = sum(answer.score for answer in answers) / len(answers)
+            assert mean == pytest.approx(cell.scores.modes[mode][-1][0])
+        assert set(cell.answers["words"]) == {"oracle", "routed", "all"}
+    done = command(["report", out, "--metric", "edit_similarity", "--out", tmp_path / "again"])
+    assert done.status == 0, done.err
+    numbers = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert any(entry["metrics"][entry["mode"]]["ap"]["mean"] > 0 for entry in numbers["entries"])
+    assert numbers["entries"][0]["comparison"]["unit"] == "question"
+    done = command(["report", out, "--metric", "edit_similarity"])
+    assert complaints(done) == [
+        "growlm: --metric edit_similarity makes another report: give a folder of results, and another with --out"
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from growlm.bench.plan.entries import Entry
-from growlm.bench.plan.stream import Stream
+from growlm.bench.plan.stream import ANY_ORDER, Stream
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import methods
 from growlm.registry import skills as registered
@@ -15,7 +15,6 @@ CELLS = "cells"
 CELL_FILE = "cell.json"
 STACK = "stack"
 NUM_SCORED = 100
-ANY_ORDER = "any"
 MatrixCells = Literal["lower", "full", "last"]
 POOLED = "mixture"
 """The skill, and the module, of a method that is given all skills at once."""
@@ -60,9 +59,9 @@ class Cell:
         stream: the skills.
         order: the order's name; ``any`` for a method that is given all skills at once.
         seed: seed of all phases.
-        base: the base that the stack is begun on.
+        base: the base of the new stack.
         phase: the phase settings, resolved.
-        measured: what is measured besides.
+        measured: what else is measured.
     """
 
     entry: Entry
@@ -75,7 +74,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What progress calls it."""
+        """Its name in progress and messages."""
         return f"{self.entry.label}, order {self.order}, seed {self.seed}"
 
     @property
@@ -89,16 +88,16 @@ class Cell:
         return self.order == ANY_ORDER
 
     def folder(self, out: Path) -> Path:
-        """Gives the cell's folder inside that of the results."""
+        """Return the cell's folder inside that of the results."""
         return out / CELLS / self.entry.label / f"order-{self.order}" / f"seed-{self.seed}"
 
     def settings(self) -> dict[str, Any]:
-        """Gives what the cell's result is a function of, as JSON holds it."""
+        """Return what the cell's result is a function of, as JSON holds it."""
         return {
             "label": self.entry.label,
             "method": self.entry.method,
             "options": self.entry.options,
-            **({"by_skill": self.entry.by_skill} if self.entry.by_skill else {}),
+            **({"per_skill": self.entry.per_skill} if self.entry.per_skill else {}),
             "stream": self.stream.name,
             "order": self.order,
             "skills": [
@@ -114,7 +113,7 @@ class Cell:
         }
 
     def phases(self) -> Iterator[PhasePlan]:
-        """Yields the phases; skills that are learned at once get as many steps as they would get one by one."""
+        """Yield the phases; skills that are learned at once get as many steps as they would get one by one."""
         common = {key: value for key, value in self.phase.items() if key != "steps"}
         common |= {"base": self.base, "method": self.entry.method, "seed": self.seed}
         steps = self.phase["steps"]
@@ -140,7 +139,7 @@ def plan_cells(
     phase: dict[str, Any],
     measured: Measured,
 ) -> list[Cell]:
-    """Lists the cells of a request: entries, orders and seeds crossed.
+    """List the cells of a request: entries, orders and seeds crossed.
 
     A method that is given all skills at once has one cell for each seed, whatever the order.
 
@@ -151,21 +150,21 @@ def plan_cells(
         seeds: the seeds.
         base: the base.
         phase: phase settings that replace the stream's and the entries'.
-        measured: what is measured besides.
+        measured: what else is measured.
 
     Returns:
-        The cells; those of one seed stand together, so that an interrupted benchmark has whole tables.
+        The cells, seed by seed, so that an interrupted benchmark has whole tables.
 
     Raises:
-        GrowlmError: for an unknown order, or options for a skill that there is not.
+        GrowlmError: for an unknown order, or options for an unknown skill.
     """
     for order in orders:
         if order not in stream.orders:
             raise unknown_name(f"order of stream {stream.name!r}", order, stream.orders)
     for entry in entries:
-        for name in entry.by_skill:
+        for name in entry.per_skill:
             if name not in stream.skills and name not in registered:  # others' streams have other skills
-                raise unknown_name(f"skill in 'by_skill' of entry {entry.label!r}", name, [*stream.skills])
+                raise unknown_name(f"skill in 'per_skill' of entry {entry.label!r}", name, [*stream.skills])
     cells: list[Cell] = []
     for seed in seeds:
         for order in orders:
@@ -180,7 +179,7 @@ def plan_cells(
 
 
 def parse_seeds(words: str) -> list[int]:
-    """Reads seeds: whole numbers joined by commas.
+    """Read seeds: whole numbers joined by commas.
 
     Raises:
         GrowlmError: for anything else, or a seed that is given twice.
@@ -189,7 +188,7 @@ def parse_seeds(words: str) -> list[int]:
         seeds = [int(word) for word in words.split(",")]
     except ValueError:
         raise GrowlmError(
-            f"--seeds {words!r} are no seeds: give whole numbers joined by commas, such as 0,1,2"
+            f"--seeds {words!r} are not seeds: give whole numbers joined by commas, such as 0,1,2"
         ) from None
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise GrowlmError(f"--seeds {words!r}: give each seed once, from 0 up")

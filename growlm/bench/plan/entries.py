@@ -1,4 +1,4 @@
-"""What a benchmark compares: entries, each a method with its options and the phase settings that suit it."""
+"""Entries of a benchmark: each a method with its options and phase settings of its own."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,16 @@ from growlm.bench.plan.stream import check_phase
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.methods.method import Method
-from growlm.recipes import read_yaml, recipe_path
+from growlm.recipes import read_yaml, recipe_file
 from growlm.registry import methods
 
 ALL = "all"
 METHODS = "methods"
 """The list that has every method."""
 _RATE = "learning_rate"
-_KEYS = ("method", "options", "phase", "by_skill")
+_KEYS = ("method", "options", "phase", "per_skill")
+_OLD_KEYS = {"by_skill": "per_skill"}
+"""Keys that lists for version 0.1.0 have, and what they are called since."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Entry:
     """One row of a comparison.
 
     Args:
-        label: what tables call it.
+        label: its name in tables.
         method: the registered method.
         options: its constructor's arguments.
         phase: what of the stream's phase settings it replaces, such as its learning rate.
-        by_skill: by skill, options that its phase has instead of those of all, such as a module of another kind; and
+        per_skill: by skill, options that its phase has instead of those of all, such as a module of another kind; and
             under ``learning_rate`` another rate.
     """
 
@@ -37,25 +39,25 @@ class Entry:
     method: str
     options: dict[str, Any]
     phase: dict[str, Any]
-    by_skill: dict[str, dict[str, Any]] = field(default_factory=dict)
+    per_skill: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def options_for(self, skill: str) -> dict[str, Any]:
-        """Gives the options of the phase that learns a skill."""
-        return self.options | _options(self.by_skill.get(skill, {}))
+        """Return the options of the phase that learns a skill."""
+        return self.options | _options(self.per_skill.get(skill, {}))
 
     def phase_for(self, skill: str) -> dict[str, Any]:
-        """Gives the settings of the phase that learns a skill, where they are not those of all."""
-        return {key: value for key, value in self.by_skill.get(skill, {}).items() if key == _RATE}
+        """Return the phase settings of a skill that differ from those of all."""
+        return {key: value for key, value in self.per_skill.get(skill, {}).items() if key == _RATE}
 
     def without_rates(self) -> "Entry":
-        """Gives the entry with one learning rate for all skills."""
-        return replace(self, by_skill={skill: _options(own) for skill, own in self.by_skill.items()})
+        """Return the entry with one learning rate for all skills."""
+        return replace(self, per_skill={skill: _options(own) for skill, own in self.per_skill.items()})
 
-    def at_rate(self, factor: float) -> "Entry":
-        """Gives the entry with another learning rate: what suits one base may be too fast for a wider one.
+    def scale_lr(self, factor: float) -> "Entry":
+        """Return the entry with its learning rates scaled: what suits one base may be too fast for a wider one.
 
         Args:
-            factor: what its learning rate is multiplied by.
+            factor: factor of its learning rates.
 
         Returns:
             The entry, itself where the factor is 1.
@@ -64,27 +66,27 @@ class Entry:
             GrowlmError: if the factor is not above 0, or the entry names no learning rate.
         """
         if not 0 < factor < math.inf:
-            raise GrowlmError(f"--rate_factor {factor}: expected a number above 0")
+            raise GrowlmError(f"--lr_scale {factor}: expected a number above 0")
         if factor == 1:
             return self
         rate = self.phase.get(_RATE)
         if rate is None:
             raise GrowlmError(
-                f"entry {self.label!r} names no learning rate to multiply: add it, or leave the factor out"
+                f"entry {self.label!r} names no learning rate to multiply: add it, or leave --lr_scale out"
             )
-        by_skill = {
+        per_skill = {
             skill: {key: value * factor if key == _RATE else value for key, value in own.items()}
-            for skill, own in self.by_skill.items()
+            for skill, own in self.per_skill.items()
         }
-        return replace(self, phase={**self.phase, _RATE: rate * factor}, by_skill=by_skill)
+        return replace(self, phase={**self.phase, _RATE: rate * factor}, per_skill=per_skill)
 
 
 def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
-    """Reads a list of entries.
+    """Read a list of entries.
 
     Args:
         name_or_file: a recipe of ``recipes/bench``, or a YAML file of your own: by label, ``method`` (left out: the
-            label), ``options``, ``phase`` and ``by_skill``.
+            label), ``options``, ``phase`` and ``per_skill``.
 
     Returns:
         The entries by label.
@@ -92,9 +94,7 @@ def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
     Raises:
         GrowlmError: for an unknown recipe, key, method, option or setting.
     """
-    file = Path(name_or_file)
-    if file.suffix not in (".yaml", ".yml"):
-        file = recipe_path("bench", name_or_file)
+    file = recipe_file("bench", name_or_file)
     entries = {str(label): _entry(str(label), content or {}, file) for label, content in read_yaml(file).items()}
     if not entries:
         raise GrowlmError(f"{file} lists nothing to compare: give it a label with a method")
@@ -102,7 +102,7 @@ def read_entries(name_or_file: str = METHODS) -> dict[str, Entry]:
 
 
 def choose_entries(words: str, entries: Mapping[str, Entry]) -> list[Entry]:
-    """Picks entries by their labels.
+    """Choose entries by their labels.
 
     Args:
         words: labels joined by commas, or ``all``.
@@ -128,21 +128,22 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
     where = f"{file}: entry {check_name(label, f'{file}: entry')!r}"
     if not isinstance(content, dict):
         raise GrowlmError(f"{where} is {content!r}; write {{method: NAME, options: {{...}}, phase: {{...}}}}")
+    content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
     for key in content:
         if key not in _KEYS:
             raise unknown_name(f"key of entry {label!r} in {file}", str(key), _KEYS)
     method = content.get("method", label)
-    options, phase, by_skill = (content.get(key) or {} for key in _KEYS[1:])
+    options, phase, per_skill = (content.get(key) or {} for key in _KEYS[1:])
     if not isinstance(method, str) or not isinstance(options, dict) or not isinstance(phase, dict):
         raise GrowlmError(f"{where}: 'method' has to be a name, 'options' and 'phase' keys with values")
-    if not isinstance(by_skill, dict) or not all(
-        isinstance(skill, str) and isinstance(own, dict) for skill, own in by_skill.items()
+    if not isinstance(per_skill, dict) or not all(
+        isinstance(skill, str) and isinstance(own, dict) for skill, own in per_skill.items()
     ):
-        raise GrowlmError(f"{where}: 'by_skill' has to be {{SKILL: {{OPTION: VALUE}}}}")
-    entry = Entry(label, method, options, check_phase(phase, where), by_skill)
-    if _build(method, options, where).at_once and by_skill:
-        raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'by_skill' out")
-    for skill in by_skill:
+        raise GrowlmError(f"{where}: 'per_skill' has to be {{SKILL: {{OPTION: VALUE}}}}")
+    entry = Entry(label, method, options, check_phase(phase, where), per_skill)
+    if _build(method, options, where).at_once and per_skill:
+        raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'per_skill' out")
+    for skill in per_skill:
         own = f"{where}, skill {skill!r}"
         _build(method, entry.options_for(skill), own)
         check_phase(entry.phase_for(skill), own)

@@ -8,10 +8,12 @@ from typing import Any, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
-from growlm.recipes import read_yaml, recipe_path
+from growlm.recipes import read_yaml, recipe_file
 from growlm.registry import skills as registered
 from growlm.train.config import PhaseConfig, current_names
 
+ANY_ORDER = "any"
+"""The order of a method that is given all skills at once."""
 _KEYS = ("skills", "orders", "phase", "composites")
 _SKILL_KEYS = ("skill", "options")
 # a cell of a benchmark decides these, never the stream
@@ -55,15 +57,15 @@ class Stream:
 def read_stream(
     name_or_file: str,
     data: Path | None = None,
-    without: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     skill_options: Mapping[str, Any] | None = None,
 ) -> Stream:
-    """Reads a stream's recipe and checks it against the skills there are and the data that is there.
+    """Read a stream's recipe and check it against the registered skills and the data in its folder.
 
     Args:
         name_or_file: a recipe of ``recipes/streams``, or a YAML file of your own.
         data: folder of the tasks, for streams that read some; given to each skill with an option ``data``.
-        without: skills to leave out, with the composites that need them.
+        exclude: skills to leave out, with the composites that need them.
         skill_options: options of every skill that has them, instead of the recipe's.
 
     Returns:
@@ -73,9 +75,7 @@ def read_stream(
         GrowlmError: for an unknown recipe, key, skill or option, a duplicate, an order that names what is not
             defined, a setting of the wrong type, or tasks that the data folder does not have.
     """
-    file = Path(name_or_file)
-    if file.suffix not in (".yaml", ".yml"):
-        file = recipe_path("streams", name_or_file)
+    file = recipe_file("streams", name_or_file)
     content = read_yaml(file)
     _known_keys(content, _KEYS, file, "a stream")
     for key in ("skills", "orders", "phase"):
@@ -87,10 +87,10 @@ def read_stream(
     phase = check_phase(_mapping(content, "phase", file), file)
     if "steps" not in phase:
         raise GrowlmError(f"{file}: phase: steps is None; give a whole number of 1 or more")
-    for left_out in without:
+    for left_out in exclude:
         if left_out not in skills:
             raise unknown_name(f"skill to leave out of stream {file.stem!r}", left_out, skills)
-    kept = {name: skill for name, skill in skills.items() if name not in without}
+    kept = {name: skill for name, skill in skills.items() if name not in exclude}
     _refuse_missing(kept, data, file)
     orders = {order: tuple(name for name in names if name in kept) for order, names in orders.items()}
     if not all(orders.values()):
@@ -143,6 +143,8 @@ def _with_options(skills: Mapping[str, StreamSkill], options: Mapping[str, Any])
 def _orders(entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file: Path) -> dict[str, tuple[str, ...]]:
     orders: dict[str, tuple[str, ...]] = {}
     for order, entry in entries.items():
+        if check_name(order, f"{file}: order") == ANY_ORDER:
+            raise GrowlmError(f"{file}: order {order!r} is the name of learning all skills at once; rename it")
         names = _names(entry, f"{file}: order {order!r}")
         for name in names:
             if name not in skills:
@@ -159,7 +161,7 @@ def _composites(
 ) -> dict[str, tuple[str, ...]]:
     composites: dict[str, tuple[str, ...]] = {}
     for composite, entry in entries.items():
-        where = f"{file}: composite {composite!r}"
+        where = f"{file}: composite {check_name(composite, f'{file}: composite')!r}"
         needs = _names(entry, where)
         member = registered.get(composite)
         if composite in skills:
@@ -175,7 +177,7 @@ def _composites(
 
 
 def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """Checks settings of phases.
+    """Check settings of phases.
 
     Args:
         settings: options of ``PhaseConfig`` and ``steps``.
@@ -202,7 +204,7 @@ def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any
 
 
 def _fits(value: object, annotation: Any) -> bool:
-    """Tells whether a value is of one of an annotation's types; a whole number will do for a broken one."""
+    """Return whether a value is of one of an annotation's types; an int fits a float."""
     kinds = getattr(annotation, "__args__", None) if not isinstance(annotation, type) else None
     for kind in kinds or (annotation,):
         kind = getattr(kind, "__origin__", kind)
@@ -223,7 +225,7 @@ def _refuse_missing(skills: Mapping[str, StreamSkill], data: Path | None, file: 
         raise GrowlmError(
             f"stream {file.stem!r}: no data in {data or 'their folders'} for {len(missing)} of {len(skills)} skills, "
             f"{', '.join(missing)} (looked for {next(iter(missing.values()))}); put it there, or leave them out with "
-            f"--without {','.join(missing)}"
+            f"--exclude {','.join(missing)}"
         )
 
 

@@ -1,7 +1,7 @@
-"""One number, with its definition, for each thing that is wanted of continual learning.
+"""One metric, with its definition, for each of the five desiderata of continual learning.
 
 The five are those of Lichkovski, "Defining continual learning" (2026), made measurable; the operational definitions are
-growlm's own. All are in the inference mode that the method's authors mean.
+growlm's own. All are in the inference mode that the method's authors intend.
 """
 
 import math
@@ -15,7 +15,7 @@ from growlm.bench.run.result import CellResult
 
 @dataclass(frozen=True)
 class Desideratum:
-    """What one number means.
+    """What one metric means.
 
     Args:
         title: what tables call it; an arrow points to the better side.
@@ -62,11 +62,11 @@ DESIDERATA = {
 
 
 def desiderata(row: Row, joint: Row | None, budget: float) -> dict[str, Spread]:
-    """Compute the numbers of an entry.
+    """Compute the desiderata of an entry.
 
     Args:
         row: the entry.
-        joint: the entry that learns all skills at once; without it composition is not known.
+        joint: the entry that learns all skills at once; without it composition is undefined.
         budget: the FLOPs at which entries are compared; see ``common_budget``.
 
     Returns:

@@ -1,56 +1,39 @@
-"""From a folder of cells to its report: a page, figures as PNG, and all numbers as JSON."""
+"""From a folder of cells to its report: a page, tables and plots as files, and all numbers as JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.desiderata import DESIDERATA
-from growlm.bench.report.html import page
-from growlm.bench.report.plots import (
-    Curve,
-    Figure,
-    bars,
-    curve,
-    heat_map,
-    importance,
-    require_plots,
-    scatter,
-    write_png,
-)
+from growlm.bench.report.findings import findings
+from growlm.bench.report.html import Section, page
+from growlm.bench.report.markdown import NUMBERS, read_command
+from growlm.bench.report.plots import Plot, require_plots, write_png
 from growlm.bench.report.statistics import (
     Row,
     Spread,
     composite_score,
     costs,
     learning_curve,
-    matrix_figures,
+    matrix_metrics,
     mean_curve,
     mean_matrix,
     read_results,
     retention_curve,
     signed,
 )
-from growlm.bench.report.tables import MODE_TITLES, SIGNS, TITLES, Summary, Table, written
-from growlm.bench.run.runner import REQUEST_FILE
+from growlm.bench.report.table import Table, to_csv, to_latex, written
+from growlm.bench.report.tables import DEFINITIONS, MODE_TITLES, TITLES, Summary, environment
 from growlm.errors import one_line
-from growlm.files import read_json, write_json, write_text
+from growlm.files import write_json, write_text
 from growlm.manifest.scores import ScoreTables
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
 from growlm.show.importance import ImportanceMap
 
-PAGE, NUMBERS, PLOTS = "report.html", "results.json", "plots"
-
-_NOTES = {
-    "desiderata": "Retention is in bits per byte; the others are shares of 1. Each is defined below.",
-    "cost": (
-        "Trained: parameters that a phase trains, the greatest. Active: those of the base and the last path. Stored: "
-        "files of all modules that no other has superseded, with what their methods keep. FLOPs are an estimate: 2 for "
-        "each active parameter and token forward, 2 for the activations' gradient, 2 for each trained parameter. Peak: "
-        "of the whole process on a CPU, with what it remembers for all its cells; compare it on a GPU."
-    ),
-}
-_OWN_ROW = "Marked: the mode that the method's authors mean."
+PAGE, PLOTS, TABLES = "report.html", "plots", "tables"
 
 
 @dataclass(frozen=True)
@@ -68,48 +51,53 @@ class Written:
     unfinished: int
 
 
-def write_report(folder: Path, out: Path | None = None) -> Written:
-    """Writes the report of a benchmark.
+def write_report(folder: Path, out: Path | None = None, metric: str | None = None) -> Written:
+    """Write the report of a benchmark.
 
     Args:
         folder: folder of the results.
         out: where to; None: into the same folder.
+        metric: score the answers that the cells keep by this metric instead; nothing is run again.
 
     Returns:
         What was written.
 
     Raises:
-        GrowlmError: if there is no finished cell, one is damaged or of another version, or matplotlib is missing.
+        GrowlmError: if there is no finished cell, one is damaged or of another version, a cell keeps no answers to
+            score again, or matplotlib is missing.
     """
     require_plots()
-    rows, unfinished = read_results(folder)
+    rows, unfinished = read_results(folder, metric)
     summary = Summary(tuple(rows), unfinished)
     out = out or folder
     out.mkdir(parents=True, exist_ok=True)
-    sections = _sections(summary)
-    tables = summary.tables()
-    notes = {"signs": SIGNS} | {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
+    sections, tables = _sections(summary), summary.tables()
+    notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
+    notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
     notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
     first = rows[0].cells[0]
-    title = f"{first.settings['stream']} on {Path(first.base['source']).name}"
-    shown = [(table, _NOTES.get(table.name, _OWN_ROW if table.strong else "")) for table in tables]
-    text = page(title, _facts(summary, folder), notes, shown, sections)
-    for section, (_, figures) in sections.items():
-        write_png(figures, out / PLOTS / f"{section.lower().replace(' ', '-')}.png")
+    title = f"{first.settings['stream']} on {Path(first.base['source']).name}" + (f", {metric}" if metric else "")
+    text = page(title, findings(summary), _facts(summary, folder), notes, tables, sections)
+    for section in sections:
+        write_png(section.plots, out / PLOTS / f"{section.anchor}.png")
+    (out / TABLES).mkdir(exist_ok=True)
+    for table in tables:
+        write_text(out / TABLES / f"{table.name}.csv", to_csv(table))
+        write_text(out / TABLES / f"{table.name}.tex", to_latex(table))
     write_json(out / NUMBERS, summary.to_json())
     write_text(out / PAGE, text)
     return Written(out / PAGE, tables, unfinished)
 
 
 def scores_table(content: Any, where: str) -> Table:
-    """Tells what follows from recorded scores alone.
+    """Compute the metrics of recorded scores.
 
     Args:
         content: a JSON object as ``growlm.manifest.scores`` describes it, such as a stack's ``accuracy.json``.
         where: what it was read from, for messages.
 
     Returns:
-        For each mode that has scores, its figures, and for those that are not known the cells that they lack.
+        For each mode that has scores, its metrics, and for those that are undefined the cells that they lack.
 
     Raises:
         GrowlmError: if it is of another version, or is not in that format.
@@ -119,10 +107,10 @@ def scores_table(content: Any, where: str) -> Table:
     for mode, matrix in tables.modes.items():
         if not tables.skills or all(score is None for row in matrix[1:] for score in row):
             continue
-        figures = matrix_figures(tables, mode)
+        metrics = matrix_metrics(tables, mode)
         missing = AccuracyMatrix.from_rows(signed(tables, mode)).missing()
-        lacking = "; ".join(f"{figure}: {_cells(cells)}" for figure, cells in missing.items())
-        rows.append((mode, *(written(Spread.of([figures[name]]), 4) for name in TITLES), lacking))
+        lacking = "; ".join(f"{metric}: {_cells(cells)}" for metric, cells in missing.items())
+        rows.append((mode, *(written(Spread.of([metrics[name]]), 4) for name in TITLES), lacking))
     return Table("scores", one_line(where), ("mode", *TITLES.values(), "missing cells (after, skill)"), tuple(rows))
 
 
@@ -132,7 +120,7 @@ def _cells(cells: Sequence[tuple[int, int]]) -> str:
 
 
 def _facts(summary: Summary, folder: Path) -> list[str]:
-    """Says what was run: from the cells, and the command from the file beside them."""
+    """Say what was run: from the cells, and the command from the file beside them."""
     cells = [cell for row in summary.rows for cell in row.cells]
     base = cells[0].base
     orders = {str(cell.settings["order"]): " → ".join(cell.skills) for cell in cells if not cell.at_once}
@@ -145,19 +133,15 @@ def _facts(summary: Summary, folder: Path) -> list[str]:
         *(f"Order {name}: {skills}." for name, skills in orders.items()),
         f"Each phase: {', '.join(f'{key} {value}' for key, value in phase.items() if key != 'learning_rate')}; the "
         "methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
-        f"Made with {', '.join(sorted({f'{k} {v}' for cell in cells for k, v in cell.environment.items()}))}.",
+        f"Made with {', '.join(environment(summary.rows))}.",
     ]
-    request = folder / REQUEST_FILE
-    if request.exists():
-        content = read_json(request)
-        command = content.get("command") if isinstance(content, dict) else None
-        facts += [f"Command: {one_line(str(command))}"] if command else []
-    return facts
+    command = read_command(folder)
+    return [*facts, f"Command: {command}"] if command else facts
 
 
-def _sections(summary: Summary) -> dict[str, tuple[str, list[Figure]]]:
-    """Draws everything, each method in the mode that its authors mean."""
-    scale = 100.0 if summary.percent else 1.0
+def _sections(summary: Summary) -> list[Section]:
+    """Draw everything, each method in the mode that its authors intend; sections without a plot are left out."""
+    scale = summary.scale
     retention = {
         row.label: [(float(later), scale * v) for later, v in enumerate(mean_curve(_retentions(row)))]
         for row in summary.rows
@@ -166,45 +150,52 @@ def _sections(summary: Summary) -> dict[str, tuple[str, list[Figure]]]:
     learning = {
         label: [(tokens / 1e3, scale * score) for tokens, score in points] for label, points in learning.items()
     }
-    sections: dict[str, tuple[str, list[Figure]]] = {
-        "Heat maps": (
+    sections = [
+        Section(
+            "Heat maps",
             "Score on each skill (column) after each phase (row), means over seeds. Bold: right after its own phase.",
             _heat_maps(summary),
         ),
-        "Retention": (
-            "Change of a skill's score so many phases after its own, mean over skills and cells. Grey: the others.",
+        Section(
+            "Retention",
+            "Change of a skill's score as phases pass after its own, mean over skills and cells. Grey: the others.",
             _curves(summary, "retention", retention, ("phases since its own", "points" if scale > 1 else "score")),
         ),
-        "Learning": (
+        Section(
+            "Learning",
             "Mean score over all skills against tokens trained on, mean over cells. Grey: the others.",
             _curves(summary, "learning", learning, ("thousand tokens", "mean score")),
         ),
-    }
-    if summary.rows[0].cells[0].composites:
-        sections["Composition"] = (
-            "Mean score on the skills that are tested only, beside the bare base and training on all skills at once.",
-            [_composition(summary, scale)],
-        )
-    sections["Importance"] = (
-        "Mean importance of the low-rank units to all skills, by layer and projection, in the first cell of a method "
-        "that measures it. Logarithmic: from 1e-6, dark, to 1.",
-        _importance(summary),
-    )
-    sections["Cost against AP"] = ("The numbers are those of the tables' first column.", _costs(summary, scale))
-    return {title: content for title, content in sections.items() if content[1]}
+        Section(
+            "Composition",
+            "Mean score on the skills that are tested only; orange: the bare base and training on all skills at once.",
+            _composition(summary, scale),
+        ),
+        Section(
+            "Importance",
+            "Mean importance of the low-rank units to all skills, by layer and projection, in the first cell of a "
+            "method that measures it. Logarithmic: from 1e-6, dark, to 1.",
+            _importance(summary),
+        ),
+        Section("Cost against AP", "The numbers are those of the tables' first column.", _costs(summary, scale)),
+    ]
+    return [section for section in sections if section.plots]
 
 
-def _heat_maps(summary: Summary) -> list[Figure]:
-    figures: list[Figure] = []
+def _heat_maps(summary: Summary) -> list[Plot]:
+    plots: list[Plot] = []
     for number, row in enumerate(summary.rows):
-        for order, cells in row.by_order().items():
+        for place, (order, cells) in enumerate(row.by_order().items()):
             matrix = mean_matrix(cells, row.mode)
+            if all(score is None for scores in matrix for score in scores):
+                continue
             title = f"{summary.title(row)}, {row.mode}" + ("" if row.cells[0].at_once else f", order {order}")
-            figures.append(heat_map(f"heat{number}-{order}", title, matrix, cells[0].skills, summary.percent))
-    return figures
+            # orders are named by a stream: a number keeps the name out of identifiers
+            plots.append(heat_map(f"heat{number}-{place}", title, matrix, cells[0].skills, summary.percent))
+    return plots
 
 
-def _curves(summary: Summary, name: str, points: Mapping[str, Curve], axis: tuple[str, str]) -> list[Figure]:
+def _curves(summary: Summary, name: str, points: Mapping[str, Curve], axis: tuple[str, str]) -> list[Plot]:
     drawn = [row for row in summary.rows if points[row.label]]
     return [
         curve(
@@ -218,19 +209,23 @@ def _curves(summary: Summary, name: str, points: Mapping[str, Curve], axis: tupl
     ]
 
 
-def _composition(summary: Summary, scale: float) -> Figure:
+def _composition(summary: Summary, scale: float) -> list[Plot]:
     values = [
         (summary.title(row), scale * Spread.of(composite_score(cell, row.mode) for cell in row.cells).mean)
         for row in summary.rows
+        if row is not summary.joint
     ]
+    values = [(label, value) for label, value in values if not math.isnan(value)]
+    if not values:
+        return []
     base = Spread.of(composite_score(cell, "base") for row in summary.rows for cell in row.cells).mean
     joint = summary.joint
-    best = Spread.of(composite_score(c, joint.mode) for c in joint.cells).mean if joint else float("nan")
-    marks = [("bare base", scale * base), ("joint", scale * best)]
-    return bars("composition", "Score on composite skills, own mode", values, marks)
+    best = Spread.of(composite_score(c, joint.mode) for c in joint.cells).mean if joint else math.nan
+    references = [("bare base", scale * base), (summary.title(joint) if joint else "joint", scale * best)]
+    return [bars("composition", "Score on composite skills, own mode", values, references)]
 
 
-def _importance(summary: Summary) -> list[Figure]:
+def _importance(summary: Summary) -> list[Plot]:
     return [
         importance(f"importance{number}", summary.title(row), ImportanceMap(**row.cells[0].importance))
         for number, row in enumerate(summary.rows)
@@ -238,20 +233,21 @@ def _importance(summary: Summary) -> list[Figure]:
     ]
 
 
-def _costs(summary: Summary, scale: float) -> list[Figure]:
-    figures: list[Figure] = []
+def _costs(summary: Summary, scale: float) -> list[Plot]:
+    plots: list[Plot] = []
     axes = {"flops": ("TFLOPs of training (estimate)", 1e-12), "stored_bytes": ("MB stored", 1e-6)}
     for key, (title, unit) in axes.items():
         points = [
             (
                 str(number),
                 unit * Spread.of(costs(cell)[key] for cell in row.cells).mean,
-                scale * row.figure(row.mode, "ap").mean,
+                scale * row.metric(row.mode, "ap").mean,
             )
             for number, row in enumerate(summary.rows, 1)
         ]
-        figures.append(scatter(f"cost-{key.replace('_', '-')}", f"AP against {title}", points, (title, "AP")))
-    return figures
+        if any(x > 0 and not math.isnan(y) for _, x, y in points):
+            plots.append(scatter(f"cost-{key.replace('_', '-')}", f"AP against {title}", points, (title, "AP")))
+    return plots
 
 
 def _retentions(row: Row) -> list[list[float]]:

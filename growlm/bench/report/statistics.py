@@ -1,4 +1,4 @@
-"""From cells to figures: the accuracy matrix of each cell and mode, and mean and spread over cells."""
+"""From cells to metrics: the accuracy matrix of each cell and mode, and mean and spread over cells."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
 from growlm.skills.metric import higher_is_better
 
-MATRIX_FIGURES = ("ap", "bwt", "forgetting", "learning_accuracy", "fwt")
+MATRIX_METRICS = ("ap", "bwt", "forgetting", "learning_accuracy", "fwt")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Several measurements of one figure.
+    """Several measurements of one metric.
 
     Args:
         mean: their mean; NaN if there is none.
@@ -34,13 +34,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> "Spread":
-        """Gathers measurements; None and NaN are none."""
+        """Collect measurements; None and NaN are left out."""
         known = [float(value) for value in values if value is not None and not math.isnan(value)]
         mean = statistics.fmean(known) if known else math.nan
         return cls(mean, statistics.stdev(known) if len(known) > 1 else math.nan, len(known))
 
     def to_json(self) -> dict[str, float | int | None]:
-        """Gives what JSON can hold: null for what is not known."""
+        """Return what JSON can hold: null for what is not known."""
         return {
             "mean": None if math.isnan(self.mean) else self.mean,
             "deviation": None if math.isnan(self.deviation) else self.deviation,
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def mode(self) -> str:
-        """The inference mode that the method's authors mean."""
+        """The inference mode that the method's authors intend."""
         return self.cells[0].mode
 
     @property
@@ -70,25 +70,26 @@ class Row:
         """The method's name."""
         return str(self.cells[0].settings["method"])
 
-    def figure(self, mode: str, name: str) -> Spread:
-        """Gives one of ``MATRIX_FIGURES`` in a mode, over all cells."""
-        return Spread.of(matrix_figures(cell.scores, mode)[name] for cell in self.cells)
+    def metric(self, mode: str, name: str) -> Spread:
+        """Return one of ``MATRIX_METRICS`` in a mode, over all cells."""
+        return Spread.of(matrix_metrics(cell.scores, mode)[name] for cell in self.cells)
 
     def routing_accuracy(self) -> Spread:
-        """Gives the share of prompts that went by their skill's own path at the end, over all skills and cells."""
+        """Return the share of prompts that the router sent to their skill's own path at the end."""
         return Spread.of(_mean(cell.routing[-1]) for cell in self.cells)
 
     def by_order(self) -> dict[str, tuple[CellResult, ...]]:
-        """Gives the cells by the order of their skills."""
+        """Return the cells by the order of their skills."""
         orders = dict.fromkeys(str(cell.settings["order"]) for cell in self.cells)
         return {order: tuple(cell for cell in self.cells if cell.settings["order"] == order) for order in orders}
 
 
-def read_results(folder: Path) -> tuple[list[Row], int]:
-    """Reads all cells of a folder.
+def read_results(folder: Path, metric: str | None = None) -> tuple[list[Row], int]:
+    """Read all cells of a folder.
 
     Args:
         folder: folder of the results.
+        metric: score the answers that the cells keep by this metric instead.
 
     Returns:
         A row for each entry that has a finished cell, the highest average performance in its own mode first; and how
@@ -110,6 +111,8 @@ def read_results(folder: Path) -> tuple[list[Row], int]:
             raise GrowlmError(
                 f"{file} is of another stream or base than {files[0]}: give each its own folder (growlm bench --out)"
             )
+    if metric is not None:
+        finished = [result.rescored(metric) for result in finished]
     labels = sorted({str(result.settings["label"]) for result in finished})
     rows = [Row(label, tuple(r for r in finished if r.settings["label"] == label)) for label in labels]
     rows.sort(key=_last_score, reverse=True)
@@ -117,7 +120,7 @@ def read_results(folder: Path) -> tuple[list[Row], int]:
 
 
 def signed(tables: ScoreTables, mode: str) -> Matrix:
-    """Gives a mode's matrix with every score better the higher it is: losses and bits per byte enter negated."""
+    """Return a mode's matrix with every score better the higher it is: losses and bits per byte are negated."""
     signs = [1 if higher_is_better(tables.metrics.get(skill) or "") else -1 for skill in tables.skills]
     return [
         [None if score is None else sign * score for sign, score in zip(signs, row, strict=True)]
@@ -125,14 +128,14 @@ def signed(tables: ScoreTables, mode: str) -> Matrix:
     ]
 
 
-def matrix_figures(tables: ScoreTables, mode: str) -> dict[str, float]:
-    """Computes ``MATRIX_FIGURES`` of a mode; NaN where cells are missing."""
-    figures = AccuracyMatrix.from_rows(signed(tables, mode)).compute()
-    return {name: float(figures[name]) for name in MATRIX_FIGURES}
+def matrix_metrics(tables: ScoreTables, mode: str) -> dict[str, float]:
+    """Compute ``MATRIX_METRICS`` of a mode; NaN where cells are missing."""
+    metrics = AccuracyMatrix.from_rows(signed(tables, mode)).compute()
+    return {name: float(metrics[name]) for name in MATRIX_METRICS}
 
 
 def mean_matrix(cells: Sequence[CellResult], mode: str) -> Matrix:
-    """Averages the matrices of cells of one order, cell by cell; None where any of them has none."""
+    """Average the matrices of cells of one order, entry by entry; None where any of them has none."""
     matrices = [cell.scores.modes[mode] for cell in cells]
     return [[_strict_mean(scores) for scores in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
 
@@ -163,7 +166,7 @@ def learning_curve(cell: CellResult, mode: str, cost: str = "tokens") -> list[tu
 
 
 def retention_curve(cell: CellResult, mode: str) -> list[float]:
-    """Gives how much of a skill is left so many phases after its own: mean over skills of R[i+1+k, i] - R[i+1, i].
+    """Compute a skill's change k phases after its own: mean over skills of R[i+1+k, i] - R[i+1, i].
 
     Args:
         cell: a finished cell.
@@ -185,19 +188,19 @@ def retention_curve(cell: CellResult, mode: str) -> list[float]:
 
 
 def mean_curve(curves: Iterable[Sequence[float]]) -> list[float]:
-    """Averages curves of equal length point by point; empty ones are left out."""
+    """Average curves of equal length point by point; empty ones are left out."""
     known = [curve for curve in curves if curve]
     return [statistics.fmean(points) for points in zip(*known, strict=True)] if known else []
 
 
 def composite_score(cell: CellResult, mode: str) -> float:
-    """Gives the mean score over the composite skills in a mode, or on the bare base (``base``); NaN if not known."""
+    """Compute the mean score over the composite skills in a mode, or on the bare base (``base``); NaN if not known."""
     mean = _mean([scores.get(mode) for scores in cell.composites.values()])
     return math.nan if mean is None else mean
 
 
 def costs(cell: CellResult) -> dict[str, float]:
-    """Adds up what a cell took.
+    """Add up the costs of a cell's phases.
 
     Args:
         cell: a finished cell.
@@ -221,12 +224,12 @@ def costs(cell: CellResult) -> dict[str, float]:
 
 
 def modes_measured(rows: Sequence[Row]) -> list[str]:
-    """Lists the modes in which any entry was scored at its end."""
-    return [mode for mode in MODES if any(row.figure(mode, "ap").count for row in rows)]
+    """List the modes in which any entry was scored at its end."""
+    return [mode for mode in MODES if any(row.metric(mode, "ap").count for row in rows)]
 
 
 def _last_score(row: Row) -> float:
-    mean = row.figure(row.mode, "ap").mean
+    mean = row.metric(row.mode, "ap").mean
     return -math.inf if math.isnan(mean) else mean
 
 

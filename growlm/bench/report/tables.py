@@ -1,28 +1,27 @@
-"""All that a report says, as tables of words and as JSON; how it looks is the page's business."""
+"""All that a report says, as tables of words and as JSON; ``html.py`` decides how it looks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table as RichTable
-
 from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
+from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
-    MATRIX_FIGURES,
+    MATRIX_METRICS,
     Row,
     Spread,
     composite_score,
     costs,
+    matrix_metrics,
     mean_matrix,
     modes_measured,
 )
+from growlm.bench.report.table import NOT_KNOWN, Table, number, written
 from growlm.manifest.scores import MODES
 from growlm.skills.metric import higher_is_better
 
-FORMAT_VERSION = 1
-NOT_KNOWN = "n/a"
+FORMAT_VERSION = 2
 TITLES = {
     "ap": "AP ↑",
     "bwt": "BWT ↑",
@@ -31,41 +30,47 @@ TITLES = {
     "fwt": "FWT ↑",
 }
 MODE_TITLES = {
-    "oracle": "oracle (the skill is named)",
+    "oracle": "oracle (the skill is given)",
     "routed": "routed (the router chooses)",
-    "all": "all (everything is on)",
+    "all": "all (all modules are active)",
 }
-SIGNS = (
+DEFINITIONS = (
     "AP: mean score over all skills after the last phase. Learning accuracy: mean score of each skill right after its "
     "own phase. BWT: mean change of a skill's score from right after its own phase to the end; negative means "
     "forgotten. Forgetting: mean fall from a skill's best score to its last one; never negative, lower is better. FWT: "
     "mean gain over the bare base on a skill before its own phase, from the phases before it; positive means they "
     "helped. Arrows point to the better side. ± is the standard deviation over seeds and orders (n - 1)."
 )
+TEST = (
+    "Each entry against the best other one, both in their own mode. p: exact two-sided sign-flip test of the paired "
+    "differences; a pair is a test question (its score averaged over common seeds and orders) where the cells keep "
+    "their answers, else a cell. 95 % interval: bootstrap over cells and over test questions."
+)
+COST = (
+    "Trained: parameters that a phase trains, the greatest. Active: those of the base and the last path. Stored: files "
+    "of all modules that no other has superseded, with what their methods keep. Tokens are real ones, without padding. "
+    "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
+    "trained parameter. Peak: of the whole process on a CPU, with what it keeps for all its cells; compare it on a GPU."
+)
+OWN_MODE = "Set off: the mode that the method's authors intend."
+_REASONS = {
+    "ap": "not measured in this mode",
+    "bwt": "one phase",
+    "forgetting": "one phase",
+    "learning_accuracy": "not measured in this mode",
+    "fwt": "needs --matrix full",
+}
+_AT_ONCE = dict.fromkeys(("bwt", "forgetting", "learning_accuracy", "fwt"), "one phase")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of words.
-
-    Args:
-        name: what it is called in identifiers.
-        title: its caption.
-        columns: the columns' titles.
-        rows: the cells, as many as there are columns; the first is a row's title.
-        strong: numbers of the rows that stand out.
-    """
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    strong: tuple[int, ...] = ()
+def environment(rows: Sequence[Row]) -> list[str]:
+    """List versions and machines of all cells, such as ``torch 2.9.0``."""
+    return sorted({f"{key} {value}" for row in rows for cell in row.cells for key, value in cell.environment.items()})
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a report says.
+    """What a report says about the finished cells of a benchmark.
 
     Args:
         rows: the entries.
@@ -83,37 +88,62 @@ class Summary:
 
     @property
     def joint(self) -> Row | None:
-        """The entry that learns all skills at once: the yardstick of composition."""
+        """The entry that learns all skills at once, which composition is measured against."""
         return next((row for row in self.rows if row.cells[0].at_once), None)
 
     def title(self, row: Row) -> str:
-        """Names an entry with its number in this report."""
+        """Return an entry's label with its number in this report."""
         return f"{self.rows.index(row) + 1} {row.label}"
 
-    def score(self, spread: Spread) -> str:
-        """Writes a score for people."""
-        scale, decimals = (100, 1) if self.percent else (1, 3)
-        return written(spread, decimals, scale)
+    def score(self, spread: Spread, reason: str = "") -> str:
+        """Write a score for people."""
+        return written(spread, self.decimals, self.scale, reason=reason)
+
+    @property
+    def scale(self) -> float:
+        """Factor of the scores: percent for shares, 1 for losses."""
+        return 100.0 if self.percent else 1.0
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of the scores."""
+        return 1 if self.percent else 3
+
+    def comparison(self, row: Row) -> Comparison | None:
+        """Compare an entry with the best other one; None if there is no other."""
+        other = next((other for other in self.rows if other is not row), None)
+        return None if other is None else compare(row, other)
 
     def tables(self) -> list[Table]:
-        """Lists all tables, the most important first."""
+        """List all tables, the most important first."""
         own = self._modes_table(
-            "own", "In each method's own inference mode", {row.label: row.mode for row in self.rows}
+            "own", "Each method in its own inference mode", {row.label: row.mode for row in self.rows}
         )
         modes = [
-            self._modes_table(mode, f"Everyone in the mode {MODE_TITLES[mode]}", {row.label: mode for row in self.rows})
+            self._modes_table(mode, f"All methods in mode {MODE_TITLES[mode]}", {row.label: mode for row in self.rows})
             for mode in modes_measured(self.rows)
         ]
         composites = [self._composites_table()] if self.rows[0].cells[0].composites else []
-        return [own, self._desiderata_table(), self._cost_table(), *composites, *modes]
+        return [
+            own,
+            self._test_table(),
+            self._per_skill_table(),
+            self._per_seed_table(),
+            self._desiderata_table(),
+            self._cost_table(),
+            *composites,
+            *modes,
+        ]
 
     def to_json(self) -> dict[str, Any]:
-        """Gives all figures for ``results.json``."""
+        """Return all metrics for ``results.json``; ``numbers.py`` reads them back."""
         return {
             "format_version": FORMAT_VERSION,
             "stream": self.rows[0].cells[0].settings["stream"],
             "base": self.rows[0].cells[0].base,
             "unfinished_cells": self.unfinished,
+            "environment": environment(self.rows),
+            "data": {skill: kept["test"] for skill, kept in self.rows[0].cells[0].data.items()},
             "entries": [self._entry_json(row) for row in self.rows],
         }
 
@@ -126,12 +156,13 @@ class Summary:
             "label": row.label,
             "method": row.method,
             "options": settings["options"],
-            **({"by_skill": settings["by_skill"]} if "by_skill" in settings else {}),
+            **({"per_skill": settings["per_skill"]} if "per_skill" in settings else {}),
             "phase": settings["phase"],
             "mode": row.mode,
             "seeds": sorted({cell.settings["seed"] for cell in row.cells}),
             "orders": {order: list(cells[0].skills) for order, cells in row.by_order().items()},
-            "figures": {mode: {name: row.figure(mode, name).to_json() for name in MATRIX_FIGURES} for mode in MODES},
+            "metrics": {mode: {name: row.metric(mode, name).to_json() for name in MATRIX_METRICS} for mode in MODES},
+            "comparison": self._comparison_json(row),
             "routing_accuracy": row.routing_accuracy().to_json(),
             "matrices": {
                 order: {mode: mean_matrix(cells, mode) for mode in MODES} for order, cells in row.by_order().items()
@@ -145,37 +176,103 @@ class Summary:
             "costs": {name: Spread.of(costs(cell)[name] for cell in row.cells).to_json() for name in names},
         }
 
+    def _comparison_json(self, row: Row) -> dict[str, Any] | None:
+        found = self.comparison(row)
+        if found is None:
+            return None
+        low, high = interval(row)
+        numbers = {"difference": found.difference, "p_value": found.p_value, "low": low, "high": high}
+        known = {key: None if math.isnan(value) else value for key, value in numbers.items()}
+        return {"other": found.other, "pairs": found.pairs, "unit": found.unit, "reason": found.reason, **known}
+
     def _modes_table(self, name: str, title: str, mode: Mapping[str, str]) -> Table:
         with_mode = name == "own"
-        shown = [f for f in MATRIX_FIGURES if any(row.figure(mode[row.label], f).count for row in self.rows)]
+        shown = [m for m in MATRIX_METRICS if any(row.metric(mode[row.label], m).count for row in self.rows)]
         has_composites = bool(self.rows[0].cells[0].composites)
-        columns = ["method", *(["mode"] if with_mode else []), *(TITLES[figure] for figure in shown)]
+        columns = ["method", *(["mode"] if with_mode else []), *(TITLES[metric] for metric in shown)]
         columns += ["composites ↑"] if has_composites else []
         columns += ["routing accuracy ↑"] if name in ("own", "routed") else []
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
             used = mode[row.label]
+            reasons = _REASONS | (_AT_ONCE if row.cells[0].at_once else {})
             cells = [self.title(row), *([used] if with_mode else [])]
-            cells += [self.score(row.figure(used, figure)) for figure in shown]
+            cells += [self.score(row.metric(used, metric), reasons[metric]) for metric in shown]
             cells += [self.score(Spread.of(composite_score(c, used) for c in row.cells))] if has_composites else []
             if name in ("own", "routed"):
                 cells.append(written(row.routing_accuracy(), 1, 100) if used == "routed" else "")
             rows.append((*cells, str(len(row.cells))))
         strong = () if with_mode else tuple(i for i, row in enumerate(self.rows) if row.mode == mode[row.label])
-        return Table(name, title, (*columns, "cells"), tuple(rows), strong)
+        return Table(name, title, (*columns, "cells"), tuple(rows), strong, OWN_MODE if strong else "")
+
+    def _test_table(self) -> Table:
+        columns = ("method", "AP ↑", "95 % interval", "best other", "difference", "p", "pairs", "remark")
+        rows: list[tuple[str, ...]] = []
+        for row in self.rows:
+            low, high = (self.scale * end for end in interval(row))
+            ends = f"{number(low, self.decimals)} to {number(high, self.decimals)}"
+            cells = [self.title(row), self.score(row.metric(row.mode, "ap"), _REASONS["ap"])]
+            cells.append(f"{NOT_KNOWN} (no answers kept)" if math.isnan(low) else ends)
+            found = self.comparison(row)
+            if found is None:
+                rows.append((*cells, "", "", "", "", "no other entry"))
+                continue
+            difference = Spread.of([found.difference])
+            p_value = NOT_KNOWN if math.isnan(found.p_value) else f"{found.p_value:.2g}"
+            pairs = f"{found.pairs} {found.unit}{'s' if found.pairs != 1 else ''}"
+            rows.append((*cells, found.other, self.score(difference), p_value, pairs, found.reason))
+        return Table("test", "Against the best other entry", columns, tuple(rows), note=TEST)
+
+    def _per_skill_table(self) -> Table:
+        skills = sorted(self.rows[0].cells[0].skills)
+        rows = [("bare base", *self._last_scores(self.rows[0], skills, first=True))]
+        rows += [(self.title(row), *self._last_scores(row, skills)) for row in self.rows]
+        title = "Last score on each skill, in each method's own mode"
+        return Table("per-skill", title, ("method", *skills), tuple(rows))
+
+    def _last_scores(self, row: Row, skills: list[str], first: bool = False) -> list[str]:
+        place = 0 if first else -1
+        found = [
+            Spread.of(cell.scores.modes[row.mode][place][cell.skills.index(skill)] for cell in row.cells)
+            for skill in skills
+        ]
+        return [self.score(spread, _REASONS["ap"]) for spread in found]
+
+    def _per_seed_table(self) -> Table:
+        places = sorted({(str(c.settings["order"]), c.settings["seed"]) for row in self.rows for c in row.cells})
+        rows: list[tuple[str, ...]] = []
+        for row in self.rows:
+            found = {(str(c.settings["order"]), c.settings["seed"]): c for c in row.cells}
+            scores = [
+                written(Spread.of([matrix_metrics(found[place].scores, row.mode)["ap"]]), self.decimals, self.scale)
+                if place in found
+                else ""
+                for place in places
+            ]
+            rows.append((self.title(row), *scores))
+        columns = ("method", *(f"order {order}, seed {seed}" for order, seed in places))
+        return Table("per-seed", "AP of each cell, in each method's own mode", columns, tuple(rows))
 
     def _desiderata_table(self) -> Table:
         grammar = any(cell.blimp for row in self.rows for cell in row.cells)
         budget = common_budget(self.rows)
         columns = ["method", *(wanted.title for wanted in DESIDERATA.values())]
         rows: list[tuple[str, ...]] = []
+        reasons = {
+            "retention": "needs a text no skill trains: --phase stories",
+            "composition": "needs composites and joint training of the same seed",
+        }
         for row in self.rows:
-            figures = desiderata(row, self.joint, budget)
-            cells = [self.title(row), *(written(figures[key], DESIDERATA[key].decimals) for key in DESIDERATA)]
+            found = desiderata(row, self.joint, budget)
+            cells = [
+                written(found[key], wanted.decimals, reason=reasons.get(key, "not measured"))
+                for key, wanted in DESIDERATA.items()
+            ]
             cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
-            rows.append(tuple(cells))
+            rows.append((self.title(row), *cells))
         columns += ["BLiMP, points ↑"] if grammar else []
-        return Table("desiderata", "What is wanted of continual learning, one number each", tuple(columns), tuple(rows))
+        note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
+        return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(rows), (), note)
 
     def _cost_table(self) -> Table:
         columns: dict[str, tuple[str, float, int]] = {
@@ -198,7 +295,7 @@ class Summary:
             ]
             rows.append((self.title(row), *cells))
         titles = ("method", *(title for title, _, _ in columns.values()))
-        return Table("cost", "What it cost, means over the cells", titles, tuple(rows))
+        return Table("cost", "Cost, means over the cells", titles, tuple(rows), (), COST)
 
     def _composites_table(self) -> Table:
         names = list(self.rows[0].cells[0].composites)
@@ -207,38 +304,5 @@ class Summary:
         for row in self.rows:
             spreads = [Spread.of(cell.composites[name][row.mode] for cell in row.cells) for name in names]
             rows.append((self.title(row), *map(self.score, spreads)))
-        title = "Skills that are tested only and need several others at once, in each method's own mode"
+        title = "Composite skills: tested only, each needs several learned ones; each method in its own mode"
         return Table("composites", title, ("method", *(name.replace("_", " + ") for name in names)), tuple(rows))
-
-
-def written(measured: Spread, decimals: int, scale: float = 1, spread: bool = True) -> str:
-    """Writes a figure for people.
-
-    Args:
-        measured: the figure.
-        decimals: with how many decimals.
-        scale: what it is multiplied by.
-        spread: with its standard deviation, where that is known.
-    """
-    if math.isnan(measured.mean):
-        return NOT_KNOWN
-    mean = f"{scale * measured.mean:,.{decimals}f}"
-    if float(mean.replace(",", "")) == 0:
-        mean = mean.lstrip("-")  # no minus before nothing
-    if not spread or math.isnan(measured.deviation):
-        return mean
-    return f"{mean} ± {scale * measured.deviation:.{decimals}f}"
-
-
-def rich_table(table: Table) -> RichTable:
-    """Puts a table on the terminal.
-
-    Args:
-        table: the table.
-    """
-    shown = RichTable(title=table.title, title_justify="left")
-    for number, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if number else "left")
-    for row in table.rows:
-        shown.add_row(*map(escape, row))
-    return shown

@@ -1,17 +1,20 @@
-"""What a cell measured, as one JSON file: written after each phase in one step, read with its digest checked."""
+"""What a cell measured, as one JSON file: written atomically after each phase, read with its digest checked."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from growlm.bench.run.answers import ANSWERS_FILE, Answers, read_answers, rescored, write_answers
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.show.importance import ImportanceMap
 
 FORMAT_VERSION = 1
+_OLD_SETTINGS = {"by_skill": "per_skill"}
+"""Settings that version 0.1.0 wrote, and what they are called since."""
 
 
 @dataclass
@@ -20,21 +23,22 @@ class CellResult:
 
     Args:
         settings: what the result is a function of.
-        mode: the inference mode that the method's authors mean.
+        mode: the inference mode that the method's authors intend.
         at_once: all skills were learned in one phase.
         environment: versions and machine kind, of the last phase.
         base: source, digest and number of parameters of the base.
         data: for each skill, the digests of its training and test examples.
         scores: R[t, i] in each inference mode.
         losses: the same cells' loss per trained token, in nats.
-        routing: after each phase, for each skill the share of prompts that went by the skill's own path.
+        routing: after each phase, for each skill the share of prompts that the router sent to the skill's own path.
         stories: bits per byte on the base's own text, by mode, before the first phase and after each.
         composites: for each composite skill, its score on the bare base (``base``) and by mode at the end.
         blimp: accuracy on BLiMP of the bare base and of all modules together, if it was asked for.
-        costs: what each phase took; see ``growlm.bench.run.cost``.
+        costs: of each phase; see ``growlm.bench.run.cost``.
         importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
             the fields of a ``growlm.show.importance.ImportanceMap``.
-        finished: nothing is left to be done.
+        finished: all phases are done.
+        answers: behind the last scores, in a file of their own; none for metrics that ask no question.
     """
 
     settings: dict[str, Any]
@@ -52,14 +56,15 @@ class CellResult:
     costs: list[dict[str, Any]] = field(default_factory=list)
     importance: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    answers: Answers = field(default_factory=dict)
 
     @classmethod
     def new(cls, settings: dict[str, Any], mode: str, at_once: bool) -> Self:
-        """Begins the result of a cell.
+        """Create the result of a cell that has not run.
 
         Args:
             settings: the cell's settings.
-            mode: the inference mode that the method's authors mean.
+            mode: the inference mode that the method's authors intend.
             at_once: all skills are learned in one phase.
         """
         skills = tuple(skill["name"] for skill in settings["skills"])
@@ -70,8 +75,37 @@ class CellResult:
         """The skills in the order of learning."""
         return self.scores.skills
 
+    def rescored(self, metric: str) -> "CellResult":
+        """Return the result with its last scores computed from its answers by another metric.
+
+        Scores that would need other answers (of the bare base, of composites, after earlier phases) become unknown.
+
+        Raises:
+            GrowlmError: if it keeps no answers, or for an unknown metric.
+        """
+        if not self.answers:
+            label = f"{self.settings['label']}, order {self.settings['order']}, seed {self.settings['seed']}"
+            raise GrowlmError(f"cell {label} keeps no answers to score by {metric!r}: run it again without --metric")
+        answers = {
+            skill: {mode: rescored(given, metric) for mode, given in modes.items()}
+            for skill, modes in self.answers.items()
+        }
+        scores = _empty(self.skills)
+        for skill, modes in answers.items():
+            if skill not in self.skills:
+                continue
+            scores.metrics[skill] = metric
+            for mode, given in modes.items():
+                scores.modes[mode][-1][self.skills.index(skill)] = sum(a.score for a in given) / len(given)
+        composites = {
+            name: {"base": None, **{mode: sum(a.score for a in given) / len(given) for mode, given in modes.items()}}
+            for name, modes in answers.items()
+            if name in self.composites
+        }
+        return replace(self, answers=answers, scores=scores, composites=composites)
+
     def record(self, after: int, skill: str, mode: str, score: dict[str, Any]) -> None:
-        """Enters a score into the tables.
+        """Enter a score into the tables.
 
         Args:
             after: after which phase; 0 is the bare base.
@@ -85,15 +119,19 @@ class CellResult:
         self.scores.metrics[skill] = self.losses.metrics[skill] = score["metric"]
 
     def write(self, path: Path) -> None:
-        """Writes the file, with a digest over all of it."""
-        content = {**asdict(self), "scores": self.scores.to_json(), "losses": self.losses.to_json()}
+        """Write the file with a digest over all of it, and the answers beside it."""
+        content = asdict(replace(self, answers={}))
+        del content["answers"]
+        content = {**content, "scores": self.scores.to_json(), "losses": self.losses.to_json()}
         content = {"format_version": FORMAT_VERSION, **content}
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.answers:  # before the file that says that the cell is finished
+            write_answers(path.with_name(ANSWERS_FILE), self.answers)
         write_json(path, {**content, "digest": _digest(content)})
 
 
 def read_cell(path: Path) -> CellResult:
-    """Reads a cell's file.
+    """Read a cell's file, and the answers beside it.
 
     Args:
         path: the file.
@@ -118,7 +156,9 @@ def read_cell(path: Path) -> CellResult:
     try:
         scores = ScoreTables.from_json(content.pop("scores"), f"{path}: scores")
         losses = ScoreTables.from_json(content.pop("losses"), f"{path}: losses")
-        result = CellResult(**content, scores=scores, losses=losses)
+        settings = content["settings"]
+        settings.update({new: settings.pop(old) for old, new in _OLD_SETTINGS.items() if old in settings})
+        result = CellResult(**content, scores=scores, losses=losses, answers=read_answers(path.with_name(ANSWERS_FILE)))
         _check(result)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GrowlmError(f"{path} does not have the fields of a cell ({error}): remove it to measure again") from None
@@ -126,7 +166,7 @@ def read_cell(path: Path) -> CellResult:
 
 
 def _check(result: CellResult) -> None:
-    """Refuses what a report could not work with; the digest keeps accidents out, this keeps the rest out."""
+    """Refuse what a report could not work with: the digest catches accidents, this catches the rest."""
     names = [skill["name"] for skill in result.settings["skills"]]
     if tuple(names) != result.skills or set(result.scores.modes) != set(MODES) or result.mode not in MODES:
         raise ValueError("skills and modes contradict each other")

@@ -13,10 +13,14 @@ from growlm.bench.run.result import CellResult, read_cell
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
 from growlm.manifest.path import Path as StackPath
+from growlm.manifest.path import format_path
 from growlm.manifest.scores import MODES
 from growlm.metrics.blimp import blimp
+from growlm.metrics.scoring import Answer, Score
 from growlm.registry import methods
 from growlm.show.importance import importance_map, keeps_importance
+from growlm.skills.metric import ASKS_NOTHING
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, current_names
 from growlm.train.fit import fit_phase, new_trainer
@@ -183,12 +187,43 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
             "base": base.value,
             **{mode: scores[mode]["value"] if mode in scores else None for mode in MODES},
         }
+        _record_answers(result, cell, stack, memory, name, skill, path, limit)
+    for name in result.skills:
+        path = stack.path_of(POOLED if cell.at_once else name)
+        _record_answers(result, cell, stack, memory, name, _skill(cell, memory, name), path, cell.phase["num_scored"])
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
     kept = stack.method_tensors(stack.manifest.modules[-1].name)
     if keeps_importance(kept):
         result.importance = asdict(importance_map(kept))
     result.finished = True
+
+
+def _record_answers(
+    result: CellResult,
+    cell: Cell,
+    stack: ModuleStack,
+    memory: ScoreCache,
+    name: str,
+    skill: Skill,
+    own: StackPath,
+    limit: int,
+) -> None:
+    """Keep the answers behind a skill's last scores, by mode; the scores themselves are in the cache already."""
+    if skill.metric in ASKS_NOTHING:
+        return
+    answers: dict[str, list[Answer]] = {}
+    measured: dict[StackPath, Score] = {}
+    for mode, path in (("oracle", own), ("all", stack.manifest.current())):
+        with stack.active(*path):
+            answers[mode] = list(memory.answers(stack, skill, limit))
+            measured[path] = memory.score(stack, skill, limit)
+    if _is_routed(cell):
+        scored, routed = memory.routed(stack, skill, own, limit, measured)
+        by_path = {format_path(own): answers["oracle"], format_path(stack.manifest.current()): answers["all"]}
+        # where the router chose one path for all prompts, the answers are those of the path
+        answers["routed"] = list(routed) or by_path[next(iter(scored.paths))]
+    result.answers[name] = answers
 
 
 def _blimp(stack: ModuleStack, folder: Path, limit: int | None, memory: ScoreCache) -> dict[str, float]:

@@ -35,7 +35,7 @@ def test_every_method_stands_in_the_list_and_every_entry_can_be_built():
 def test_every_list_can_be_built(name: str):
     entries = read_entries(name)
     assert len(entries) > 1
-    same = {str((entry.method, entry.options, entry.phase, entry.by_skill)) for entry in entries.values()}
+    same = {str((entry.method, entry.options, entry.phase, entry.per_skill)) for entry in entries.values()}
     assert len(same) == len(entries), "two entries are the same under two labels"
 
 
@@ -57,13 +57,13 @@ def test_entries_are_chosen_by_label_once_and_in_the_order_of_the_list():
 
 
 def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else():
-    assert GROW.at_rate(0.5) == Entry("grow", "grow", GROW.options, {"learning_rate": 0.25, "batch_size": 2})
-    assert GROW.at_rate(1) is GROW
+    assert GROW.scale_lr(0.5) == Entry("grow", "grow", GROW.options, {"learning_rate": 0.25, "batch_size": 2})
+    assert GROW.scale_lr(1) is GROW
     for factor in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(GrowlmError, match=r"--rate_factor .*: expected a number above 0"):
-            GROW.at_rate(factor)
+        with pytest.raises(GrowlmError, match=r"--lr_scale .*: expected a number above 0"):
+            GROW.scale_lr(factor)
     with pytest.raises(GrowlmError, match="entry 'joint' names no learning rate to multiply"):
-        JOINT.at_rate(0.5)
+        JOINT.scale_lr(0.5)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_another_base_multiplies_the_learning_rate_of_an_entry_and_nothing_else(
         ({"grow": {"options": {"modul": {}}}}, r"entry 'grow': unknown option of method 'grow' 'modul'"),
         ({"grow": {"phase": {"learning_rat": 1.0}}}, r"unknown key of phase .*did you mean 'learning_rate'"),
         ({"grow": {"phase": {"learning_rate": "fast"}}}, r"learning_rate is 'fast', expected float"),
-        ({"grow": {"by_skill": {"sums": 3}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
-        ({"grow": {"by_skill": {3: {}}}}, r"'by_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
-        ({"grow": {"by_skill": {"sums": {"modul": {}}}}}, r"entry 'grow', skill 'sums': unknown option .* 'modul'"),
-        ({"grow": {"by_skill": {"sums": {"learning_rate": "fast"}}}}, r"skill 'sums': phase: learning_rate is 'fast'"),
-        ({"joint": {"by_skill": {"chat": {}}}}, "learns all skills at once; leave 'by_skill' out"),
+        ({"grow": {"per_skill": {"sums": 3}}}, r"'per_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
+        ({"grow": {"per_skill": {3: {}}}}, r"'per_skill' has to be \{SKILL: \{OPTION: VALUE\}\}"),
+        ({"grow": {"per_skill": {"sums": {"modul": {}}}}}, r"entry 'grow', skill 'sums': unknown option .* 'modul'"),
+        ({"grow": {"per_skill": {"sums": {"learning_rate": "fast"}}}}, r"skill 'sums': phase: learning_rate is 'fast'"),
+        ({"joint": {"per_skill": {"chat": {}}}}, "learns all skills at once; leave 'per_skill' out"),
         ({"grow": ["lora"]}, r"entry 'grow' is \['lora'\]; write"),
         ({"../grow": {"method": "grow"}}, "cannot be a name"),
     ],
@@ -122,18 +122,18 @@ def test_phases_of_a_cell():
 
 
 def test_a_skill_can_have_options_of_its_own():
-    entry = replace(GROW, by_skill={"sums": {"module": {"block": {}}}, "code": {"module": {"dense": {}}}})
+    entry = replace(GROW, per_skill={"sums": {"module": {"block": {}}}, "code": {"module": {"dense": {}}}})
     cell, plain = plan_cells(STREAM, [entry, GROW], ["1"], [0], "nano", {}, Measured())
     assert [phase.arguments["method_options"]["module"] for phase in cell.phases()] == [{"lora": {}}, {"block": {}}]
-    assert cell.settings() == {**plain.settings(), "by_skill": entry.by_skill}
-    wrong = replace(GROW, by_skill={"sum": {}})
-    with pytest.raises(GrowlmError, match=r"unknown skill in 'by_skill' of entry 'grow' 'sum': did you mean 'sums'"):
+    assert cell.settings() == {**plain.settings(), "per_skill": entry.per_skill}
+    wrong = replace(GROW, per_skill={"sum": {}})
+    with pytest.raises(GrowlmError, match=r"unknown skill in 'per_skill' of entry 'grow' 'sum': did you mean 'sums'"):
         plan_cells(STREAM, [wrong], ["1"], [0], "nano", {}, Measured())
 
 
 def test_a_skill_can_have_a_rate_of_its_own():
-    entry = replace(GROW, by_skill={"sums": {"module": {"block": {}}, "learning_rate": 0.25}})
-    assert entry.at_rate(0.5).by_skill == {"sums": {"module": {"block": {}}, "learning_rate": 0.125}}
+    entry = replace(GROW, per_skill={"sums": {"module": {"block": {}}, "learning_rate": 0.25}})
+    assert entry.scale_lr(0.5).per_skill == {"sums": {"module": {"block": {}}, "learning_rate": 0.125}}
     (cell,) = plan_cells(STREAM, [entry], ["1"], [0], "nano", {}, Measured())
     phases = {phase.name: phase.arguments for phase in cell.phases()}
     assert phases.keys() == {"sums", "chat"}
@@ -142,7 +142,7 @@ def test_a_skill_can_have_a_rate_of_its_own():
     assert phases["chat"]["learning_rate"] == GROW.phase["learning_rate"]
     (asked,) = plan_cells(STREAM, [entry], ["1"], [0], "nano", {"learning_rate": 0.75}, Measured())
     assert {phase.arguments["learning_rate"] for phase in asked.phases()} == {0.75}
-    assert asked.settings()["by_skill"] == {"sums": {"module": {"block": {}}}}
+    assert asked.settings()["per_skill"] == {"sums": {"module": {"block": {}}}}
 
 
 def test_older_skills_are_scored_at_the_end_alone_if_asked_for():
@@ -160,8 +160,8 @@ def test_unknown_orders_are_refused():
 def test_seeds():
     assert parse_seeds("0,1, 12") == [0, 1, 12]
     for words, message in (
-        ("0,a", "are no seeds"),
-        ("", "are no seeds"),
+        ("0,a", "are not seeds"),
+        ("", "are not seeds"),
         ("1,1", "each seed once"),
         ("-1", "from 0 up"),
     ):
@@ -173,3 +173,9 @@ def test_the_stream_of_the_small_world_has_composites_of_its_skills():
     stream = read_stream("five-skills")
     assert all(set(needs) <= set(stream.skills) for needs in stream.composites.values())
     assert len(stream.orders) >= 2
+
+
+def test_lists_of_older_versions_are_read(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"grow": {"by_skill": {"chat": {"learning_rate": 0.1}}}}))
+    assert read_entries(str(path))["grow"].per_skill == {"chat": {"learning_rate": 0.1}}

@@ -69,9 +69,9 @@ def test_missing_tasks_are_named_and_left_out_only_when_asked(tmp_path: Path):
         read_stream("long_15", data)
     assert str(error.value) == (
         f"stream 'long_15': no data in {tmp_path} for 2 of 15 skills, imdb, yelp (looked for {tmp_path}/imdb); put it "
-        "there, or leave them out with --without imdb,yelp"
+        "there, or leave them out with --exclude imdb,yelp"
     )
-    stream = read_stream("long_15", data, without=["imdb", "yelp"])
+    stream = read_stream("long_15", data, exclude=["imdb", "yelp"])
     assert all(len(order) == 13 for order in stream.orders.values())
 
 

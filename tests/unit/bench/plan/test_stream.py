@@ -37,7 +37,7 @@ def test_reads_what_the_file_says(tmp_path: Path):
 
 
 def test_leaves_out_what_it_is_told_to(tmp_path: Path):
-    stream = read_stream(str(write(tmp_path)), without=["chat"])
+    stream = read_stream(str(write(tmp_path)), exclude=["chat"])
     assert list(stream.skills) == ["words", "arithmetic"]
     assert stream.orders == {"1": ("words", "arithmetic"), "back": ("arithmetic", "words")}
     assert list(stream.composites) == ["memory_arithmetic"], "a composite goes with what it needs"
@@ -114,9 +114,9 @@ def test_unknown_recipe_missing_file_and_unknown_name_to_leave_out(tmp_path: Pat
     with pytest.raises(GrowlmError, match="is missing"):
         read_stream(str(tmp_path / "none.yaml"))
     with pytest.raises(GrowlmError, match="unknown skill to leave out of stream 'mine' 'memory'"):
-        read_stream(str(write(tmp_path)), without=["memory"])
+        read_stream(str(write(tmp_path)), exclude=["memory"])
     with pytest.raises(GrowlmError, match="no skill left"):
-        read_stream(str(write(tmp_path)), without=["chat", "words", "arithmetic"])
+        read_stream(str(write(tmp_path)), exclude=["chat", "words", "arithmetic"])
 
 
 def test_five_skills_has_every_composite_of_its_skills():

@@ -1,5 +1,7 @@
 """The report: a page that stands on its own, and the numbers it is made of."""
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -9,10 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from growlm.bench.report.plots import bars, curve, heat_map, scatter, to_svg, write_png
+from growlm.bench.report.charts import bars, curve, heat_map, label_offsets, scatter
+from growlm.bench.report.markdown import metrics_table, read_numbers, results_page, write_results_page
+from growlm.bench.report.plots import to_svg, write_png
 from growlm.bench.report.report import NUMBERS, PAGE, PLOTS, scores_table, write_report
 from growlm.bench.report.statistics import Spread
-from growlm.bench.report.tables import TITLES, written
+from growlm.bench.report.table import Table, to_csv, to_latex, to_markdown, written
+from growlm.bench.report.tables import TITLES
 from growlm.bench.run.result import CellResult
 from growlm.errors import GrowlmError
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
@@ -33,6 +38,7 @@ class Strict(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.tags: set[str] = set()
+        self.attributes: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._see(tag, dict(attrs))
@@ -47,6 +53,7 @@ class Strict(HTMLParser):
 
     def _see(self, tag: str, attrs: dict[str, str | None]) -> None:
         self.tags.add(tag)
+        self.attributes |= set(attrs)
         self.ids += [value for key, value in attrs.items() if key == "id" and value]
         self.links += [value for key, value in attrs.items() if key in ("href", "src", "xlink:href") and value]
 
@@ -65,8 +72,14 @@ def test_the_page_stands_on_its_own(folder: Path):
     page.feed(text)
     assert page.open == [], "everything that was opened is closed"
     assert len(set(page.ids)) == len(page.ids)
-    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
-    assert not page.tags & {"script", "link", "img", "iframe", "object"}
+    inner = [link[1:] for link in page.links if link.startswith("#")]
+    assert set(inner) <= set(page.ids)
+    files = [link for link in page.links if not link.startswith(("#", "data:image/png;base64,"))]
+    assert all((folder / link).is_file() for link in files)
+    assert not page.tags & {"link", "img", "iframe", "object"}
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#x27;sha256-{digest}&#x27;" in text, "the policy allows this script and no other"
     assert not re.search(r"url\((?!#)|@import", text), "the style asks for nothing either"
     assert set(re.findall(r"https?://[^\s\"<]+", text)) <= {
         "http://www.w3.org/2000/svg",
@@ -82,27 +95,30 @@ def test_the_page_says_what_was_measured(folder: Path):
     for words in (
         "4 cells: 3 methods, seeds 0, 1.",
         "Order 1: chat → memory → arithmetic.",
-        "In each method&#x27;s own inference mode",
-        "Everyone in the mode routed (the router chooses)",
+        "Each method in its own inference mode",
+        "All methods in mode routed (the router chooses)",
+        "(mode routed) has the highest average performance, 58.3 ± 0.0 over 2 cells",
+        "grow forgot most: its scores changed by -50.0 ± 0.0 after learning.",
+        "The bare base scores 25.0",
         "negative means forgotten",
         "General ability that training cost",
     ):
         assert words in text
     # AP, BWT and forgetting of the hand-made matrix, in points
     assert "<td>routed</td><td>58.3 ± 0.0</td><td>-50.0 ± 0.0</td><td>50.0 ± 0.0</td>" in text
-    assert "<td>all</td><td>58.3</td><td>n/a</td>" in text, "all at once has no BWT"
+    assert "<td>all</td><td>58.3</td><td>n/a (one phase)</td>" in text, "all at once has no BWT"
 
 
-def test_figures_and_numbers_lie_beside_the_page(folder: Path, tmp_path: Path):
+def test_plots_and_numbers_are_beside_the_page(folder: Path, tmp_path: Path):
     done = write_report(folder, tmp_path / "elsewhere")
     assert done.page.parent == tmp_path / "elsewhere"
     plots = sorted(path.name for path in (tmp_path / "elsewhere" / PLOTS).iterdir())
     assert plots == ["composition.png", "cost-against-ap.png", "heat-maps.png", "learning.png", "retention.png"]
     numbers = json.loads((tmp_path / "elsewhere" / NUMBERS).read_text())
     entries = {entry["label"]: entry for entry in numbers["entries"]}
-    assert entries["grow"]["figures"]["routed"]["bwt"] == {"mean": -0.5, "deviation": 0.0, "count": 2}
+    assert entries["grow"]["metrics"]["routed"]["bwt"] == {"mean": -0.5, "deviation": 0.0, "count": 2}
     assert entries["grow"]["desiderata"]["composition"]["mean"] == pytest.approx(0.5)
-    assert entries["joint"]["figures"]["all"]["bwt"]["mean"] is None
+    assert entries["joint"]["metrics"]["all"]["bwt"]["mean"] is None
     assert entries["sequential"]["matrices"]["1"]["all"][3] == [0.25, 0.5, 1.0]
 
 
@@ -121,7 +137,8 @@ def test_names_from_files_cannot_break_the_page(make_cell: Make, write_cells: Wr
     (folder / "bench.json").write_text(json.dumps({"command": EVIL}))
     write_report(folder)
     text = (folder / PAGE).read_text()
-    assert "<script" not in text
+    assert text.count("<script") == 1, "the page's own"
+    assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(1)") >= 4
 
 
@@ -143,7 +160,8 @@ def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Writ
 
 def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
     done = write_report(write_cells(make_cell(composites={})))
-    assert [table.name for table in done.tables] == ["own", "desiderata", "cost", "oracle", "routed", "all"]
+    names = ["own", "test", "per-skill", "per-seed", "desiderata", "cost", "oracle", "routed", "all"]
+    assert [table.name for table in done.tables] == names
     assert not (done.page.parent / PLOTS / "composition.png").exists()
 
 
@@ -161,10 +179,10 @@ def test_numbers_as_written(spread: Spread, decimals: int, scale: float, shown: 
     assert written(spread, decimals, scale) == shown
 
 
-def test_every_figure_is_whole_as_svg_and_as_png(tmp_path: Path):
+def test_every_plot_is_whole_as_svg_and_as_png(tmp_path: Path):
     matrix = [[0.1, None], [0.5, 0.2], [0.25, 1.0]]
     figures = [
-        heat_map("a", "A & <B>", matrix, ["one", "two"], percent=True),
+        heat_map("a", r"A & <B> \1 $x", matrix, ["one", "two"], percent=True),
         heat_map("b", "losses", matrix, ["one", "two"], percent=False),
         heat_map("c", "many", [[0.5] * 15] * 16, [f"skill{i}" for i in range(15)], percent=True),
         curve("d", "curve", [(0, 0), (1, 2)], [[(0, 1), (1, 0)]], ("x", "y")),
@@ -196,3 +214,87 @@ def test_figures_of_recorded_scores():
 def test_scores_of_another_version_are_refused():
     with pytest.raises(GrowlmError, match=r"old.json: scores of format version 1"):
         scores_table({"format_version": 1, "num_skills": 2, "scores": []}, "old.json")
+
+
+def test_an_order_of_a_stranger_is_text_and_nothing_else(make_cell: Make, write_cells: Write):
+    order = '../../x" onload="alert(1)'
+    cell = make_cell()
+    cell.settings["order"] = order
+    cell.settings["label"] = '<img src=x onerror="alert(2)">'
+    folder = write_cells(make_cell()).parent / "foreign"
+    cell.write(folder / "cells" / "a" / "b" / "c" / "cell.json")
+    before = {path for path in folder.parent.rglob("*") if folder not in path.parents}
+    text = write_report(folder).page.read_text()
+    page = Strict()
+    page.feed(text)
+    assert page.open == []
+    assert not page.tags & {"img"}
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in page.ids)
+    assert {path for path in folder.parent.rglob("*") if folder not in path.parents} == before
+
+
+def test_labels_of_points_do_not_cover_each_other():
+    offsets = label_offsets(["10", "11", "12", "13"], [1.0, 1.0, 1.01, 9.0], [5.0, 5.0, 5.0, 1.0])
+    assert len(set(offsets[:3])) == 3
+    assert label_offsets([], [], []) == []
+
+
+HARD = Table("t", "50 % & more", ("method", "a|b"), (("x_1", "=cmd()"), ("<b>", "-1.5 ± 0.1")))
+
+
+def test_a_table_as_csv_latex_and_markdown():
+    assert to_csv(HARD) == "method,a|b\nx_1,'=cmd()\n<b>,-1.5 ± 0.1\n"
+    latex = to_latex(HARD)
+    assert r"\caption{50 \% \& more}" in latex
+    assert r"$<$b$>$ & -1.5 $\pm$ 0.1 \\" in latex
+    assert to_markdown(HARD) == ("| method | a\\|b |\n| --- | --: |\n| x\\_1 | =cmd() |\n| &lt;b&gt; | -1.5 ± 0.1 |\n")
+
+
+def test_a_markdown_page_keeps_what_is_written_around_its_tables(folder: Path, tmp_path: Path):
+    write_report(folder)
+    page = write_results_page(folder, tmp_path / "pages")
+    text = page.read_text()
+    assert page.name == "results.md"
+    assert "| grow | routed | 58.3 ± 0.0 | -50.0 ± 0.0 | 50.0 ± 0.0 |" in text
+    assert "growlm report results/results" in text
+    page.write_text(f"# Mine\n\nBefore.\n\n{text[text.index('<!--') :].replace('58.3', '99.9')}\nAfter.\n")
+    write_results_page(folder, tmp_path / "pages")
+    renewed = page.read_text()
+    assert renewed.startswith("# Mine\n\nBefore.\n")
+    assert renewed.endswith("\nAfter.\n")
+    assert "58.3 ± 0.0" in renewed
+    assert "99.9" not in renewed
+    page.write_text("no marks")
+    with pytest.raises(GrowlmError, match="has no generated part"):
+        write_results_page(folder, tmp_path / "pages")
+
+
+PUBLISHED = sorted((Path(__file__).parents[4] / "results").glob("*/results.json"))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_results_of_older_versions_are_read_with_their_numbers(path: Path):
+    numbers = read_numbers(path)
+    stored = {entry["label"]: entry for entry in json.loads(path.read_text())["entries"]}
+    table = metrics_table(numbers)
+    assert len(table.rows) == len(stored)
+    for label, mode, ap, *_ in table.rows:
+        entry = stored[label]
+        mean = entry.get("metrics", entry.get("figures"))[mode]["ap"]["mean"]
+        assert ap.startswith(f"{100 * mean:.1f}")
+    assert results_page(numbers, "growlm bench", path.parent.name).count("\n| ") == len(stored) + 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [({"format_version": 7}, "format version 7"), ([], "format version None"), ({"format_version": 1}, "no entries")],
+)
+def test_other_numbers_are_refused(tmp_path: Path, content: object, said: str):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(GrowlmError, match=said):
+        read_numbers(path)
+    path.write_text('{"format_version": 1, "entries": [{}], "base": {}}')
+    with pytest.raises(GrowlmError, match="lacks a field"):
+        results_page(read_numbers(path), None, "x")

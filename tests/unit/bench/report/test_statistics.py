@@ -12,7 +12,7 @@ from growlm.bench.report.statistics import (
     composite_score,
     costs,
     learning_curve,
-    matrix_figures,
+    matrix_metrics,
     mean_curve,
     mean_matrix,
     read_results,
@@ -32,8 +32,8 @@ def test_spread():
     assert Spread.of([]).to_json() == {"mean": None, "deviation": None, "count": 0}
 
 
-def test_matrix_figures(make_cell: Make):
-    figures = matrix_figures(make_cell().scores, "routed")
+def test_matrix_metrics(make_cell: Make):
+    figures = matrix_metrics(make_cell().scores, "routed")
     assert figures["ap"] == pytest.approx((0.25 + 0.5 + 1) / 3)
     assert figures["learning_accuracy"] == pytest.approx((1 + 0.75 + 1) / 3)
     assert figures["bwt"] == pytest.approx((-0.75 - 0.25) / 2)
@@ -44,11 +44,11 @@ def test_matrix_figures(make_cell: Make):
 def test_losses_enter_with_a_minus(make_cell: Make):
     cell = make_cell(metric="loss")
     assert signed(cell.scores, "all")[1] == [-1.0, None, None]
-    assert matrix_figures(cell.scores, "all")["bwt"] == pytest.approx(0.5), "the losses fell"
+    assert matrix_metrics(cell.scores, "all")["bwt"] == pytest.approx(0.5), "the losses fell"
 
 
 def test_learning_all_at_once_has_a_last_row_alone(make_cell: Make):
-    figures = matrix_figures(make_cell("joint", at_once=True).scores, "all")
+    figures = matrix_metrics(make_cell("joint", at_once=True).scores, "all")
     assert figures["ap"] == pytest.approx(1.75 / 3)
     assert all(math.isnan(figures[name]) for name in ("bwt", "forgetting", "learning_accuracy", "fwt"))
 
@@ -127,7 +127,7 @@ def test_rows_come_by_their_score_and_unfinished_cells_are_counted(make_cell: Ma
     rows, unfinished = read_results(folder)
     assert [(row.label, row.mode, len(row.cells)) for row in rows] == [("sequential", "all", 1), ("grow", "routed", 2)]
     assert unfinished == 1
-    assert rows[1].figure("routed", "ap") == Spread(pytest.approx(1.75 / 3), 0.0, 2)
+    assert rows[1].metric("routed", "ap") == Spread(pytest.approx(1.75 / 3), 0.0, 2)
 
 
 def test_cells_of_different_benchmarks_do_not_mix(make_cell: Make, write_cells: Write):

@@ -1,0 +1,83 @@
+"""What was found, in three sentences: the best entry, what was forgotten, and how far it is from the references."""
+
+import math
+
+from growlm.bench.report.statistics import Row, Spread, composite_score
+from growlm.bench.report.tables import Summary
+
+
+def findings(summary: Summary) -> list[str]:
+    """Write three sentences about a benchmark, each from its metrics alone.
+
+    Args:
+        summary: what the report says.
+
+    Returns:
+        The sentences.
+    """
+    return [_best(summary), _forgetting(summary), _references(summary)]
+
+
+def _best(summary: Summary) -> str:
+    best = summary.rows[0]
+    score = f"{best.label} (mode {best.mode}) has the highest average performance, {_ap(summary, best)}"
+    found = summary.comparison(best)
+    if found is None:
+        return f"{score}; it is the only entry."
+    ahead = f"{score}, {summary.score(Spread.of([found.difference]))} above {found.other}"
+    if found.reason:
+        return f"{ahead}; whether that is chance is not known ({found.reason})."
+    verdict = "significant" if found.p_value < 0.05 else "not significant"
+    return f"{ahead}, which is {verdict} (p = {found.p_value:.2g}, {found.pairs} {found.unit}s)."
+
+
+def _forgetting(summary: Summary) -> str:
+    known = [(row, row.metric(row.mode, "bwt")) for row in summary.rows]
+    known = [(row, change) for row, change in known if not math.isnan(change.mean)]
+    if not known:
+        return "Forgetting is undefined: no entry has scores of a skill both after its own phase and at the end."
+    kept = [row.label for row, change in known if change.mean >= -1e-9]
+    worst, change = min(known, key=lambda pair: pair[1].mean)
+    none = f"{_listed(kept)} forgot nothing" if kept else "Every entry forgot something"
+    if change.mean >= -1e-9:
+        return f"{none} of {len(known)} with a known change."
+    return f"{none}; {worst.label} forgot most: its scores changed by {summary.score(change)} after learning."
+
+
+def _references(summary: Summary) -> str:
+    best, joint = summary.rows[0], summary.joint
+    base = Spread.of(_base_score(row) for row in summary.rows)
+    text = f"The bare base scores {summary.score(base)}"
+    if joint is None:
+        return f"{text}; training on all skills at once was not run."
+    top = joint.metric(joint.mode, "ap")
+    text += f" and training on all skills at once {summary.score(top)}"
+    usable = top.mean - base.mean
+    if best is not joint and usable > 0:
+        share = (best.metric(best.mode, "ap").mean - base.mean) / usable
+        text += f", so {best.label} reaches {100 * share:.0f} % of that range"
+    composite = Spread.of(composite_score(cell, best.mode) for cell in best.cells)
+    if not math.isnan(composite.mean):
+        text += f"; on composite skills it scores {summary.score(composite)}"
+    return f"{text}."
+
+
+def _base_score(row: Row) -> float:
+    found = Spread.of(
+        score
+        for cell in row.cells
+        for score, metric in zip(cell.scores.modes[row.mode][0], cell.scores.metrics.values(), strict=False)
+        if metric is not None
+    )
+    return found.mean
+
+
+def _ap(summary: Summary, row: Row) -> str:
+    cells = f"{len(row.cells)} cell{'s' if len(row.cells) != 1 else ''}"
+    return f"{summary.score(row.metric(row.mode, 'ap'))} over {cells}"
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
 
 from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.manifest.path import format_path
@@ -13,7 +15,7 @@ _TITLES = {"base": BARE_BASE, "oracle": "own path", "routed": "routed", "all": "
 
 
 def accuracy_json(manifest: Manifest) -> str:
-    """Renders the accuracy matrices of a stack; see ``growlm.manifest.scores``.
+    """Render the accuracy matrices of a stack; see ``growlm.manifest.scores``.
 
     Args:
         manifest: the stack's manifest.
@@ -25,7 +27,7 @@ def accuracy_json(manifest: Manifest) -> str:
 
 
 def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
-    """Gathers what was measured when each module of a stack was finished.
+    """Collect the scores that were measured when each module of a stack was finished.
 
     Args:
         manifest: the stack's manifest.
@@ -46,7 +48,7 @@ def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
 
 
 def stack_card(manifest: Manifest) -> str:
-    """Renders the model card of a stack.
+    """Render the model card of a stack.
 
     Args:
         manifest: the stack's manifest.
@@ -58,12 +60,12 @@ def stack_card(manifest: Manifest) -> str:
 
 
 def score_titles(record: ModuleRecord) -> tuple[str, ...]:
-    """Names the columns of ``score_rows`` that hold values: the bare base and the modes that were measured."""
+    """Name the columns of ``score_rows`` that hold values: the bare base and the modes that were measured."""
     return tuple(_TITLES[mode] for mode in _measured(record))
 
 
 def score_rows(record: ModuleRecord) -> list[tuple[str, ...]]:
-    """Lists what was measured when a module was finished.
+    """List the scores that were measured when a module was finished.
 
     Args:
         record: the module.
@@ -91,7 +93,7 @@ def _measured(record: ModuleRecord) -> list[str]:
 
 
 def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
-    """Writes a score for people.
+    """Format a score for people.
 
     Args:
         metric: the skill's metric.
@@ -109,18 +111,19 @@ def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
 
 
 def percent(share: float) -> str:
-    """Writes a share for people."""
+    """Format a share for people."""
     return f"{100 * share:.1f} %"
 
 
 def _card_lines(manifest: Manifest) -> Iterator[str]:
     base = manifest.base
+    source = _without_folders(base.source)
     names = [record.name for record in manifest.modules]
-    yield f"# {format_path(names)} on {base.source}"
+    yield f"# {format_path(names)} on {source}"
     yield ""
     yield "A stack grown with growlm: a frozen base and modules, each of which trained alone and was then frozen."
     yield ""
-    yield f"- base: `{base.source}` ({base.model_type}, {base.parameters:,} parameters), {len(base.tensors)} tensors, "
+    yield f"- base: `{source}` ({base.model_type}, {base.parameters:,} parameters), {len(base.tensors)} tensors, "
     yield f"  sha256 `{base.digest}`; not copied into this folder"
     yield "- load: `import growlm; stack = growlm.ModuleStack.from_pretrained(folder)`"
     yield "- check: `growlm verify`"
@@ -129,16 +132,33 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
         yield from _module_lines(record)
 
 
+def _without_folders(value: Any) -> Any:
+    """Reduce the paths in settings to file names: where they are is the business of the machine that trained."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and value.startswith(("/", "~", "./", "../")) else value
+
+
 def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield f"## {record.name}"
     yield ""
     yield f"- path: `{format_path(record.path)}`"
     yield f"- kinds: {', '.join(f'{kind} `{json.dumps(options)}`' for kind, options in record.kinds.items())}"
     yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 `{record.digest}`"
-    yield f"- skill: {record.skill['name']} `{json.dumps(record.skill['options'])}`, "
-    yield f"  training data sha256 `{record.skill['train_digest']}`"
-    yield f"- method: {record.method['name']}, seed {record.seed}; settings `{json.dumps(record.recipe)}`"
-    yield f"- cost: {record.cost['steps']:,} steps, {record.cost['tokens']:,} tokens, {record.cost['seconds']} s"
+    yield f"- skill: {record.skill['name']} `{json.dumps(_without_folders(record.skill.get('options', {})))}`, "
+    yield f"  training data sha256 `{record.skill.get('train_digest', 'not recorded')}`"
+    settings = json.dumps(_without_folders(record.recipe))
+    yield f"- method: {record.method['name']}, seed {record.seed}; settings `{settings}`"
+    steps, tokens, seconds = (record.cost.get(unit, 0) for unit in ("steps", "tokens", "seconds"))
+    yield f"- cost: {steps:,} steps, {tokens:,} tokens, {seconds} s"
+    if any(name.endswith("/tokens") for name in record.method_tensors):
+        yield "- kept for later phases: token ids of training examples, from which their text can be read"
+    elif record.method_tensors:
+        yield "- kept for later phases: tensors computed from the training data, no text"
+    if record.recipe.get("router", "none") != "none":
+        yield "- kept by the router: moments or directions computed from prompts of the training data, no text"
     yield f"- made with: {', '.join(f'{key} {value}' for key, value in record.environment.items())}"
     yield ""
     yield "Scores when the module was finished (held-out examples, greedy decoding):"

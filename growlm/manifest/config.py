@@ -9,10 +9,10 @@ from growlm.base.architecture import reordered_config
 
 
 class GrowlmConfig(PreTrainedConfig):
-    """Describes a stack to transformers: the base's config and where decoder layers were inserted.
+    """Description of a stack for transformers: the base's config and where decoder layers were inserted.
 
     Args:
-        base_config: the base's own config, as ``to_dict`` gives it.
+        base_config: the base's own config, as ``to_dict`` returns it.
         inserted_after: for each inserted decoder layer (or other part with a slot of its own in the key-value cache),
             in order of growth, the index of the base's layer before it.
         **kwargs: what every transformers config takes.
@@ -31,12 +31,12 @@ class GrowlmConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
     def stock_config(self) -> PreTrainedConfig:
-        """Rebuilds the base's own config."""
+        """Rebuild the base's own config."""
         settings = dict(self.base_config)
         return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
-        """Gives the config that transformers sizes key-value caches by: the base's, with a slot per inserted layer."""
+        """Return the config that transformers sizes key-value caches by: the base's, with a slot per inserted layer."""
         if not self.base_config:
             return self
         stock = self.stock_config()

@@ -8,11 +8,11 @@ from growlm.manifest.path import BASE
 from growlm.manifest.tables import ScoreTable, base_facts, base_scores, lineage, module_facts, skill_scores
 
 _BOX = "border-left:3px solid #2a9d8f;margin:0.4em 0 0 0.4em;padding:0.1em 0 0.1em 0.8em"
-_QUIET = "opacity:0.7"
+_MUTED = "opacity:0.7"
 
 
 def stack_html(manifest: Manifest) -> str:
-    """Renders a stack as nested boxes, each module inside the one that it was grown on.
+    """Render a stack as nested boxes, each module inside the one that it was grown on.
 
     Colours follow the page, so that it reads on light and dark ones.
 
@@ -24,14 +24,14 @@ def stack_html(manifest: Manifest) -> str:
     """
     children = lineage(manifest)
     boxes = "".join(_module(record, manifest, children) for record in children[BASE])
-    head = f"<b>base {_text(manifest.base.source)}</b> <span style='{_QUIET}'>{_text(base_facts(manifest.base))}</span>"
+    head = f"<b>base {_text(manifest.base.source)}</b> <span style='{_MUTED}'>{_text(base_facts(manifest.base))}</span>"
     head += _scores(base_scores(manifest))
     return f"<div style='font-family:sans-serif;line-height:1.5'>{head}{boxes}</div>"
 
 
 def _module(record: ModuleRecord, manifest: Manifest, children: dict[str, list[ModuleRecord]]) -> str:
     facts = " · ".join(
-        f"<span style='{_QUIET}'>{_text(name)}</span> {_text(fact)}"
+        f"<span style='{_MUTED}'>{_text(name)}</span> {_text(fact)}"
         for name, fact in module_facts(record, manifest.base)
     )
     inner = "".join(_module(child, manifest, children) for child in children[record.name])

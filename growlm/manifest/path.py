@@ -11,7 +11,7 @@ BASE = "base"
 
 
 def normalise(names: Sequence[str], parents: Parents) -> Path:
-    """Checks a path and puts it into order of growth.
+    """Check a path and sort it by order of growth.
 
     Args:
         names: names of modules, in any order.
@@ -37,10 +37,10 @@ def normalise(names: Sequence[str], parents: Parents) -> Path:
 
 
 def parse_path(text: str, parents: Parents) -> Path:
-    """Reads a path as it is written on the command line.
+    """Parse a path as it is written on the command line.
 
     Args:
-        text: ``"base"``, or names joined by ``+`` or ``,``; a single name stands for that module's own path.
+        text: ``"base"``, or names joined by ``+`` or ``,``; a single name means that module's own path.
         parents: as in ``normalise``.
 
     Returns:
@@ -56,13 +56,13 @@ def parse_path(text: str, parents: Parents) -> Path:
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Reads the names of modules as they are written on the command line; ``base`` is none."""
+    """Parse the names of modules as they are written on the command line; ``base`` is not counted."""
     names = (name.strip() for name in text.replace("+", ",").split(","))
     return tuple(name for name in names if name not in ("", BASE))
 
 
 def joint_path(names: Sequence[str], parents: Parents) -> Path:
-    """Gives the path of several modules and everything they were grown on.
+    """Return the path of several modules and everything they were grown on.
 
     Raises:
         GrowlmError: for an unknown name.
@@ -71,12 +71,12 @@ def joint_path(names: Sequence[str], parents: Parents) -> Path:
 
 
 def own_path(name: str, parents: Parents) -> Path:
-    """Gives the path that ends with a module: what it was grown on, and itself."""
+    """Return the path that ends with a module: what it was grown on, and itself."""
     if name not in parents:
         raise unknown_name("module", name, parents)
     return (*parents[name], name)
 
 
 def format_path(path: Sequence[str]) -> str:
-    """Writes a path as ``parse_path`` reads it."""
+    """Format a path as ``parse_path`` reads it."""
     return "+".join(path) if path else BASE

@@ -30,7 +30,7 @@ class ScoreTables:
     metrics: dict[str, str | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Gives what a JSON file holds; ``from_json`` reads it back without loss."""
+        """Return what a JSON file holds; ``from_json`` reads it back without loss."""
         return {
             "format_version": FORMAT_VERSION,
             "skills": list(self.skills),
@@ -40,7 +40,7 @@ class ScoreTables:
 
     @classmethod
     def from_json(cls, content: Any, where: str = "scores") -> Self:
-        """Reads what ``to_json`` gave.
+        """Read what ``to_json`` returned.
 
         Args:
             content: the JSON object.

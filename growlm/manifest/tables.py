@@ -1,4 +1,4 @@
-"""What a manifest says, in the few words that a tree or a table has room for."""
+"""The manifest in short form, for trees and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _COST_UNITS = ("steps", "tokens", "seconds")
 
 
 def lineage(manifest: Manifest) -> dict[str, list[ModuleRecord]]:
-    """Gives a stack as a tree: for the base and each module, the modules that were grown directly on it.
+    """Return a stack as a tree: for the base and each module, the modules that were grown directly on it.
 
     Args:
         manifest: the stack's manifest.
@@ -29,7 +29,7 @@ def lineage(manifest: Manifest) -> dict[str, list[ModuleRecord]]:
 
 
 def base_facts(base: BaseRecord) -> str:
-    """Describes a base: architecture, size, digest."""
+    """Describe a base: architecture, size, digest."""
     return (
         f"{base.model_type}, {short_number(base.parameters)} parameters in {len(base.tensors)} tensors, "
         f"sha256 {base.digest[:SHORT_DIGEST]}…"
@@ -37,14 +37,14 @@ def base_facts(base: BaseRecord) -> str:
 
 
 def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]]:
-    """Describes a module.
+    """Describe a module.
 
     Args:
         record: the module.
         base: the base, for the module's size beside it.
 
     Returns:
-        Pairs of what is told and what is the case, in a fixed order.
+        Pairs of a property and its value, in a fixed order.
     """
     share = 100 * record.parameters / max(base.parameters, 1)
     kinds = " + ".join(f"{kind} ({_options(options)})" if options else kind for kind, options in record.kinds.items())
@@ -75,7 +75,7 @@ class ScoreTable:
 
 
 def base_scores(manifest: Manifest) -> ScoreTable:
-    """Tells how well what belongs to no module is known now: the base's own skill.
+    """Tabulate the newest scores of what belongs to no module: the base's own skill.
 
     Args:
         manifest: the stack's manifest.
@@ -91,7 +91,7 @@ def base_scores(manifest: Manifest) -> ScoreTable:
 
 
 def skill_scores(manifest: Manifest, record: ModuleRecord) -> ScoreTable:
-    """Tells how well a module's skill was known when the module was finished, and how well it is known now.
+    """Tabulate the scores of a module's skill when the module was finished, and those measured last.
 
     Args:
         manifest: the stack's manifest.
@@ -117,7 +117,7 @@ def skill_scores(manifest: Manifest, record: ModuleRecord) -> ScoreTable:
 
 
 def short_number(value: float) -> str:
-    """Writes a count with three significant digits: ``1.23M``."""
+    """Format a count with three significant digits: ``1.23M``."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"

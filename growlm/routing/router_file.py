@@ -4,26 +4,26 @@ One file, so that a crash leaves it whole: the old one or the new one.
 """
 
 import copy
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from torch import Tensor
 
 from growlm.errors import GrowlmError
-from growlm.files import read_metadata, read_tensors, tensor_digests
+from growlm.files import parse_json, read_metadata, read_tensors, tensor_digests
 from growlm.manifest.manifest import Manifest
+from growlm.manifest.own_files import ROUTER_FILE
 from growlm.manifest.path import BASE
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.store import TensorFile
 from growlm.registry import routers
+from growlm.sealed import json_digest, seal, unseal
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
-ROUTER_FILE = "router.safetensors"
 FORMAT_VERSION = 1
 _KEY = "growlm"  # a single key: the order of several would not be the same in every file
 
@@ -118,26 +118,17 @@ def _forget_others(router: StackRouter, modules: Mapping[str, str]) -> None:
 
 
 def _sealed(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    return json.dumps({**content, "digest": _digest(content, tensors)}, ensure_ascii=False)
+    return json.dumps(seal(content, _digest_with(tensors)), ensure_ascii=False, allow_nan=False)
 
 
 def _unsealed(text: str, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-        claimed = content.pop("digest")
-        version = content["format_version"]
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        content = parse_json(text.encode(), path)
+    except GrowlmError:
         raise GrowlmError(f"{path} is no router of growlm (its metadata is missing): restore it from a copy") from None
-    if version != FORMAT_VERSION:
-        raise GrowlmError(
-            f"{path} has format version {version!r}, this growlm reads version {FORMAT_VERSION}: "
-            "upgrade growlm (pip install --upgrade growlm)"
-        )
-    if claimed != _digest(content, tensors):
-        raise GrowlmError(f"{path} was edited or damaged (its digest does not fit): restore it from a copy")
-    return dict(content)
+    return unseal(content, path, (FORMAT_VERSION,), digest=_digest_with(tensors))
 
 
-def _digest(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    text = json.dumps([content, tensor_digests(tensors)], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest_with(tensors: Mapping[str, Tensor]) -> Callable[[Any], str]:
+    digests = tensor_digests(tensors)
+    return lambda content: json_digest([content, digests])

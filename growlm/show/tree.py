@@ -12,7 +12,7 @@ from growlm.manifest.tables import ScoreTable, base_facts, base_scores, lineage,
 
 
 def stack_tree(manifest: Manifest) -> Tree:
-    """Draws a stack: the base as root, each module under the one that it was grown on.
+    """Draw a stack: the base as root, each module under the one that it was grown on.
 
     Args:
         manifest: the stack's manifest.

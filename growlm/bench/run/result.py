@@ -1,7 +1,5 @@
 """What a cell measured, as one JSON file: written atomically after each phase, read with its digest checked."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +8,7 @@ from growlm.bench.run.answers import ANSWERS_FILE, Answers, read_answers, rescor
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
+from growlm.sealed import json_digest, seal, unseal
 from growlm.show.importance import ImportanceMap
 
 FORMAT_VERSION = 1
@@ -127,7 +126,7 @@ class CellResult:
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.answers:  # before the file that says that the cell is finished
             write_answers(path.with_name(ANSWERS_FILE), self.answers)
-        write_json(path, {**content, "digest": _digest(content)})
+        write_json(path, seal(content, json_digest))
 
 
 def read_cell(path: Path) -> CellResult:
@@ -142,16 +141,14 @@ def read_cell(path: Path) -> CellResult:
     Raises:
         GrowlmError: if the file is missing, of another version, was edited or is damaged.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or "format_version" not in content:
-        raise GrowlmError(f"{path} is no result of growlm bench: it has no format_version")
-    if content["format_version"] != FORMAT_VERSION:
-        raise GrowlmError(
-            f"{path} has format version {content['format_version']!r}, this growlm reads version {FORMAT_VERSION}: "
-            "run the benchmark again into another folder (--out), or report with the growlm that wrote it"
-        )
-    if content.pop("digest", None) != _digest(content):
-        raise GrowlmError(f"{path} was edited or damaged (its digest does not fit): remove it to measure again")
+    content = unseal(
+        read_json(path),
+        path,
+        (FORMAT_VERSION,),
+        digest=json_digest,
+        upgrade="run the benchmark again into another folder (--out), or report with the growlm that wrote it",
+        restore="remove it to measure again",
+    )
     del content["format_version"]
     try:
         scores = ScoreTables.from_json(content.pop("scores"), f"{path}: scores")
@@ -184,7 +181,3 @@ def _check(result: CellResult) -> None:
 def _empty(skills: tuple[str, ...]) -> ScoreTables:
     matrices: dict[str, Matrix] = {mode: [[None] * len(skills) for _ in range(len(skills) + 1)] for mode in MODES}
     return ScoreTables(skills, matrices, dict.fromkeys(skills))
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

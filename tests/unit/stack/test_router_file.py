@@ -10,8 +10,8 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.files import read_metadata, read_tensors, write_tensors
 from growlm.manifest import store
+from growlm.manifest.own_files import ROUTER_FILE
 from growlm.routing.ridge import Ridge
-from growlm.routing.router_file import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
 
 PROMPTS = {"base": [[0, 50 + n, 51] for n in range(6)], "first": [[0, 90 + n, 91] for n in range(6)],
@@ -90,7 +90,7 @@ def edited(path: Path, metadata: dict[str, str] | None = None, **tensors: torch.
         (lambda path: edited(path, {"growlm": read_metadata(path)["growlm"].replace("ridge", "arrow")}), "was edited"),
         (lambda path: edited(path, {}), "is no router of growlm"),
         (lambda path: edited(path, {"growlm": '{"format_version": 9, "digest": ""}'}), "has format version 9"),
-        (lambda path: edited(path, {"growlm": "[]"}), "is no router of growlm"),
+        (lambda path: edited(path, {"growlm": "[]"}), "is not a growlm file"),
     ],
 )
 def test_a_bad_router_file_is_refused_in_one_line(folder: Path, damage: Callable[[Path], None], message: str):

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from growlm.errors import GrowlmError
 from growlm.files import read_metadata
 from growlm.manifest import store
-from growlm.routing.router_file import ROUTER_FILE
+from growlm.manifest.own_files import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
 from growlm.train.result import Grown
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from growlm.bench.run.result import CellResult, _digest, read_cell
+from growlm.bench.run.result import CellResult, read_cell
 from growlm.errors import GrowlmError
+from growlm.sealed import json_digest
 
 Make = Callable[..., CellResult]
 
@@ -27,14 +28,14 @@ def changed(path: Path, change: Callable[[dict[str, Any]], object], seal: bool) 
     content = json.loads(path.read_text())
     content.pop("digest")
     change(content)
-    path.write_text(json.dumps({**content, "digest": _digest(content) if seal else "0" * 64}))
+    path.write_text(json.dumps({**content, "digest": json_digest(content) if seal else "0" * 64}))
 
 
 @pytest.mark.parametrize(
     ("change", "seal", "message"),
     [
         (lambda c: c.update(format_version=2), True, r"has format version 2, this growlm reads version 1"),
-        (lambda c: c.pop("format_version"), True, "no result of growlm bench"),
+        (lambda c: c.pop("format_version"), True, "is not a growlm file"),
         (lambda c: c["scores"]["modes"]["all"][3].__setitem__(0, 1.0), False, "was edited or damaged"),
         (lambda c: c["scores"]["modes"]["all"].pop(), True, "expected 4 rows"),
         (lambda c: c["scores"].update(format_version=1), True, "scores of format version 1"),

@@ -1,7 +1,7 @@
 """Batches of encoded examples, in an order that is a function of seed and step alone."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,15 +38,48 @@ class Batch:
         return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
 
 
+def padded(rows: Sequence[Sequence[int]], fill: int, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Pad rows of tokens to the length of the longest.
+
+    Args:
+        rows: B rows, each of at least one token.
+        fill: what padding is filled with.
+        left: pad before the tokens instead of after them.
+
+    Returns:
+        The tokens, and 1 for each that is no padding and 0 elsewhere; both [B, T].
+    """
+    length = max(map(len, rows))
+    tokens_BT = torch.full((len(rows), length), fill)
+    mask_BT = torch.zeros((len(rows), length), dtype=torch.long)
+    for number, row in enumerate(rows):
+        place = slice(length - len(row), None) if left else slice(len(row))
+        tokens_BT[number, place] = torch.tensor(row)
+        mask_BT[number, place] = 1
+    return tokens_BT, mask_BT
+
+
+def length_batches(lengths: Sequence[int], batch_size: int, longest_first: bool = False) -> Iterator[list[int]]:
+    """Group rows of like length into batches, to save padding.
+
+    Args:
+        lengths: the length of every row.
+        batch_size: rows per batch; the last one may have fewer.
+        longest_first: from the longest to the shortest, so that a batch that does not fit into memory comes first.
+
+    Yields:
+        The numbers of each batch's rows.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row] if longest_first else lengths[row])
+    for begin in range(0, len(order), batch_size):
+        yield order[begin : begin + batch_size]
+
+
 def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
     """Make one batch of examples."""
-    length = max(len(example.input_ids) for example in examples)
-    input_ids_BT = torch.full((len(examples), length), pad_id)
-    labels_BT = torch.full((len(examples), length), IGNORED)
-    for row, example in enumerate(examples):
-        tokens = torch.tensor(example.input_ids)
-        input_ids_BT[row, : len(tokens)] = tokens
-        labels_BT[row, : len(tokens)] = torch.where(torch.tensor(example.trained), tokens, IGNORED)
+    input_ids_BT, _ = padded([example.input_ids for example in examples], pad_id)
+    is_trained_BT, _ = padded([example.trained for example in examples], 0)
+    labels_BT = torch.where(is_trained_BT.bool(), input_ids_BT, IGNORED)
     return Batch(input_ids_BT, labels_BT, sum(len(example.input_ids) for example in examples))
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
+from growlm.methods._divergence import divergence
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
@@ -41,10 +42,7 @@ def distillation_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float
     Returns:
         The loss in nats, a scalar.
     """
-    student_NV = (student_NV / temperature).log_softmax(-1)
-    teacher_NV = (teacher_NV / temperature).log_softmax(-1)
-    divergence_N = (teacher_NV.exp() * (teacher_NV - student_NV)).sum(-1)
-    return temperature**2 * divergence_N.mean()
+    return temperature**2 * divergence(teacher_NV / temperature, student_NV / temperature).mean()
 
 
 class Lwf(VersionedMethod):

@@ -37,12 +37,12 @@ from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.methods._replay_buffer import ReplayBuffer
+from growlm.methods._sampling import sample_texts
 from growlm.methods.method import Method
 from growlm.modules.experts import GatePart, num_shallow_layers
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.routing.gates import gates, run_shallow_layers
-from growlm.routing.prompts import TEXT_PROMPT
 from growlm.skills.skill import Skill
 from growlm.stack.context import context_length
 
@@ -68,32 +68,6 @@ def identity_loss(logits: Sequence[Tensor], is_token_BT: Tensor, targets_B: Tens
     losses_N = nn.functional.cross_entropy(logits_BTK[is_token_BT], targets_BT[is_token_BT], reduction="none")
     skills_N = targets_BT[is_token_BT]
     return torch.stack([losses_N[skills_N == skill].mean() for skill in skills_N.unique()]).mean()
-
-
-@torch.no_grad()
-def base_texts(stack: "ModuleStack", count: int, seed: str) -> tuple[Encoded, ...]:
-    """Sample texts, each token drawn by its probability.
-
-    Args:
-        stack: the stack; its active path is left as it was.
-        count: how many texts.
-        seed: what the draws come from.
-
-    Returns:
-        The texts, of ``TEXT_PROMPT`` tokens each; none if the base has no token to begin with.
-    """
-    start = stack.tokenizer.bos_token_id if stack.tokenizer.bos_token_id is not None else stack.tokenizer.eos_token_id
-    if not count or start is None:
-        return ()
-    ids_BT = torch.full((count, 1), start, device=stack.device)
-    with stack.active(), torch.random.fork_rng():
-        torch.manual_seed(random.Random(seed).getrandbits(48))
-        cache = None
-        for _ in range(TEXT_PROMPT - 1):
-            output = stack(ids_BT[:, -1:], past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            ids_BT = torch.cat([ids_BT, output.logits[:, -1].float().softmax(-1).multinomial(1)], 1)
-    return tuple(Encoded("", tuple(row), (False,) * TEXT_PROMPT) for row in ids_BT.tolist())
 
 
 class Pmoe(Method):
@@ -217,7 +191,7 @@ class Pmoe(Method):
         if self.identity == 0:
             return
         memory = {keeper: self._read(stack, keeper) for keeper in keepers}
-        memory[BASE] = base_texts(stack, self.base_texts, f"pmoe/{batches.seed}/{name}")
+        memory[BASE] = sample_texts(stack, (), self.base_texts, f"pmoe/{batches.seed}/{name}")
         self._memory = {owner: examples for owner, examples in memory.items() if examples}
 
     def _read(self, stack: "ModuleStack", name: str) -> tuple[Encoded, ...]:

@@ -10,23 +10,32 @@ Old rows are put under a batch, they replace none: the wrapped method sees the s
 ``share`` of all rows are old over a whole phase, rounded down. They are drawn uniformly, with replacement. The loss is
 the wrapped method's of the mixed batch, so that an old token counts as much as a new one.
 
+With ``answers: own`` (on-policy replay, arXiv 2605.29495) what is rehearsed are the kept prompts with answers that the
+model before the phase samples itself, anew in every phase, for stale ones are off-policy: training on a model's own
+tokens moves it least. Of every earlier skill the ``pick_share`` that ``pick`` chooses is replayed: the answers with the
+highest mean log-probability, or any. The paper's other pick, by the skill's metric, would need the metric and its data,
+which are not kept; gold answers and random picks are its controls. In a conversation only the last answer is replaced.
+
 The examples lie as token ids in the module's folder: whoever gets the stack can read them.
 
-Cost per step: that of the wrapped method with 1 / (1 - share) times the rows. Kept: the examples, 5 bytes per token.
+Cost per step: that of the wrapped method with 1 / (1 - share) times the rows; own answers cost one generated answer per
+kept example when a phase begins. Kept: the examples, 5 bytes per token.
 Proved by tests/golden/test_replay.py and tests/contracts/test_every_method.py.
 """
 
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches, collate, join
+from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
 from growlm.methods._replay_buffer import ReplayBuffer, Selection
+from growlm.methods._sampling import mean_log_probabilities, own_answers
 from growlm.methods.method import WRAPPED, Method, VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods
@@ -49,6 +58,11 @@ class Replay(Method):
         selection: which examples are kept: any with the same probability (``reservoir``), or equally many of every
             skill (``balanced``).
         capacity: how many examples are kept in all; None: of every phase the same share as is replayed.
+        answers: rehearse the ``gold`` answers, or the model's ``own``.
+        pick: which own answers: those that the model finds likeliest (``confidence``), or any (``random``).
+        pick_share: how many of every earlier skill's own answers are rehearsed, at least one.
+        temperature: of sampling own answers.
+        max_answer_tokens: longest own answer.
     """
 
     def __init__(
@@ -58,11 +72,22 @@ class Replay(Method):
         share: float = 0.1,
         selection: Selection = "reservoir",
         capacity: int | None = None,
+        answers: Literal["gold", "own"] = "gold",
+        pick: Literal["confidence", "random"] = "confidence",
+        pick_share: float = 0.5,
+        temperature: float = 0.1,
+        max_answer_tokens: int = 96,
     ) -> None:
         if not 0 <= share < 1:
             raise GrowlmError(f"replay share {share} is not a share below 1, such as 0.1")
         if capacity is not None and capacity < 1:
             raise GrowlmError(f"replay capacity {capacity} is too small: give 1 or more, or null for the share")
+        if not 0 < pick_share <= 1:
+            raise GrowlmError(f"replay pick_share {pick_share} is not above 0 and at most 1")
+        if not temperature > 0:
+            raise GrowlmError(f"replay temperature {temperature} is too small: give more than 0")
+        if max_answer_tokens < 1:
+            raise GrowlmError(f"replay max_answer_tokens {max_answer_tokens} is too small: give 1 or more")
         if method == "replay":
             raise GrowlmError("replay cannot wrap itself: give the method that is to be trained with, such as grow")
         self.inner: Method = methods.build(method, method_options)
@@ -73,7 +98,13 @@ class Replay(Method):
         self.share = share
         self.selection = selection
         self.capacity = capacity
+        self.answers = answers
+        self.pick = pick
+        self.pick_share = pick_share
+        self.temperature = temperature
+        self.max_answer_tokens = max_answer_tokens
         self._buffer = ReplayBuffer()
+        self._rehearsed: tuple[Encoded, ...] = ()
         self._pad_id = 0
         self._new_rows = 0
         self._old_rows = 0
@@ -103,7 +134,7 @@ class Replay(Method):
         return self.inner.continues(stack)
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
-        """Trains what the wrapped method trains."""
+        """Return what the wrapped method trains."""
         return self.inner.parameters(stack, name)
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
@@ -130,7 +161,28 @@ class Replay(Method):
         ]
         if keepers:
             self._buffer = self._read(stack, keepers[-1])
+        self._rehearsed = self._buffer.examples
+        if self.answers == "own" and self._rehearsed and self.share > 0:
+            self._rehearsed = self._own_answers(stack, name, f"replay/{batches.seed}/{name}")
         self.inner.begin(stack, name, batches)
+
+    def _own_answers(self, stack: "ModuleStack", name: str, seed: str) -> tuple[Encoded, ...]:
+        """Sample answers of the model before the phase to the kept prompts, and pick some of every owner's."""
+        last = self.continues(stack)
+        before = stack.parents()[name] if last is None else stack.path_of(last)
+        kept, limit = self._buffer.examples, self.max_answer_tokens
+        found = own_answers(stack, before, kept, limit, self.temperature, seed)
+        if self.pick == "confidence":
+            ranks = mean_log_probabilities(stack, before, found)
+        else:
+            generator = random.Random(seed)
+            ranks = [generator.random() for _ in found]
+        picked: list[Encoded] = []
+        for owner in sorted(set(self._buffer.owners)):
+            rows = [row for row, own in enumerate(self._buffer.owners) if own == owner]
+            best = sorted(rows, key=lambda row: -ranks[row])[: max(1, round(self.pick_share * len(rows)))]
+            picked += [found[row] for row in best]
+        return tuple(picked)
 
     def _read(self, stack: "ModuleStack", name: str) -> ReplayBuffer:
         kept = stack.method_tensors(name)
@@ -140,13 +192,13 @@ class Replay(Method):
 
     def batch(self, batch: Batch) -> Batch:
         """Add as many old rows to the batch as are due, and have the wrapped method change the whole."""
-        if self._buffer.examples and self.share > 0:
+        if self._rehearsed and self.share > 0:
             self._new_rows += len(batch.input_ids)
             due = int(self.share / (1 - self.share) * self._new_rows + 1e-9) - self._old_rows
             self._old_rows += due
             if due:
-                drawn = torch.randint(len(self._buffer.examples), (due,)).tolist()
-                old = collate([self._buffer.examples[index] for index in drawn], self._pad_id)
+                drawn = torch.randint(len(self._rehearsed), (due,)).tolist()
+                old = collate([self._rehearsed[index] for index in drawn], self._pad_id)
                 batch = join(batch, old.to(batch.input_ids.device), self._pad_id)
         return self.inner.batch(batch)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from growlm.data.batches import length_batches
 from growlm.errors import GrowlmError
 from growlm.metrics.likelihood import Window, window_nats
 
@@ -107,14 +108,14 @@ def text_sums(
     limit = context or int(getattr(model.config, "max_position_embeddings", 1_024))
     documents = [_encode(tokenizer, text) for text in texts]
     windows = [window for tokens in documents for window in _windows(tokens, limit)]
-    windows.sort(key=lambda window: -len(window.tokens))
     training = model.training
     model.eval()
-    nats = 0.0
-    for begin in range(0, len(windows), batch_size):
-        nats += sum(window_nats(model, windows[begin : begin + batch_size]))
+    nats, num_done = 0.0, 0
+    for rows in length_batches([len(window.tokens) for window in windows], batch_size, longest_first=True):
+        nats += sum(window_nats(model, [windows[row] for row in rows]))
+        num_done += len(rows)
         if progress is not None:
-            progress(min(1.0, (begin + batch_size) / len(windows)))
+            progress(num_done / len(windows))
     model.train(training)
     return TextSums(nats, sum(len(tokens) - 1 for tokens in documents), num_bytes)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from growlm.data.batches import padded
 from growlm.data.encode import cut_prompt, encode_answer, encode_prompt
 from growlm.data.example import Example
 from growlm.errors import GrowlmError
@@ -91,8 +92,8 @@ def _batches(asked: Sequence[_Asked]) -> Iterator[list[int]]:
 
 def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[list[float]]:
     """Compute the log-probability of every choice after its prompt."""
-    prompts_PT, mask_PT = _padded([ask.prompt for ask in asked], pad_id(stack), stack.device, left=True)
-    choices_RL, real_RL = _padded([ids for ask in asked for ids in ask.choices], pad_id(stack), stack.device)
+    prompts_PT, mask_PT = _on_device(stack, padded([ask.prompt for ask in asked], pad_id(stack), left=True))
+    choices_RL, real_RL = _on_device(stack, padded([ids for ask in asked for ids in ask.choices], pad_id(stack)))
     prompt_R = torch.tensor([row for row, ask in enumerate(asked) for _ in ask.choices], device=stack.device)
     cache = roomy_cache(stack.config.get_text_config())
     positions_PT = (mask_PT.cumsum(1) - 1).clamp_min(0)
@@ -110,14 +111,5 @@ def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[li
     return [sums.tolist() for sums in sums_R.split([len(ask.choices) for ask in asked])]
 
 
-def _padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
-    """Make rows of tokens equally long; gives them and a mask that is 1 where they are no padding."""
-    length = max(map(len, rows))
-
-    def filled(row: Sequence[int], fill: int) -> list[int]:
-        missing = [fill] * (length - len(row))
-        return [*missing, *row] if left else [*row, *missing]
-
-    ids = [filled(row, pad) for row in rows]
-    mask = [filled([1] * len(row), 0) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+def _on_device(stack: "ModuleStack", tensors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return tensors[0].to(stack.device), tensors[1].to(stack.device)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from growlm.data.batches import padded
 from growlm.data.encode import stop_ids
 from growlm.stack.cache import roomy_cache
 from growlm.stack.context import pad_id
@@ -30,12 +31,12 @@ def greedy_tokens(
         For each prompt its new tokens, with the stop token if there is one; rows that end before the longest one
         are filled with padding.
     """
-    length, padding = max(map(len, prompts)), pad_id(stack)
-    input_ids = [[padding] * (length - len(ids)) + list(ids) for ids in prompts]
-    mask = [[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts]
+    padding = pad_id(stack)
+    input_ids_BT, mask_BT = padded(prompts, padding, left=True)
+    length = input_ids_BT.shape[1]
     output_BT = stack.generate(
-        torch.tensor(input_ids, device=stack.device),
-        attention_mask=torch.tensor(mask, device=stack.device),
+        input_ids_BT.to(stack.device),
+        attention_mask=mask_BT.to(stack.device),
         past_key_values=roomy_cache(stack.config.get_text_config()),
         max_new_tokens=max_new_tokens,
         do_sample=False,

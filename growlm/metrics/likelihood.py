@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from growlm.data.batches import length_batches, padded
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -32,12 +34,9 @@ def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
         The sum over each window's scored tokens, in nats.
     """
     device = next(model.parameters()).device
-    length = max(len(window.tokens) for window in windows)
-    tokens_BT = torch.zeros(len(windows), length, dtype=torch.long)
-    scored_BT = torch.zeros(len(windows), length, dtype=torch.bool)
-    for row, window in enumerate(windows):
-        tokens_BT[row, : len(window.tokens)] = torch.tensor(window.tokens)
-        scored_BT[row, window.first : len(window.tokens)] = True
+    tokens_BT, mask_BT = padded([window.tokens for window in windows], 0)
+    firsts_B = torch.tensor([window.first for window in windows])
+    scored_BT = mask_BT.bool() & (torch.arange(mask_BT.shape[1]) >= firsts_B[:, None])
     with torch.inference_mode():
         logits_BTV: Tensor = model(input_ids=tokens_BT[:, :-1].to(device)).logits
         targets_BT, kept_BT = tokens_BT[:, 1:].to(device), scored_BT[:, 1:].to(device)
@@ -63,10 +62,8 @@ def text_nats(
     start: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     encoded: Any = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     windows = [Window([start, *ids]) for ids in encoded]
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i].tokens))
     nats = [0.0] * len(windows)
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
+    for batch in length_batches([len(window.tokens) for window in windows], batch_size):
         for i, value in zip(batch, window_nats(model, [windows[i] for i in batch]), strict=True):
             nats[i] = value
     return nats

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from growlm.data.batches import collate
+from growlm.data.batches import collate, length_batches
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
@@ -212,10 +212,9 @@ def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
     Returns:
         The sums over all trained tokens, each told after the true ones before it.
     """
-    ordered = sorted(examples, key=lambda example: len(example.input_ids))
     sums = TokenSums(0.0, 0, 0)
-    for begin in range(0, len(ordered), _BATCH):
-        batch = collate(ordered[begin : begin + _BATCH], pad_id(stack)).to(stack.device)
+    for rows in length_batches([len(example.input_ids) for example in examples], _BATCH):
+        batch = collate([examples[row] for row in rows], pad_id(stack)).to(stack.device)
         logits_NV, targets_N = trained_logits(stack, batch)
         losses_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
         right = int((logits_NV.argmax(-1) == targets_N).sum())
@@ -243,15 +242,13 @@ def generate_answers(
     tokenizer = stack.tokenizer
     room = context_length(stack) - max_new_tokens
     ids = [cut_prompt(encode_prompt(prompt, tokenizer), room, prompt.cut)[-room:] for prompt in prompts]
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers = [""] * len(ids)
-    num_batches = -(-len(order) // _BATCH)
-    for number in range(num_batches):
-        rows = order[number * _BATCH : (number + 1) * _BATCH]
+    batches = list(length_batches([len(row) for row in ids], _BATCH))
+    for number, rows in enumerate(batches, 1):
         for row, tokens in zip(rows, greedy_tokens(stack, [ids[row] for row in rows], max_new_tokens), strict=True):
             answers[row] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
         if advance:
-            advance(number + 1, num_batches)
+            advance(number, len(batches))
     return answers
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from growlm.data.batches import length_batches, padded
 from growlm.routing.prompts import turn_frame
 from growlm.routing.router import Prompts
 from growlm.stack.capture import capture_inputs
@@ -99,12 +100,8 @@ def prompt_batches(stack: "ModuleStack", prompts: Prompts) -> Iterator[tuple[lis
     Yields:
         For each batch, which prompts are in it, and their tokens, [B, T].
     """
-    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-    for begin in range(0, len(order), _BATCH):
-        rows = order[begin : begin + _BATCH]
-        length = max(len(prompts[row]) for row in rows)
-        padded = [[*prompts[row], *[0] * (length - len(prompts[row]))] for row in rows]
-        yield rows, torch.tensor(padded, device=stack.device)
+    for rows in length_batches([len(prompt) for prompt in prompts], _BATCH):
+        yield rows, padded([prompts[row] for row in rows], 0)[0].to(stack.device)
 
 
 def _hidden_states(stack: "ModuleStack", prompts: Prompts, layer: int) -> Iterator[tuple[list[int], Tensor]]:

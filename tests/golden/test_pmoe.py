@@ -12,8 +12,9 @@ from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
 from growlm.methods._replay_buffer import ReplayBuffer
+from growlm.methods._sampling import sample_texts
 from growlm.methods.method import Method
-from growlm.methods.pmoe import Pmoe, base_texts, identity_loss
+from growlm.methods.pmoe import Pmoe, identity_loss
 from growlm.registry import methods, module_kinds
 from growlm.routing.gates import gates
 from growlm.stack.loss import trained_token_losses
@@ -107,14 +108,14 @@ def test_examples_are_kept_and_told_apart(stack: ModuleStack, run_phase: RunPhas
 
 
 def test_the_base_writes_texts_of_its_own(stack: ModuleStack, run_phase: RunPhase, begin: Begin) -> None:
-    texts = base_texts(stack, 4, "seed")
+    texts = sample_texts(stack, (), 4, "seed")
     run_phase(stack, "pmoe", "one")
     before = torch.random.get_rng_state()
-    assert base_texts(stack, 4, "seed") == texts  # whatever is active
+    assert sample_texts(stack, (), 4, "seed") == texts  # whatever is active
     assert stack.path == ("one",)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert base_texts(stack, 4, "other") != texts
-    assert base_texts(stack, 0, "seed") == ()
+    assert sample_texts(stack, (), 4, "other") != texts
+    assert sample_texts(stack, (), 0, "seed") == ()
     assert {len(text.input_ids) for text in texts} == {32}
     member, batches = begin(stack, "pmoe", {"base_texts": 3}, "three", encoded(5))
     assert isinstance(member, Pmoe)
@@ -124,7 +125,7 @@ def test_the_base_writes_texts_of_its_own(stack: ModuleStack, run_phase: RunPhas
 
 def test_columns_learn_to_close_for_what_the_base_writes(stack: ModuleStack, run_phase: RunPhase) -> None:
     examples = [Encoded("", (200 + row, 210, 220, 230), (False, False, True, True)) for row in range(9)]
-    texts = [text.input_ids for text in base_texts(stack, 20, "held out")]
+    texts = [text.input_ids for text in sample_texts(stack, (), 20, "held out")]
     means = []
     for name, count in (("one", 0), ("other", 40)):
         run_phase(stack, "pmoe", name, {"base_texts": count}, examples, steps=60)

@@ -15,6 +15,7 @@ from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.files import read_tensors, write_tensors
 from growlm.methods._replay_buffer import ReplayBuffer, Selection, equal_shares, reservoir
+from growlm.methods._sampling import _before_last_answer, _to_first_stop, own_answers
 from growlm.methods.ewc import Ewc
 from growlm.methods.method import Method
 from growlm.methods.replay import Replay
@@ -361,3 +362,61 @@ def test_a_name_of_its_own_is_refused(stack: ModuleStack, monkeypatch: pytest.Mo
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(GrowlmError, match=message):
         methods.build("replay", options)
+
+
+# -- own answers -------------------------------------------------------------------------------------------------------
+
+OWN = {"answers": "own", "share": 0.5, "max_answer_tokens": 6}
+
+
+def test_own_answers_follow_the_kept_prompts(stack: ModuleStack, run_phase: RunPhase, begin: Any) -> None:
+    run_phase(stack, "replay", "one", OWN)
+    member, batches = begin(stack, "replay", {**OWN, "pick_share": 1.0}, "three", encoded(3))
+    assert isinstance(member, Replay)
+    gold, own = member._buffer.examples, member._rehearsed
+    assert len(own) == len(gold) == 3
+    prompts = {example.input_ids[:2] for example in gold}  # two tokens stand before the trained ones
+    assert {example.input_ids[:2] for example in own} == prompts
+    for example in own:
+        length = len(example.input_ids)
+        assert example.trained == (False, False, *[True] * (length - 2))
+        assert 1 <= length - 2 <= 6
+    # the version before answers, not the base
+    assert list(own) == own_answers(stack, ("one",), gold, 6, 0.1, "replay/0/three")
+    assert list(own) != own_answers(stack, (), gold, 6, 0.1, "replay/0/three")
+    # what is kept for later phases are the gold examples
+    kept = {key.removeprefix("replay/"): value for key, value in member.end(stack, batches).items()}
+    after = ReplayBuffer.from_tensors(kept, 320, 256, "three").examples
+    assert {example.input_ids for example in gold} <= {example.input_ids for example in after}
+
+
+def test_an_answer_ends_with_its_stop_token() -> None:
+    assert _to_first_stop([7, 8, 2, 9, 2], [2, 3]) == (7, 8, 2)
+    assert _to_first_stop([7, 8], [2]) == (7, 8)
+    turns = Encoded("", (1, 2, 3, 4, 5, 6), (False, True, False, False, True, True))
+    assert _before_last_answer(turns) == (1, 2, 3, 4)
+
+
+def test_the_likeliest_own_answers_are_picked(stack: ModuleStack, run_phase: RunPhase, begin: Any) -> None:
+    run_phase(stack, "replay", "one", OWN)
+    options = {**OWN, "temperature": 5.0, "pick_share": 1.0}
+    every, _ = begin(stack, "replay", options, "three", encoded(3))
+    stack.detach("three")
+    some, _ = begin(stack, "replay", {**options, "pick_share": 0.34}, "three", encoded(3))
+    assert isinstance(every, Replay)
+    assert isinstance(some, Replay)
+    (best,) = some._rehearsed
+    found: dict[float, Encoded] = {}
+    for example in every._rehearsed:
+        with torch.no_grad(), stack.active("one"):
+            logits = stack(torch.tensor([example.input_ids])).logits[0, 1:-1].log_softmax(-1)
+        answer = torch.tensor(example.input_ids[2:])
+        found[logits.gather(1, answer[:, None]).mean().item()] = example
+    assert best == found[max(found)]
+    assert len({example.input_ids for example in every._rehearsed}) == 3
+
+
+@pytest.mark.parametrize(("option", "value"), [("pick_share", 0.0), ("temperature", 0.0), ("max_answer_tokens", 0)])
+def test_options_of_own_answers_that_make_no_sense(option: str, value: float) -> None:
+    with pytest.raises(GrowlmError, match=f"replay {option} {value} is"):
+        methods.build("replay", {option: value})

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 import torch
 
-from growlm.data.batches import IGNORED, Batch, StepBatches, collate, join
+from growlm.data.batches import IGNORED, Batch, StepBatches, collate, join, length_batches, padded
 from growlm.data.encode import Encoded
 
 EXAMPLES = [
@@ -120,3 +120,25 @@ def test_weights_make_the_average_a_mean_over_the_trained_tokens_of_a_step(world
 
 def test_a_single_batch_has_no_weight() -> None:
     assert StepBatches(EXAMPLES, 4, 0, 5).split(0, 1)(3).weight == 1.0
+
+
+def test_rows_are_padded_on_either_side() -> None:
+    tokens, mask = padded([[7, 8, 9], [5]], 1)
+    assert tokens.tolist() == [[7, 8, 9], [5, 1, 1]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    tokens, mask = padded([[7, 8, 9], [5]], 1, left=True)
+    assert tokens.tolist() == [[7, 8, 9], [1, 1, 5]]
+    assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+
+
+def test_batches_of_like_length() -> None:
+    assert list(length_batches([3, 1, 2, 1], 3)) == [[1, 3, 2], [0]]
+    assert list(length_batches([3, 1, 2, 1], 3, longest_first=True)) == [[0, 2, 1], [3]]
+    assert list(length_batches([], 3)) == []
+
+
+def test_a_batch_counts_its_real_tokens() -> None:
+    long, short = (Encoded("", (1,) * size, (True,) * size) for size in (5, 2))
+    batch = collate([long, short], 0)
+    assert (batch.input_ids.numel(), batch.num_tokens) == (10, 7)
+    assert join(batch, collate([short], 0), 0).num_tokens == 9

@@ -94,6 +94,7 @@ def join(first: Batch, second: Batch, pad_id: int) -> Batch:
         joined((first.input_ids, second.input_ids), pad_id),
         joined((first.labels, second.labels), IGNORED),
         first.num_tokens + second.num_tokens,
+        first.weight,
     )
 
 

@@ -39,6 +39,8 @@ class PretrainRun:
         decay_share: share of the steps over which ``wsd`` decays to zero.
         clip: largest norm of the gradient.
         dropout: dropout of the attention weights.
+        rows_per_pass: rows of a forward and backward pass, whose gradients are added up to those of the step; null: all
+            rows of the step. Fewer need less memory, and on a CPU they are faster.
         precision: ``bf16`` trains fp32 weights under bf16 autocast, ``fp32`` does without.
         compile: compile the model with ``torch.compile``.
         threads: CPU threads; results repeat bit for bit only at the same number.
@@ -59,6 +61,7 @@ class PretrainRun:
     decay_share: float = 0.5
     clip: float = 1.0
     dropout: float = 0.0
+    rows_per_pass: int | None = None
     precision: Literal["bf16", "fp32"] = "bf16"
     compile: bool = False
     threads: int | None = None

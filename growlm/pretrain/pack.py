@@ -47,6 +47,16 @@ class PackedBatch:
     labels: Tensor
     position_ids: Tensor
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that are trained, padding left out."""
+        return int((self.labels != IGNORED).sum())
+
+    def split(self, rows: int) -> list["PackedBatch"]:
+        """Split the batch into parts of at most so many rows."""
+        parts = zip(self.input_ids.split(rows), self.labels.split(rows), self.position_ids.split(rows), strict=True)
+        return [PackedBatch(*part) for part in parts]
+
     def to(self, device: torch.device) -> "PackedBatch":
         """Moves the batch to a device."""
         return PackedBatch(self.input_ids.to(device), self.labels.to(device), self.position_ids.to(device))

@@ -20,6 +20,23 @@ _SHARD_SIZE = "45MB"
 
 
 @dataclass(frozen=True)
+class SeparatedRows:
+    """Rows of the embedding that were moved apart after training, see ``growlm.base.embedding_rows``.
+
+    Args:
+        rows: how many.
+        documents: on how many validation documents the cost is measured.
+        bits_per_byte_before: bits per byte on them before the rows were moved; None without documents.
+        bits_per_byte_after: the same afterwards.
+    """
+
+    rows: int
+    documents: int
+    bits_per_byte_before: float | None
+    bits_per_byte_after: float | None
+
+
+@dataclass(frozen=True)
 class BaseRecord:
     """What is known about a finished run.
 
@@ -41,6 +58,7 @@ class BaseRecord:
         stories: the validation documents, all of them.
         machine: what it was trained on.
         versions: the versions it was trained with.
+        separated: what was done to the embedding after training.
     """
 
     name: str
@@ -60,6 +78,13 @@ class BaseRecord:
     stories: list[str]
     machine: str
     versions: dict[str, str]
+    separated: SeparatedRows | None = None
+
+
+def round_weights(model: LlamaForCausalLM) -> None:
+    """Round a model's weights, in fp32, to those that bf16 holds."""
+    for parameter in model.parameters():  # not the buffers: rotary frequencies are not saved, and stay exact
+        parameter.data = parameter.data.bfloat16().float()
 
 
 def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> None:
@@ -72,8 +97,7 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
         record: what is known about the run.
     """
     model.eval()
-    for parameter in model.parameters():  # not the buffers: rotary frequencies are not saved, and stay exact
-        parameter.data = parameter.data.bfloat16().float()
+    round_weights(model)
     results = _measure(model, tokenizer, record)
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -122,6 +146,7 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "training_seconds": round(record.seconds),
         "machine": record.machine,
         "versions": record.versions,
+        "separated": record.separated and asdict(record.separated),
         "validation": None
         if validation is None
         else {

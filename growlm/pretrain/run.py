@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,21 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+from growlm.base.attention import MATMUL
+from growlm.base.embedding_rows import final_states_moment, separate_rows
 from growlm.base.expand import expand_base
 from growlm.base.load import load_base, load_tokenizer
 from growlm.base.presets import build_base
-from growlm.base.special_tokens import spread_special_tokens
-from growlm.base.tokenizer import END_OF_TEXT, PAD, SPECIAL_TOKENS, special_id, train_tokenizer
+from growlm.base.tokenizer import PAD, special_id, train_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_name, combined_digest, folder_lock, require_disk_space, tensor_digests
+from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.pretrain.ancestry import ancestors
 from growlm.pretrain.config import PretrainData, PretrainRun
 from growlm.pretrain.loss import chunked_cross_entropy
 from growlm.pretrain.optimizers import muon_and_adamw, set_learning_rate
 from growlm.pretrain.pack import PackedBatch, PackedRows
-from growlm.pretrain.record import BaseRecord, write_base
+from growlm.pretrain.record import BaseRecord, SeparatedRows, round_weights, write_base
 from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch
@@ -33,6 +35,8 @@ from growlm.train.machine import keep_freed_memory, machine_kind, require_compil
 from growlm.train.progress import PhaseProgress, suppress_lightning_notices
 from growlm.train.resume import RESUME_FILE, AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
 from growlm.train.schedule import schedule_factor
+
+_MOMENT_ROWS = 64  # on which the final hidden states are measured
 
 
 class PretrainPhase(LightningModule):
@@ -49,9 +53,11 @@ class PretrainPhase(LightningModule):
         self.model = model
         self.rows = rows
         self.run = run
+        self.automatic_optimization = False  # several backward passes a step
         decoder: Any = model.get_decoder()
-        # in a tuple, so that the compiled copy does not become a second submodule
-        self._decoder = (torch.compile(decoder, dynamic=False) if run.compile else decoder,)
+        if run.compile:
+            for layer in decoder.layers:  # one compilation serves them all
+                layer.compile(dynamic=False)
 
     def train_dataloader(self) -> StepLoader[PackedBatch]:
         """Builds the loader; with several processes each takes its own rows of every step."""
@@ -69,11 +75,26 @@ class PretrainPhase(LightningModule):
         set_learning_rate(optimizer, factor)
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
-        """Computes the mean loss of a step's tokens in nats."""
+        """Take an optimizer step and return the mean loss of its tokens in nats."""
+        optimizer: Any = self.optimizers()
+        num_tokens = batch.num_tokens
+        total = torch.zeros((), device=self.device)
+        for part in batch.split(self.run.rows_per_pass or len(batch.labels)):
+            loss = self.loss(part) * (part.num_tokens / num_tokens)
+            self.manual_backward(loss)
+            total += loss.detach()
+        self.clip_gradients(optimizer, gradient_clip_val=self.run.clip, gradient_clip_algorithm="norm")
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
+
+    def loss(self, batch: PackedBatch) -> Tensor:
+        """Compute the mean loss of a batch's tokens in nats."""
         # the look-up stays outside of what is compiled: inductor adds up its gradient in no fixed order
         look_up: Any = self.model.get_input_embeddings()
+        decoder: Any = self.model.get_decoder()
         inputs = look_up(batch.input_ids)
-        output = self._decoder[0](inputs_embeds=inputs, position_ids=batch.position_ids, use_cache=False)
+        output = decoder(inputs_embeds=inputs, position_ids=batch.position_ids, use_cache=False)
         embedding: Any = self.model.get_output_embeddings()
         return chunked_cross_entropy(output.last_hidden_state, embedding.weight, batch.labels)
 
@@ -128,14 +149,16 @@ def pretrain_base(
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     with folder_lock(state) if first else nullcontext(), suppress_lightning_notices():
         model, start = _start(size, seed, run.dropout, expand)
+        if run.accelerator == "cpu" or (run.accelerator == "auto" and not torch.accelerator.is_available()):
+            model.set_attn_implementation(MATMUL)
         require_disk_space(state, 20 * model.num_parameters())
         tokenizer = _tokenizer(data)
         phase = PretrainPhase(model, _rows(data, tokenizer, seed), run)
         record = _fit(phase, name, size, data, seed, start, tokenizer, state)
+        model.set_attn_implementation("sdpa")
         if first:
-            unseen = [special_id(token) for token in SPECIAL_TOKENS if token != END_OF_TEXT]
-            spread_special_tokens(model, unseen, seed)
-            write_base(folder, model, tokenizer, record)
+            with torch.compiler.set_stance("force_eager"):  # other shapes than those of the steps
+                write_base(folder, model, tokenizer, replace(record, separated=_separate(phase, record, tokenizer)))
             (state / RESUME_FILE).unlink(missing_ok=True)
     return folder
 
@@ -179,7 +202,6 @@ def _fit(
         accelerator=run.accelerator,
         devices=run.devices,
         precision="bf16-mixed" if run.precision == "bf16" else "32-true",
-        gradient_clip_val=run.clip,
         callbacks=[StepSeed(seed), progress, watch, ResumeCheckpoint(state, settings, 0, run.save_seconds)],
         plugins=[AtomicCheckpointIO()],
         logger=False,
@@ -224,6 +246,25 @@ def _rows(data: PretrainData, tokenizer: PreTrainedTokenizerBase, seed: int) -> 
     texts = [encode_source(source, tokenizer) for source in data.sources]
     repeats = [source.repeat for source in data.sources]
     return PackedRows(texts, repeats, data.row_length, data.rows_per_step, special_id(PAD), seed)
+
+
+def _separate(phase: PretrainPhase, record: BaseRecord, tokenizer: PreTrainedTokenizerBase) -> SeparatedRows:
+    """Move the rows of the embedding that have a twin apart, and measure what it costs."""
+    stories = record.stories[: phase.run.watch_stories]
+
+    def measured() -> float | None:
+        round_weights(phase.model)
+        return bits_per_byte(phase.model, tokenizer, stories) if stories else None
+
+    before = measured()
+    num_rows = separate_rows(phase.model, final_states_moment(phase.model, _first_rows(phase.rows)), record.seed)
+    return SeparatedRows(num_rows, len(stories), before, measured())
+
+
+def _first_rows(rows: PackedRows) -> Iterator[dict[str, Tensor]]:
+    for step in range(-(-_MOMENT_ROWS // rows.rows_per_step)):
+        batch = rows.batch(step)
+        yield {"input_ids": batch.input_ids, "position_ids": batch.position_ids}
 
 
 def _validation(path: str | None) -> list[str]:

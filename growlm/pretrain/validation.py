@@ -76,10 +76,11 @@ class Watch(Callback):
         """Counts, and looks if it is time."""
         self._loss_sum += float(outputs["loss"])
         self._since += 1
-        self.tokens += int((batch.labels >= 0).sum()) * trainer.world_size
+        self.tokens += batch.num_tokens * trainer.world_size
         self.seconds += time.monotonic() - self._clock
         if self.every and trainer.global_step % self.every == 0 and trainer.is_global_zero:
-            self._look(trainer.global_step)
+            with torch.compiler.set_stance("force_eager"):  # other shapes than those of the steps
+                self._look(trainer.global_step)
 
     def _look(self, step: int) -> None:
         record = {"step": step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}

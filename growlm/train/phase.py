@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from growlm.base.embedding_rows import describe_twins
 from growlm.data.batches import Batch
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
@@ -124,6 +125,12 @@ class GrowPhase(LightningModule):
                 "%d of %d examples are longer than max_length: their prompts are cut, in training only",
                 prepared.num_truncated,
                 len(prepared.batches.examples),
+            )
+        if twins := prepared.answer_twins:
+            _logger.warning(
+                "the frozen head cannot tell these tokens of the answers apart: %s; train it with the module option "
+                "embedding.outputs, or separate the base's rows (growlm.base.embedding_rows)",
+                describe_twins(stack.tokenizer, twins),
             )
         added, path = f"{prepared.num_parameters:,} new parameters", format_path(prepared.parents)
         _logger.info("module %r: %s on %s, everything else frozen", self.config.module, added, path)

@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
+from growlm.base.embedding_rows import groups_of_twins
 from growlm.base.load import DEFAULT_BASE
 from growlm.data.batches import StepBatches
 from growlm.data.encode import encode
@@ -20,6 +21,7 @@ from growlm.manifest.path import BASE, parse_path
 from growlm.manifest.path import Path as StackPath
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
+from growlm.modules.site import part_owner
 from growlm.registry import methods, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
@@ -72,6 +74,23 @@ class Prepared:
     def num_truncated(self) -> int:
         """Number of examples whose prompts are cut because they are longer than ``max_length`` or the context."""
         return sum(example.cut > 0 for example in self.batches.examples)
+
+    @property
+    def answer_twins(self) -> list[list[int]]:
+        """Groups of answer tokens that the head cannot tell apart; none where a module on the path changes the head."""
+        architecture = self.stack.architecture
+        output = architecture.embeddings()[1]
+        site = self.stack.sites().get(output)
+        changed = {part_owner(key) for key in site.parts} if site else set[str]()
+        if changed & {*self.parents, self.config.module}:
+            return []
+        tokens = {
+            token
+            for example in self.batches.examples
+            for token, trained in zip(example.input_ids, example.trained, strict=True)
+            if trained
+        }
+        return groups_of_twins(cast(Tensor, architecture.resolve(output).weight), sorted(tokens))
 
     @property
     def num_parameters(self) -> int:

@@ -78,6 +78,13 @@ class Cast:
         self._used: set[str] = set()
         self._beginnings: set[str] = set()
 
+    def again(self) -> "Cast":
+        """Return a cast of the same chance whose words are all unused but those that this one has used by now."""
+        other = Cast(self.dice, self.split, self.hold_out, self.invented)
+        other._used |= self._used
+        other._beginnings |= self._beginnings
+        return other
+
     def word(self, words: Words) -> str:
         """Draw a word that this example has not used yet."""
         return first_fitting("word that the example has not used yet", lambda _: self._unused(self.peek(words)))

@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass, field
 
 from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.dice import first_fitting
 from growlm.tinyworld.lexicon import PLACES, THINGS, at
 from growlm.tinyworld.problem import Problem
 from growlm.tinyworld.world import World
 
+_KEPT_EASY = 0.1
 _DISTRACTORS = (
     "The sun was warm.",
     "It was a nice day.",
@@ -143,8 +145,23 @@ def memory_problems(scene: Scene) -> list[list[Problem]]:
 
 
 def memory_problem(cast: Cast, difficulty: float) -> Problem:
-    """Draw a scene and one question about it, each sort as likely as another."""
-    return cast.dice.pick(cast.dice.pick(memory_problems(draw_scene(cast, difficulty))))
+    """Draw a scene and one question about it, mostly one whose answer takes tracking.
+
+    Of the questions that ``stateless_answer`` gets right, one in ten is kept.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1.
+
+    Returns:
+        The problem.
+    """
+
+    def fitting(_: int) -> Problem | None:
+        problem = cast.dice.pick(cast.dice.pick(memory_problems(draw_scene(cast.again(), difficulty))))
+        return problem if stateless_answer(problem.text) != problem.final or cast.dice.chance(_KEPT_EASY) else None
+
+    return first_fitting("question of memory", fitting)
 
 
 def stateless_answer(text: str) -> str | None:

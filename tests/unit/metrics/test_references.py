@@ -44,7 +44,7 @@ def test_a_skill_whose_answers_are_not_replies_has_none():
 def test_no_shipped_skill_is_had_without_the_question(name: str):
     found = references(skills.build(name, {"num_test": 200}), num_train=400)
     assert found is not None
-    assert max(found.drawn, found.constant, found.blind) < 0.5
+    assert found.best < 0.5
     assert (found.stateless is not None) == (name == "memory")
 
 

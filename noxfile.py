@@ -63,7 +63,8 @@ def tests_all(session: nox.Session) -> None:
 def torture(session: nox.Session) -> None:
     """Run the fault injection, the kills, the mutants and the concurrency tests; they print their counts."""
     install(session)
-    session.run("python", "-m", "pytest", "-q", *map(str, Path("tests/torture").glob("torture_*.py")), *session.posargs)
+    files = map(str, Path("tests/torture").glob("torture_*.py"))
+    session.run("python", "-m", "pytest", "-q", "-m", "", *files, *session.posargs)
 
 
 @nox.session

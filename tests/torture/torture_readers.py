@@ -3,6 +3,7 @@
 Not in the default tests: ``nox -s torture``. ``TORTURE_EXAMPLES`` sets the number of mutants of each test.
 """
 
+import io
 import json
 import os
 import shutil
@@ -103,7 +104,7 @@ def read_all(folder: Path) -> None:
     stack_card(manifest)
     accuracy_json(manifest)
     stack_html(manifest)
-    Console(file=open(os.devnull, "w")).print(stack_tree(manifest))  # noqa: PTH123, SIM115
+    Console(file=io.StringIO()).print(stack_tree(manifest))
     for module in manifest.modules:
         own = folder / manifest.folder_of(module.name)
         read_tensors(own / "module.safetensors")
@@ -227,15 +228,12 @@ def test_differences(data: st.DataObject, original: Path) -> None:
 def test_what_never_ends_is_not_read(original: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "stack"
     shutil.copytree(original, folder)
-    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()):
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
         (folder / name).unlink()
         make(folder / name)
         assert calmly("pipes and devices", lambda: read_all(folder))
         with folder_lock(folder):
             assert calmly("pipes and devices", lambda: store.recover(folder))
-        if (folder / name).is_dir():
-            (folder / name).rmdir()
-            (folder / name).touch()
     (folder / name).unlink()
     with (folder / name).open("wb") as file:
         file.truncate(1 << 40)  # sparse

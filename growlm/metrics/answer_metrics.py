@@ -1,4 +1,4 @@
-"""How one answer is marked: a number from 0 to 1 for each metric that compares it with what was wanted.
+"""How one answer is scored: a number from 0 to 1 for each metric that compares it with the right one.
 
 Packages for three of them come with ``pip install 'growlm[metrics]'``: ROUGE-L is torchmetrics' with nltk's Porter
 stemmer, the words of SARI are sacrebleu's, and the edit similarity is rapidfuzz's.
@@ -13,14 +13,14 @@ from growlm.metrics.sari import sari
 from growlm.metrics.trace_rouge_l import trace_rouge_l
 from growlm.skills.metric import require_metric
 
-Mark = Callable[[str, str, str], float]
-"""Of an answer, what was wanted, and what it was asked of."""
+AnswerMetric = Callable[[str, str, str], float]
+"""Scores an answer, given the right one and the prompt's source text."""
 
 _LITERAL = re.compile(r"<(?:STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
 
 
-def mark_of(metric: str) -> Mark:
-    """Return the function that marks answers by a metric.
+def answer_metric(metric: str) -> AnswerMetric:
+    """Return the function that scores answers by a metric.
 
     Args:
         metric: a metric that compares an answer with a wanted one.
@@ -32,8 +32,8 @@ def mark_of(metric: str) -> Mark:
         GrowlmError: if the metric's package is not installed.
     """
     require_metric(metric)
-    mark = _MARKS[metric]
-    return lambda answer, wanted, source: mark(answer.strip(), wanted.strip(), source) if answer.strip() else 0.0
+    measure = _METRICS[metric]
+    return lambda answer, wanted, source: measure(answer.strip(), wanted.strip(), source) if answer.strip() else 0.0
 
 
 def _exact_match(answer: str, wanted: str, source: str) -> float:
@@ -84,7 +84,7 @@ def _words_13a() -> Callable[[str], list[str]]:
     return lambda text: str(tokenizer(text.lower())).split()
 
 
-_MARKS: dict[str, Mark] = {
+_METRICS: dict[str, AnswerMetric] = {
     "exact_match": _exact_match,
     "label_match": _label_match,
     "letter_match": _letter_match,

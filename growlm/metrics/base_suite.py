@@ -1,4 +1,4 @@
-"""What a bare base is worth: bits per byte, BLiMP, and whether its stories keep to what they told."""
+"""What a bare base is worth: bits per byte, BLiMP, and whether its stories are consistent."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FIRST = 120
-"""How many stories the quick figure of bits per byte is of."""
+"""How many stories the quick measurement of bits per byte takes."""
 
 Progress = Callable[[str, float], None]
 
@@ -92,7 +92,7 @@ def base_suite(
         progress: called with what is being measured and the share of it that is done.
 
     Returns:
-        The figures.
+        The scores.
 
     Raises:
         GrowlmError: if a file is missing, empty or malformed.

@@ -43,7 +43,7 @@ def choose_answers(
         stack: the stack.
         prompts: prompts with choices.
         per_token: divide each choice's log-probability by its number of tokens.
-        advance: is told (done, total) batches as the work goes on.
+        advance: called with (done, total) batches as the work goes on.
 
     Returns:
         For each prompt, its likeliest choice; the first of several.
@@ -57,8 +57,8 @@ def choose_answers(
     for number, batch in enumerate(batches, 1):
         for row, scores in zip(batch, _log_probabilities(stack, [asked[row] for row in batch]), strict=True):
             choices = asked[row].choices
-            marks = [score / len(ids) if per_token else score for score, ids in zip(scores, choices, strict=True)]
-            answers[row] = prompts[row].choices[marks.index(max(marks))].strip()
+            ranks = [score / len(ids) if per_token else score for score, ids in zip(scores, choices, strict=True)]
+            answers[row] = prompts[row].choices[ranks.index(max(ranks))].strip()
         if advance:
             advance(number, len(batches))
     return answers
@@ -106,8 +106,8 @@ def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[li
         positions_RL = mask_PT.sum(1)[prompt_R, None] + torch.arange(given_RL.shape[1], device=stack.device)
         output = stack(given_RL, mask_RS, positions_RL, cache, use_cache=True)
         logits_RLV = torch.cat([logits_RLV, output.logits], 1)
-    told_RL = torch.log_softmax(logits_RLV.float(), -1).gather(-1, choices_RL[..., None])[..., 0]
-    sums_R = (told_RL.double() * real_RL).sum(1)
+    scores_RL = torch.log_softmax(logits_RLV.float(), -1).gather(-1, choices_RL[..., None])[..., 0]
+    sums_R = (scores_RL.double() * real_RL).sum(1)
     return [sums.tolist() for sums in sums_R.split([len(ask.choices) for ask in asked])]
 
 

@@ -17,7 +17,7 @@ from growlm.metrics.scoring import (
     TokenSums,
     answer_questions,
     asked_questions,
-    marked,
+    scored_answers,
     mean_score,
     token_sums,
 )
@@ -101,8 +101,8 @@ def routed_score_with_answers(
     cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
-        told = _text_sums(stack, examples, paths)
-        return RoutedScore(skill.metric, told.bits_per_byte, told.loss, count, scoring, cut, accuracy, shares), ()
+        sums = _text_sums(stack, examples, paths)
+        return RoutedScore(skill.metric, sums.bits_per_byte, sums.loss, count, scoring, cut, accuracy, shares), ()
     sums = _token_sums(stack, turns.found, paths)
     answers: tuple[Answer, ...] = ()
     if skill.metric in ASKS_NOTHING:
@@ -110,7 +110,7 @@ def routed_score_with_answers(
     else:
         chosen_before = dict(zip(map(tuple, turns.prompts), paths, strict=True))
         given = _answers(stack, skill, [question.prompt for question in questions], chosen_before)
-        answers = marked(questions, given)
+        answers = scored_answers(questions, given)
         value, count, scoring = mean_score(answers), len(questions), skill.scoring
     return RoutedScore(skill.metric, value, sums.loss, count, scoring, cut, accuracy, shares), answers
 
@@ -188,7 +188,7 @@ def _trained_stretches(encoded: Encoded) -> list[tuple[int, int]]:
 
 
 def _token_sums(stack: "ModuleStack", turns: Sequence[Turn], paths: Sequence[Path]) -> TokenSums:
-    """Compares the trained tokens with what is told of them, each turn's by its own path."""
+    """Compare the trained tokens with what is predicted, each turn's by its own path."""
     sums = TokenSums(0.0, 0, 0)
     for path in dict.fromkeys(paths):
         masks: dict[int, list[bool]] = {}

@@ -11,7 +11,7 @@ from growlm.data.batches import collate, length_batches
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
-from growlm.metrics.answer_metrics import mark_of
+from growlm.metrics.answer_metrics import answer_metric
 from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
 from growlm.metrics.greedy import greedy_tokens
@@ -55,7 +55,7 @@ class Question:
     """What is asked, and how good an answer is, from 0 to 1."""
 
     prompt: Example
-    mark: Callable[[str], float]
+    score: Callable[[str], float]
     reference: Message
 
 
@@ -86,7 +86,7 @@ def score(
         skill: the skill.
         split: which of its splits.
         limit: only the first so many examples; None: all.
-        advance: is told (done, total) batches as the work goes on.
+        advance: called with (done, total) batches as the work goes on.
 
     Returns:
         The score.
@@ -106,13 +106,15 @@ def score_with_answers(
     encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
     cut = sum(example.cut > 0 for example in encoded)
     if skill.metric == "bits_per_byte":
-        told = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
-        return Score(skill.metric, told.bits_per_byte, told.loss, len(examples), LIKELIHOOD, cut), ()
+        sums = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
+        return Score(skill.metric, sums.bits_per_byte, sums.loss, len(examples), LIKELIHOOD, cut), ()
     sums = token_sums(stack, encoded)
     if skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy
         return Score(skill.metric, value, sums.loss, len(examples), LIKELIHOOD, cut), ()
-    answers = marked(questions, answer_questions(stack, skill, [question.prompt for question in questions], advance))
+    answers = scored_answers(
+        questions, answer_questions(stack, skill, [question.prompt for question in questions], advance)
+    )
     return Score(skill.metric, mean_score(answers), sums.loss, len(questions), skill.scoring, cut), answers
 
 
@@ -146,7 +148,7 @@ def answer_questions(
         stack: the stack.
         skill: the skill.
         prompts: what is asked.
-        advance: is told (done, total) batches as the work goes on.
+        advance: called with (done, total) batches as the work goes on.
 
     Returns:
         The answers, in the prompts' order.
@@ -156,10 +158,10 @@ def answer_questions(
     return choose_answers(stack, prompts, skill.scoring == "candidates_per_token", advance)
 
 
-def marked(questions: Sequence[Question], answers: Sequence[str]) -> tuple[Answer, ...]:
+def scored_answers(questions: Sequence[Question], answers: Sequence[str]) -> tuple[Answer, ...]:
     """Score answers, each by its question."""
     return tuple(
-        Answer(_source(question.prompt), question.reference, answer, question.mark(answer))
+        Answer(_source(question.prompt), question.reference, answer, question.score(answer))
         for question, answer in zip(questions, answers, strict=True)
     )
 
@@ -210,7 +212,7 @@ def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
         examples: encoded examples.
 
     Returns:
-        The sums over all trained tokens, each told after the true ones before it.
+        The sums over all trained tokens, each predicted from the true ones before it.
     """
     sums = TokenSums(0.0, 0, 0)
     for rows in length_batches([len(example.input_ids) for example in examples], _BATCH):
@@ -234,7 +236,7 @@ def generate_answers(
         stack: the stack.
         prompts: conversations that end with the user's turn, or prompts.
         max_new_tokens: longest answer, in tokens.
-        advance: is told (done, total) batches as the work goes on.
+        advance: called with (done, total) batches as the work goes on.
 
     Returns:
         The answers, in the prompts' order, without special tokens.
@@ -254,9 +256,9 @@ def generate_answers(
 
 def _questions(example: Example, metric: str) -> Iterator[Question]:
     if metric not in OF_MESSAGES:
-        mark, wanted, source = mark_of(metric), example.completion or "", example.prompt or ""
+        measure, wanted, source = answer_metric(metric), example.completion or "", example.prompt or ""
         asked = replace(example, completion=None)
-        yield Question(asked, lambda answer: mark(answer, wanted, source), Message("assistant", wanted))
+        yield Question(asked, lambda answer: measure(answer, wanted, source), Message("assistant", wanted))
         return
     for index, message in enumerate(example.messages):
         if message.expected:

@@ -10,7 +10,7 @@ from typing import Any
 from growlm.data.example import Message
 from growlm.errors import GrowlmError, one_line
 from growlm.files import atomic_path
-from growlm.metrics.answer_metrics import mark_of
+from growlm.metrics.answer_metrics import answer_metric
 from growlm.metrics.scoring import Answer
 
 ANSWERS_FILE = "answers.jsonl.xz"
@@ -34,8 +34,8 @@ def rescored(answers: Iterable[Answer], metric: str) -> list[Answer]:
     Raises:
         GrowlmError: for an unknown metric, or one whose package is not installed.
     """
-    mark = _judge(metric)
-    return [replace(answer, score=mark(answer)) for answer in answers]
+    measure = _judge(metric)
+    return [replace(answer, score=measure(answer)) for answer in answers]
 
 
 def _judge(metric: str) -> Callable[[Answer], float]:
@@ -43,8 +43,8 @@ def _judge(metric: str) -> Callable[[Answer], float]:
         return lambda answer: float(answer.reference.ends_with(answer.answer))
     if metric == "contains":
         return lambda answer: float(answer.reference.accepts(answer.answer))
-    mark = mark_of(metric)
-    return lambda answer: mark(answer.answer, answer.reference.content, answer.source)
+    measure = answer_metric(metric)
+    return lambda answer: measure(answer.answer, answer.reference.content, answer.source)
 
 
 def write_answers(path: Path, answers: Mapping[str, Mapping[str, Iterable[Answer]]]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.metrics.answer_metrics import mark_of
+from growlm.metrics.answer_metrics import answer_metric
 from growlm.skills import metric as _metric
 from growlm.skills.metric import higher_is_better, require_metric
 
@@ -39,11 +39,11 @@ from growlm.skills.metric import higher_is_better, require_metric
     ],
 )
 def test_marks(metric: str, answer: str, wanted: str, mark: float):
-    assert mark_of(metric)(answer, wanted, "") == pytest.approx(mark)
+    assert answer_metric(metric)(answer, wanted, "") == pytest.approx(mark)
 
 
 def test_sari_splits_words_as_usual():
-    mark = mark_of("sari")
+    mark = answer_metric("sari")
     assert mark("The cat sat.", "the cat sat .", "The CAT sat .") == 1
     assert mark("", "the cat", "the cat") == 0
     assert 0 < mark("The cat sat", "The cat sat down", "The old cat sat down quietly") < 1
@@ -56,7 +56,7 @@ def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, me
     require_metric(metric)
     monkeypatch.setattr(_metric, "find_spec", lambda name: None)
     with pytest.raises(GrowlmError) as error:
-        mark_of(metric)
+        answer_metric(metric)
     assert str(error.value) == f"metric {metric!r} needs the package {package}: pip install 'growlm[metrics]'"
     require_metric("exact_match")
 

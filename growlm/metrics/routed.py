@@ -17,8 +17,8 @@ from growlm.metrics.scoring import (
     TokenSums,
     answer_questions,
     asked_questions,
-    scored_answers,
     mean_score,
+    scored_answers,
     token_sums,
 )
 from growlm.routing.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt

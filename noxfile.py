@@ -59,14 +59,6 @@ def tests_all(session: nox.Session) -> None:
     tests.func(session)
 
 
-@nox.session(default=False)
-def torture(session: nox.Session) -> None:
-    """Run the fault injection, the kills, the mutants and the concurrency tests; they print their counts."""
-    install(session)
-    files = map(str, Path("tests/torture").glob("torture_*.py"))
-    session.run("python", "-m", "pytest", "-q", "-m", "", *files, *session.posargs)
-
-
 @nox.session
 def torture(session: nox.Session) -> None:
     """Fail every file operation of every command, and damage every file that is read; takes minutes."""

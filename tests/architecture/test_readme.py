@@ -77,9 +77,11 @@ def options(command: str) -> set[str]:
 
 def test_every_command_and_option_that_is_named_exists():
     unknown = []
-    for name, page in PAGES.items():
+    for name, text in PAGES.items():
         if name == "CHANGELOG.md":
             continue
+        # what a report generates quotes the command that was run, perhaps by an earlier version
+        page = re.sub(r"<!-- generated.*?: begin -->.*?<!-- generated.*?: end -->", "", text, flags=re.DOTALL)
         prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
         code = "\n".join([*blocks(page, "bash"), *re.findall(r"`(growlm [^`]+)`", prose)]).replace("\\\n", " ")
         for command, rest in re.findall(r"(?:^|[|;&(] ?)growlm ([a-z_]+)\b([^\n|;]*)", code, re.MULTILINE):

@@ -18,7 +18,6 @@ from growlm.data.example import Split
 from growlm.metrics.scoring import score
 from growlm.registry import skills
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length
 from growlm.stack.stack import ModuleStack
 
 Tokens = tuple[int | None, ...]
@@ -70,7 +69,7 @@ def answered(example: Encoded) -> Iterator[tuple[Tokens, int]]:
 def encoded(stack: ModuleStack, skill: Skill, split: Split, limit: int) -> Iterator[Encoded]:
     """Yields the first examples of a split as tokens."""
     for example in islice(skill.examples(split), limit):
-        yield encode(example, stack.tokenizer, context_length(stack))
+        yield encode(example, stack.tokenizer, stack.context_length)
 
 
 def main(

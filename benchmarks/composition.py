@@ -9,7 +9,7 @@ answers (greedy decoding) or by ``--metric token_accuracy``:
 - ``base``: the bare base, and, of a composite, ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
   with ``--scales 0.7``, ``sum_parts x 0.7``: the same, what each of them changes multiplied by so much;
-- ``fused_parts``: the same modules fused (``growlm/merging/fusion.py``), and ``fused``: all of them;
+- ``fused_parts``: the same modules fused (``growlm/merging/fuse.py``), and ``fused``: all of them;
 - ``stack_parts``: the path of the parts in ``grown``, ``stack_fused_parts``: the parts' paths fused, ``stack``: all its
   modules, and ``stack_fused``: the paths of all skills fused;
 - ``joint``: the yardstick; (column - base) / (joint - base) is the share of it that is reached.
@@ -35,7 +35,7 @@ from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
 from growlm.manifest.manifest import read_manifest
 from growlm.manifest.path import joint_path
-from growlm.merging.fusion import Moments
+from growlm.merging.fuse import Moments
 from growlm.merging.moments import path_moments
 from growlm.metrics.scoring import score
 from growlm.modules.embedding import EmbeddingPart

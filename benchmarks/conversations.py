@@ -23,8 +23,6 @@ from growlm.files import read_json, write_json
 from growlm.manifest.path import format_path
 from growlm.metrics.greedy import greedy_tokens
 from growlm.registry import skills
-from growlm.routing.rows import choose_paths
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import ends_sentence, in_loop
 from growlm.tinyworld.dice import Dice
@@ -143,7 +141,7 @@ def hold(
 def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> list[int]:
     """Encodes a conversation; the oldest turns leave the context, as in ``growlm chat``."""
     asked = list(talk)
-    room = context_length(stack) - max_new_tokens
+    room = stack.context_length - max_new_tokens
     while len(ids := encode_prompt(Example("talk", messages=tuple(asked)), stack.tokenizer)) > room and len(asked) > 2:
         asked = asked[2:]
     return ids[-room:]
@@ -160,7 +158,7 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
     Returns:
         For each, the path, the answer, and what is to be counted of it.
     """
-    paths = choose_paths(stack, prompts)
+    paths = stack.choose_paths(prompts)
     answers: dict[int, tuple[str, str, list[str]]] = {}
     for path in sorted(set(paths)):
         rows = [row for row, chosen in enumerate(paths) if chosen == path]
@@ -176,7 +174,7 @@ def decoded(stack: ModuleStack, tokens: list[int]) -> tuple[str, list[str]]:
     text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
     counted = [] if text else ["empty"]
     if not any(stop in tokens for stop in stop_ids(stack.tokenizer)):
-        said = [token for token in tokens if token != pad_id(stack)]
+        said = [token for token in tokens if token != stack.pad_id]
         how = "looped" if in_loop(torch.tensor([said])) else "shortened" if ends_sentence(text) else "stuck"
         counted = [how, *counted]
     return text, counted

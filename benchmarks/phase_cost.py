@@ -32,7 +32,6 @@ from growlm.manifest.manifest import ModuleRecord
 from growlm.methods.grow import DEFAULT_MODULE
 from growlm.modules.site import part_owner
 from growlm.registry import methods, skills
-from growlm.stack.context import pad_id
 from growlm.stack.stack import ModuleStack
 
 WAYS = ("none", "all")
@@ -69,7 +68,7 @@ class Step:
         self.parameters = list(self.stack.module_parameters("growing").values())
         self.optimizer = AdamW(self.parameters, lr=1e-3)
         encoded = [encode(e, self.stack.tokenizer, 512) for e in islice(skill.examples("train"), setup.batch_size)]
-        self.batch: Batch = collate(encoded, pad_id(self.stack)).to(torch.device(setup.device))
+        self.batch: Batch = collate(encoded, self.stack.pad_id).to(torch.device(setup.device))
         self.stack.merge_frozen(offload_to=Path(tempfile.gettempdir()))
         self.stack.train()
         self.inactive_calls = 0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from growlm.cli.phase import grow
     from growlm.errors import GrowlmError
     from growlm.manifest.manifest import Manifest, read_manifest
+    from growlm.merging.fuse import fused
+    from growlm.merging.merge import merge
     from growlm.metrics.accuracy_matrix import AccuracyMatrix
     from growlm.registry import Registry, module_kinds
     from growlm.stack.stack import ModuleStack
@@ -29,9 +31,11 @@ __all__ = [
     "Manifest",
     "ModuleStack",
     "Registry",
+    "fused",
     "grow",
     "load_base",
     "load_tokenizer",
+    "merge",
     "module_kinds",
     "read_manifest",
 ]
@@ -42,9 +46,11 @@ _HOMES = {
     "Manifest": "growlm.manifest.manifest",
     "ModuleStack": "growlm.stack.stack",
     "Registry": "growlm.registry",
+    "fused": "growlm.merging.fuse",
     "grow": "growlm.cli.phase",
     "load_base": "growlm.base.load",
     "load_tokenizer": "growlm.base.load",
+    "merge": "growlm.merging.merge",
     "module_kinds": "growlm.registry",
     "read_manifest": "growlm.manifest.manifest",
 }

@@ -227,7 +227,7 @@ def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -
 
 
 module_kinds: Registry[Any] = Registry(
-    "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("site",)
+    "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("context", "site")
 )
 methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method", shared=("importance",))
 skills: Registry[Any] = Registry(
@@ -237,6 +237,6 @@ routers: Registry[Any] = Registry(
     "router",
     "growlm.routing",
     "growlm.routing.router:Router",
-    shared=("gates", "prompts", "router_file", "rows", "update"),
+    shared=("gates", "prompts", "update"),
 )
 exporters: Registry[Any] = Registry("export format", "growlm.export", "growlm.export.exporter:Exporter")

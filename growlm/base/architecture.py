@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -55,7 +55,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_of(config: PreTrainedConfig) -> Family:
-    """Finds the family of a model.
+    """Find the family of a model.
 
     Args:
         config: the model's config.
@@ -85,22 +85,23 @@ class Architecture:
     def __init__(self, base: PreTrainedModel) -> None:
         self.family = family_of(base.config)
         self.config = base.config
-        self._base = base
-        self._layers = cast(nn.ModuleList, base.get_submodule(self.family.layers))
-        self.num_layers = len(self._layers)
+        self._originals = dict(base.named_modules())  # by stock path, whatever wraps them later
+        self.num_layers = len(cast(nn.ModuleList, self.resolve(self.family.layers)))
         self._linear_shapes = {
             name: _linear_shape(module)
-            for name, module in self._layers[0].named_modules()
+            for name, module in self.resolve(self.layer_site(0)).named_modules()
             if isinstance(module, (nn.Linear, Conv1D))
         }
         self.linears = tuple(self._linear_shapes)
+        paths = {module: path for path, module in self._originals.items()}
+        self._embeddings = paths[base.get_input_embeddings()], paths[base.get_output_embeddings()]
 
     def layer_site(self, layer: int) -> str:
-        """Gives the stock path of a decoder layer."""
+        """Return the stock path of a decoder layer."""
         return f"{self.family.layers}.{layer}"
 
     def linear_sites(self, target_modules: Sequence[str] | None, layers: Sequence[int]) -> list[str]:
-        """Lists the stock paths of the linears that match.
+        """List the stock paths of the linears that match.
 
         Args:
             target_modules: names as in PEFT (the last part of a path, such as ``"q_proj"``); None: all of them.
@@ -124,25 +125,25 @@ class Architecture:
         ]
 
     def linear_shape(self, site: str) -> tuple[int, int]:
-        """Gives (output dim, input dim) of a linear by its stock path."""
+        """Return (output dim, input dim) of a linear by its stock path."""
         return self._linear_shapes[site.removeprefix(f"{self.family.layers}.").partition(".")[2]]
 
     def query_site(self, layer: int) -> str:
-        """Gives the stock path of the linear that computes a layer's queries."""
+        """Return the stock path of the linear that computes a layer's queries."""
         return f"{self.layer_site(layer)}.{self.family.queries}"
 
     def output_sites(self, layer: int) -> tuple[str, ...]:
-        """Gives the stock paths of a layer's output projections: attention, then feed-forward part."""
+        """Return the stock paths of a layer's output projections: attention, then feed-forward part."""
         return tuple(f"{self.layer_site(layer)}.{path}" for path in self.family.output_projections)
 
     def heads(self) -> tuple[int, int]:
-        """Gives (number of attention heads, dims of each)."""
+        """Return (number of attention heads, dims of each)."""
         num_heads = int(self.config.num_attention_heads)
         _, width = self.linear_shape(self.output_sites(0)[0])
         return num_heads, width // num_heads
 
     def weighted_layers(self, layers: Sequence[int] | None = None) -> list[str]:
-        """Lists the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once.
+        """List the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once.
 
         Args:
             layers: indices of the decoder layers to look in; None: everywhere, outside of them too.
@@ -150,39 +151,38 @@ class Architecture:
         inside = None if layers is None else tuple(f"{self.layer_site(layer)}." for layer in layers)
         seen: set[int] = set()
         paths: list[str] = []
-        for path, module in self._base.named_modules():
+        for path, module in self._originals.items():
             own = {id(parameter) for parameter in module.parameters(recurse=False)} - seen
-            if own and ".parts." not in path:
+            if own:
                 seen |= own
-                paths.append(path.replace(".original", ""))
+                paths.append(path)
         return paths if inside is None else [path for path in paths if path.startswith(inside)]
 
     def embeddings(self) -> tuple[str, str]:
-        """Gives the stock paths of token and output embedding."""
-        names = {id(module): path.replace(".original", "") for path, module in self._base.named_modules()}
-        return names[id(self._base.get_input_embeddings())], names[id(self._base.get_output_embeddings())]
+        """Return the stock paths of token and output embedding."""
+        return self._embeddings
 
     def embedding_shape(self, path: str) -> tuple[int, int]:
-        """Gives (number of tokens, dim) of token or output embedding by its stock path."""
+        """Return (number of tokens, dim) of token or output embedding by its stock path."""
         num_tokens, width = cast(nn.Parameter, self.resolve(path).weight).shape
         return num_tokens, width
 
     def tied_embeddings(self) -> tuple[str, str] | None:
-        """Gives the stock paths of token and output embedding if they share their weight."""
+        """Return the stock paths of token and output embedding if they share their weight."""
         paths = self.embeddings()
         weights = [cast(nn.Parameter, self.resolve(path).weight) for path in paths]
         return paths if weights[0] is weights[1] else None
 
     def resolve(self, path: str) -> nn.Module:
-        """Gives the original layer at a stock path, whatever wraps it now."""
-        return resolve(self._base, path)
+        """Return the original layer at a stock path, whatever wraps it now."""
+        return self._originals[path]
 
     def copy_of(self, path: str) -> nn.Module:
-        """Copies the original layer at a stock path."""
+        """Copy the original layer at a stock path."""
         return copy.deepcopy(self.resolve(path))
 
     def check_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
-        """Checks indices of decoder layers.
+        """Check indices of decoder layers.
 
         Raises:
             GrowlmError: if one does not exist or stands twice.
@@ -195,7 +195,7 @@ class Architecture:
         return tuple(layers)
 
     def copy_layer(self, layer: int, cache_slot: int) -> nn.Module:
-        """Builds a stock decoder layer with the weights of an existing one.
+        """Build a stock decoder layer with the weights of an existing one.
 
         Args:
             layer: index of the layer to copy.
@@ -204,27 +204,20 @@ class Architecture:
         Returns:
             The new layer, in evaluation mode.
         """
-        original = self._layers[layer]
-        original = getattr(original, "original", original)  # a site may have wrapped it since
-        settings = [*range(self.num_layers), *[layer] * (cache_slot + 1 - self.num_layers)]
-        config = reordered_config(self.config, settings)
-        new_layer = type(original)(config, cache_slot)
-        stock_weights = {name.replace(".original.", "."): weight for name, weight in original.state_dict().items()}
-        new_layer.load_state_dict({name: stock_weights[name].clone() for name in new_layer.state_dict()}, assign=True)
+        config = reordered_config(self.config, [*range(self.num_layers), *[layer] * (cache_slot + 1 - self.num_layers)])
+        new_layer = type(self.resolve(self.layer_site(layer)))(config, cache_slot)
+        weights = {name: self._tensor(f"{self.layer_site(layer)}.{name}").clone() for name in new_layer.state_dict()}
+        new_layer.load_state_dict(weights, assign=True)
         return new_layer.eval()
 
-
-def resolve(model: nn.Module, path: str) -> nn.Module:
-    """Gives the original layer at a stock path of any model, whatever wraps it now."""
-    module = model
-    for name in path.split("."):
-        module = getattr(module, name)  # a site answers for its original
-        module = getattr(module, "original", module)
-    return module
+    def _tensor(self, name: str) -> Tensor:
+        """Return a parameter or buffer of the base by stock name."""
+        path, _, own = name.rpartition(".")
+        return cast(Tensor, getattr(self.resolve(path), own)).detach()
 
 
 def encoder_decoder_linears(model: PreTrainedModel) -> list[str]:
-    """Lists the stock paths of the linears of a T5's layers, encoder first; cross-attention left out.
+    """List the stock paths of the linears of a T5's layers, encoder first; cross-attention left out.
 
     A stack takes no such base, but sites, parts and what methods compute from weights work on it. The published
     continual-learning results on T5 train these: q, k, v, o of self-attention, and the feed-forward linears.
@@ -241,16 +234,14 @@ def encoder_decoder_linears(model: PreTrainedModel) -> list[str]:
     if model.config.model_type != "t5":
         raise GrowlmError(f"a model of type {model.config.model_type!r} is no encoder-decoder that is known: give a t5")
     return [
-        path.replace(".original", "")
+        path
         for path, module in model.named_modules()
-        if isinstance(module, nn.Linear)
-        and ".parts." not in path
-        and (".SelfAttention." in path or ".DenseReluDense." in path)
+        if isinstance(module, nn.Linear) and (".SelfAttention." in path or ".DenseReluDense." in path)
     ]
 
 
 def reordered_config(config: PreTrainedConfig, order: Sequence[int]) -> PreTrainedConfig:
-    """Describes a model whose layers take their per-layer settings from ``order``.
+    """Describe a model whose layers take their per-layer settings from ``order``.
 
     Args:
         config: the base's config.

@@ -25,7 +25,7 @@ _SPREAD = 0.5
 
 
 def expand_base(source: Any, size: str, seed: int = 0, dropout: float = 0.0) -> "LlamaForCausalLM":
-    """Builds a base of a larger size that computes what a smaller one does, to rounding.
+    """Build a base of a larger size that computes what a smaller one does, to rounding.
 
     Args:
         source: the smaller base, a Llama with a tied embedding over the same vocabulary.
@@ -56,7 +56,7 @@ def expand_base(source: Any, size: str, seed: int = 0, dropout: float = 0.0) -> 
 
 
 def layer_sources(small: int, large: int) -> list[int]:
-    """Tells, for each layer of a deeper model, which layer of the shallower one it is made from.
+    """Return, for each layer of a deeper model, which layer of the shallower one it is made from.
 
     Further layers are spread evenly, each behind the layer that it copies.
 
@@ -115,7 +115,7 @@ def _expand_layer(old: Any, new: Any, times: int, generator: torch.Generator) ->
 
 
 def _shared_out(weight_OI: Tensor, times: int, generator: torch.Generator) -> Tensor:
-    """Shares a matrix out over copies of its input: [O, I] to [O, times * I], the parts adding up to the whole."""
+    """Share a matrix out over copies of its input: [O, I] to [O, times * I], the parts adding up to the whole."""
     shares_tOI = 1 + _SPREAD * (2 * torch.rand(times, *weight_OI.shape, generator=generator) - 1)
     shares_tOI /= shares_tOI.sum(0, keepdim=True)
     return torch.cat([weight_OI * share_OI for share_OI in shares_tOI], dim=1)

@@ -16,7 +16,7 @@ DEFAULT_BASE = "tinystories-50m"
 
 
 def checkpoint_folders() -> list[Path]:
-    """Lists the folders in which bases are looked up by name, the first found wins.
+    """List the folders in which bases are looked up by name, the first found wins.
 
     Returns:
         The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, and the one that came with growlm.
@@ -27,7 +27,7 @@ def checkpoint_folders() -> list[Path]:
 
 
 def shipped_bases() -> dict[str, Path]:
-    """Finds the bases by name; a folder counts as one if it has a model's configuration and weights."""
+    """Find the bases by name; a folder counts as one if it has a model's configuration and weights."""
     found: dict[str, Path] = {}
     for folder in checkpoint_folders():
         for config in sorted(folder.glob("*/config.json")):
@@ -38,7 +38,7 @@ def shipped_bases() -> dict[str, Path]:
 
 
 def find_base(name_or_path: str | Path) -> Path | str:
-    """Resolves what a user calls a base.
+    """Resolve what a user calls a base.
 
     Args:
         name_or_path: a shipped name such as ``"mini"``, a folder, or a model id such as ``"org/model"``.
@@ -65,7 +65,7 @@ def find_base(name_or_path: str | Path) -> Path | str:
 
 
 def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | None" = None) -> "PreTrainedModel":
-    """Loads a base, frozen.
+    """Load a base, frozen.
 
     Args:
         name_or_path: see ``find_base``.
@@ -97,7 +97,7 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
 
 
 def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
-    """Loads the tokenizer that belongs to a base.
+    """Load the tokenizer that belongs to a base.
 
     Args:
         name_or_path: see ``find_base``.
@@ -119,7 +119,7 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Hides transformers' own progress bars within the block."""
+    """Hide transformers' own progress bars within the block."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -36,7 +36,7 @@ PRESETS = {
 
 
 def shape_of(size: str) -> Preset:
-    """Reads a size: a name of ``PRESETS``, or width, layers, heads and inner width, such as ``256x8x4x640``.
+    """Read a size: a name of ``PRESETS``, or width, layers, heads and inner width, such as ``256x8x4x640``.
 
     Raises:
         GrowlmError: for anything else, or a width that has no even number of dimensions for each head.
@@ -56,7 +56,7 @@ def shape_of(size: str) -> Preset:
 
 
 def preset_config(size: str, dropout: float = 0.0) -> "LlamaConfig":
-    """Builds the stock configuration of a size.
+    """Build the stock configuration of a size.
 
     Args:
         size: ``"nano"`` (2.0 M parameters), ``"mini"`` (8.1 M) or ``"50m"`` (49.2 M), tied embedding included; or a
@@ -89,7 +89,7 @@ def preset_config(size: str, dropout: float = 0.0) -> "LlamaConfig":
 
 
 def build_base(size: str, seed: int = 0, dropout: float = 0.0) -> "LlamaForCausalLM":
-    """Creates an untrained base in fp32; the same size and seed give the same bits.
+    """Create an untrained base in fp32; the same size and seed give the same bits.
 
     Matrices are drawn from N(0, 0.02²); those that write to the residual stream (``o_proj``, ``down_proj``) from a
     distribution narrower by the square root of twice the number of layers (Radford et al., 2019).

@@ -40,12 +40,12 @@ CHAT_TEMPLATE = (
 
 
 def special_id(token: str) -> int:
-    """Gives the id of a special token of the shared vocabulary."""
+    """Return the id of a special token of the shared vocabulary."""
     return SPECIAL_TOKENS.index(token)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> "PreTrainedTokenizerFast":
-    """Learns a byte-level BPE; digits stay single, a space belongs to the word after it.
+    """Learn a byte-level BPE; digits stay single, a space belongs to the word after it.
 
     Args:
         texts: the documents to learn from, without special tokens.
@@ -75,7 +75,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCAB_SIZE) -> "PreT
 
 
 def wrap_tokenizer(serialized: str) -> "PreTrainedTokenizerFast":
-    """Wraps a tokenizer's JSON for transformers, with roles of the special tokens and the chat template."""
+    """Wrap a tokenizer's JSON for transformers, with roles of the special tokens and the chat template."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 

@@ -1,40 +1,89 @@
 """Merging: a stock transformers model that computes what a stack computes with a path active."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from growlm.base.architecture import reordered_config
 from growlm.errors import GrowlmError
-from growlm.manifest.path import Path
-from growlm.modules.site import Part, Site, part_kind, part_owner, stock_name
+from growlm.manifest.path import Path, normalise
+from growlm.modules._directions import linear_weight
+from growlm.modules.site import Part, Site, is_in_part, part_kind, part_owner, stock_name
+from growlm.stack.stack import ModuleStack
 
-if TYPE_CHECKING:
-    from growlm.stack.stack import ModuleStack
 
-
-def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
-    """Builds a stock model of the base's own class with a path's modules folded in.
+def merge(stack: ModuleStack, path: Sequence[str] | None = None) -> PreTrainedModel:
+    """Build a stock model of the base's own class that computes what a stack computes with a path active.
 
     Changes of weights are added to the weights, fused ones as one; inserted layers become ordinary layers.
 
     Args:
         stack: the stack; it is not changed.
-        path: the path, in order of growth.
+        path: the path; None: the active one.
 
     Returns:
         The stock model in evaluation mode; its outputs are the path's up to rounding.
 
     Raises:
-        GrowlmError: if a kind on the path cannot be folded into a stock model.
+        GrowlmError: for an unknown name, a path that is not closed, or a kind that no stock model can compute.
     """
+    path = stack.path if path is None else normalise(path, stack.parents())
     sites = stack.sites()
     for site in sites.values():
         _check_mergeable(site, path)
+    weights = _merged_weights(stack, sites, path)
+    tied = stack.architecture.tied_embeddings()
+    untied = tied is not None and not torch.equal(*(weights[f"{site}.weight"] for site in tied))
+    layers_path = stack.architecture.family.layers
+    sources: list[tuple[int, nn.Module]] = []  # of each layer, whose settings it has, and the layer in the stack
+    state = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{layers_path}.")}
+    for layer in range(stack.architecture.num_layers):
+        site_path = stack.architecture.layer_site(layer)
+        prefix = f"{site_path}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+        parts = [part for part in _on_path(sites.get(site_path), path) if part.cache_slot is not None]
+        inserted = [(part.inserted_layer(), part.inserted_layer().state_dict()) for part in parts]
+        for source, tensors in ((stack.architecture.resolve(site_path), own), *inserted):
+            state |= {f"{layers_path}.{len(sources)}.{name}": tensor for name, tensor in tensors.items()}
+            sources.append((layer, source))
+    config = reordered_config(stack.base.config, [layer for layer, _ in sources])
+    if untied:  # one of the two embeddings has changed and the other has not
+        config.tie_word_embeddings = False
+    model = type(stack.base)(config)
+    model.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
+    model.generation_config = stack.base.generation_config
+    nn.Module.to(model, dtype=stack.dtype, device=stack.device)
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def effective_weight(stack: ModuleStack, site: str, path: Path) -> Tensor:
+    """Compute the weight by which a linear of the base multiplies its input with a path active.
+
+    Args:
+        stack: the stack.
+        site: the linear's stock path.
+        path: the path.
+
+    Returns:
+        The weight in fp64, [O, I].
+
+    Raises:
+        GrowlmError: if a part on the path changes something else than the linear's weight.
+    """
+    weight_OI = linear_weight(stack.architecture.resolve(site)).double()
+    for part in _on_path(stack.sites().get(site), path):
+        weight_OI = weight_OI + part.delta_weight().double()
+    return weight_OI
+
+
+def _merged_weights(stack: ModuleStack, sites: Mapping[str, Site], path: Path) -> dict[str, Tensor]:
+    """Return the base's tensors by stock name, with the changes of a path added."""
     state = stack.base.state_dict()
-    weights = {stock_name(name): tensor for name, tensor in state.items() if ".parts." not in name}
+    weights = {stock_name(name): tensor for name, tensor in state.items() if not is_in_part(name)}
     for site_path, site in sites.items():
         merged_layer = site.merged_layer() if path == stack.path else None
         if merged_layer is not None:
@@ -45,27 +94,7 @@ def merge(stack: "ModuleStack", path: Path) -> PreTrainedModel:
                 for name, delta in part.deltas(site.original).items():
                     key = f"{site_path}.{name}"
                     weights[key] = weights[key] + delta.detach().to(weights[key].dtype)
-    tied = stack.architecture.tied_embeddings()
-    untied = tied is not None and not torch.equal(*(weights[f"{path}.weight"] for path in tied))
-    layers_path = stack.architecture.family.layers
-    order: list[int] = []
-    merged_weights = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{layers_path}.")}
-    for layer in range(stack.architecture.num_layers):
-        prefix = f"{layers_path}.{layer}."
-        stock = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
-        parts = _on_path(sites.get(prefix[:-1]), path)
-        inserted = [part.inserted_layer().state_dict() for part in parts if part.cache_slot is not None]
-        for state in (stock, *inserted):
-            merged_weights |= {f"{layers_path}.{len(order)}.{name}": tensor for name, tensor in state.items()}
-            order.append(layer)
-    config = reordered_config(stack.base.config, order)
-    if untied:  # the one embedding has changed and the other has not
-        config.tie_word_embeddings = False
-    model = cast(PreTrainedModel, type(stack.base)(config))
-    model.load_state_dict({name: tensor.clone() for name, tensor in merged_weights.items()})
-    model.generation_config = stack.base.generation_config
-    nn.Module.to(model, dtype=stack.dtype, device=stack.device)
-    return model.eval().requires_grad_(False)
+    return weights
 
 
 def _check_mergeable(site: Site, path: Path) -> None:

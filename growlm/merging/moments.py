@@ -9,9 +9,9 @@ more. Proved by tests/golden/test_fusion.py.
 Shapes: T tokens, I input dim of a linear, K kept eigenvectors, V vocabulary.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +20,14 @@ from growlm.data.batches import collate
 from growlm.data.encode import Encoded, encode
 from growlm.registry import skills
 from growlm.skills.skill import Skill
-from growlm.stack.capture import capture_inputs
-from growlm.stack.context import context_length, pad_id
-
-if TYPE_CHECKING:
-    from growlm.stack.stack import ModuleStack
+from growlm.stack.sites import capture_inputs
+from growlm.stack.stack import ModuleStack
 
 NUM_KEPT = 64
 NUM_EXAMPLES = 128
-OFF_DIAGONAL = 0.9  # inner products are made smaller by this, after the paper: those of other data differ
+OFF_DIAGONAL = 0.9  # inner products are multiplied by this, after the paper: those of other data differ
 
+_logger = logging.getLogger(__name__)
 _PREFIX = "moments"
 _NUM_DRAWN = 8 * NUM_EXAMPLES
 _BATCH = 16
@@ -37,12 +35,16 @@ _OVERSAMPLED, _ITERATIONS = 32, 4
 
 
 @torch.no_grad()
-def gather_moments(stack: "ModuleStack", examples: Sequence[Encoded]) -> dict[str, Tensor]:
-    """Measures the inputs of all linears and of both embeddings, with the path that is active.
+def gather_moments(
+    stack: ModuleStack, examples: Sequence[Encoded], num_examples: int = NUM_EXAMPLES, num_kept: int = NUM_KEPT
+) -> dict[str, Tensor]:
+    """Measure the inputs of all linears and of both embeddings, with the active path.
 
     Args:
-        stack: the stack, not folded.
-        examples: a skill's encoded examples; at most ``NUM_EXAMPLES`` of them, evenly spread, are looked at.
+        stack: the stack, nothing of it merged.
+        examples: a skill's encoded examples.
+        num_examples: greatest number of them to measure, evenly spread.
+        num_kept: K.
 
     Returns:
         For each linear ``moments.<site>.factor`` U, [I, K], and ``moments.<site>.rest`` r, [I]; for the token
@@ -64,12 +66,12 @@ def gather_moments(stack: "ModuleStack", examples: Sequence[Encoded]) -> dict[st
         sums[site] = sums.get(site, 0) + _moment(seen[real_BT], num_embeddings)
 
     num_embeddings = stack.config.get_text_config().vocab_size
-    spread = examples[:: max(1, len(examples) // NUM_EXAMPLES)][:NUM_EXAMPLES]
+    spread = examples[:: max(1, len(examples) // num_examples)][:num_examples]
     chosen = sorted(spread, key=lambda example: len(example.input_ids))
     with capture_inputs(list(sites.values()), see):
         for begin in range(0, len(chosen), _BATCH):
             rows = chosen[begin : begin + _BATCH]
-            batch = collate(rows, pad_id(stack)).to(stack.device)
+            batch = collate(rows, stack.pad_id).to(stack.device)
             lengths_B1 = torch.tensor([[len(row.input_ids)] for row in rows], device=stack.device)
             real_BT = torch.arange(batch.input_ids.shape[1], device=stack.device) < lengths_B1
             stack(batch.input_ids, use_cache=False)
@@ -77,26 +79,23 @@ def gather_moments(stack: "ModuleStack", examples: Sequence[Encoded]) -> dict[st
     num_tokens = sum(len(example.input_ids) for example in chosen)
     kept: dict[str, dict[str, Tensor]] = {}
     for site, total in sums.items():
-        kept[site] = {"counts": total / num_tokens} if total.dim() == 1 else _largest(total / num_tokens)
+        kept[site] = {"counts": total / num_tokens} if total.dim() == 1 else _largest(total / num_tokens, num_kept)
     kept |= {site: {part: tensor.clone() for part, tensor in kept[first].items()} for site, first in same.items()}
     return {f"{_PREFIX}.{site}.{part}": tensor for site, parts in kept.items() for part, tensor in parts.items()}
 
 
-def path_moments(
-    stack: "ModuleStack", names: Iterable[str], notice: Callable[[str], None] = lambda line: None
-) -> dict[str, dict[str, Tensor]]:
-    """Gives the moments of the paths of modules: what their methods kept, or measured on their skills' examples.
+def path_moments(stack: ModuleStack, names: Iterable[str]) -> dict[str, dict[str, Tensor]]:
+    """Return the moments of the paths of modules: what their methods kept, or measured on their skills' examples.
 
     Args:
-        stack: the stack, not folded.
+        stack: the stack, nothing of it merged.
         names: names of the modules.
-        notice: is told in a line what takes a while.
 
     Returns:
         By module, what ``gather_moments`` returns for its own path.
 
     Raises:
-        GrowlmError: if a module kept none and its skill's training examples are not there any more.
+        GrowlmError: if a module kept none and its skill's training examples are missing.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for name in names:
@@ -105,28 +104,29 @@ def path_moments(
             (record,) = (record for record in stack.manifest.modules if record.name == name)
             skill: Skill = skills.build(record.skill["name"], record.skill["options"])
             examples = islice(skill.examples("train"), _NUM_DRAWN)
-            notice(f"measuring the inputs of {name} on its skill's examples")
+            _logger.info("measuring the inputs of %s on its skill's examples", name)
             with stack.active(*record.path):
                 found[name] = gather_moments(
-                    stack, [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
+                    stack, [encode(example, stack.tokenizer, stack.context_length) for example in examples]
                 )
     return found
 
 
 def has_moments(tensors: Mapping[str, Tensor]) -> bool:
-    """Tells whether what a method keeps has moments in it."""
+    """Return whether the tensors that a method keeps include moments."""
     return any(name.startswith(f"{_PREFIX}.") for name in tensors)
 
 
-def moment(tensors: Mapping[str, Tensor], site: str) -> Tensor | None:
-    """Gives the second moment of a site's inputs.
+def moment(tensors: Mapping[str, Tensor], site: str, off_diagonal: float = OFF_DIAGONAL) -> Tensor | None:
+    """Return the second moment of a site's inputs.
 
     Args:
         tensors: what ``gather_moments`` returned.
         site: stock path of the site's layer.
+        off_diagonal: what the elements off the diagonal are multiplied by, 0 to 1.
 
     Returns:
-        A symmetric positive matrix, [I, I], with what is off its diagonal made smaller; for the token embedding its
+        A symmetric positive matrix, [I, I]; for the token embedding its
         diagonal, [V]; None for a layer of another kind.
     """
     name = f"{_PREFIX}.{site}"
@@ -137,10 +137,10 @@ def moment(tensors: Mapping[str, Tensor], site: str) -> Tensor | None:
     factor_IK = tensors[f"{name}.factor"].double()
     large_II = factor_IK @ factor_IK.T
     diagonal_I = large_II.diagonal() + tensors[f"{name}.rest"].double()
-    return OFF_DIAGONAL * (large_II - large_II.diagonal().diag()) + diagonal_I.diag()
+    return off_diagonal * (large_II - large_II.diagonal().diag()) + diagonal_I.diag()
 
 
-def _captured_sites(stack: "ModuleStack") -> dict[str, nn.Module]:
+def _captured_sites(stack: ModuleStack) -> dict[str, nn.Module]:
     architecture, wrapped = stack.architecture, stack.sites()
     paths = (*architecture.linear_sites(None, range(architecture.num_layers)), *architecture.embeddings())
     return {path: wrapped[path] if path in wrapped else architecture.resolve(path) for path in paths}
@@ -153,17 +153,17 @@ def _moment(inputs: Tensor, num_tokens: int) -> Tensor:
     return inputs_TI.T @ inputs_TI
 
 
-def _largest(moment_II: Tensor) -> dict[str, Tensor]:
-    """Keeps the greatest eigenvectors, times the roots of their eigenvalues, and the diagonal of what they leave."""
-    basis_IW = _large_subspace(moment_II, NUM_KEPT + _OVERSAMPLED)
+def _largest(moment_II: Tensor, num_kept: int) -> dict[str, Tensor]:
+    """Keep the greatest eigenvectors, times the roots of their eigenvalues, and the diagonal of the rest."""
+    basis_IW = _large_subspace(moment_II, num_kept + _OVERSAMPLED)
     values, vectors = torch.linalg.eigh((basis_IW.T @ moment_II.to(basis_IW) @ basis_IW).double())
-    factor_IK = basis_IW.double() @ vectors[:, -NUM_KEPT:] * values[-NUM_KEPT:].clamp(min=0).sqrt()
+    factor_IK = basis_IW.double() @ vectors[:, -num_kept:] * values[-num_kept:].clamp(min=0).sqrt()
     rest_I = (moment_II.diagonal() - factor_IK.square().sum(1)).clamp(min=0)
     return {"factor": factor_IK.float().contiguous(), "rest": rest_I.float()}
 
 
 def _large_subspace(moment_II: Tensor, width: int) -> Tensor:
-    """Finds a basis with the greatest eigenvectors in it, by subspace iteration: a fraction of the cost of all."""
+    """Find a basis that holds the greatest eigenvectors, by subspace iteration: a fraction of the cost of all."""
     if width >= len(moment_II):
         return torch.eye(len(moment_II), dtype=torch.float64, device=moment_II.device)
     basis_IW = torch.randn(len(moment_II), width, generator=torch.Generator().manual_seed(0)).to(moment_II)

@@ -10,7 +10,6 @@ from growlm.data.batches import IGNORED, collate, length_batches, padded
 from growlm.data.encode import Encoded, stop_ids
 from growlm.manifest.path import Path
 from growlm.routing.prompts import TEXT_PROMPT
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.loss import trained_token_losses
 
 if TYPE_CHECKING:
@@ -71,9 +70,9 @@ def own_answers(
     Returns:
         The examples, in their order, with the new answer as the only trained tokens.
     """
-    room = context_length(stack) - max_new_tokens
+    room = stack.context_length - max_new_tokens
     prompts = [_before_last_answer(example)[-room:] for example in examples]
-    stops, padding = stop_ids(stack.tokenizer), pad_id(stack)
+    stops, padding = stop_ids(stack.tokenizer), stack.pad_id
     answered = list(examples)
     with stack.active(*path), torch.random.fork_rng():
         torch.manual_seed(random.Random(seed).getrandbits(48))
@@ -112,7 +111,7 @@ def mean_log_probabilities(stack: "ModuleStack", path: Path, examples: Sequence[
     means = [0.0] * len(examples)
     with stack.active(*path):
         for rows in length_batches([len(example.input_ids) for example in examples], _BATCH):
-            batch = collate([examples[row] for row in rows], pad_id(stack)).to(stack.device)
+            batch = collate([examples[row] for row in rows], stack.pad_id).to(stack.device)
             losses_N = trained_token_losses(stack, batch)
             counts = (batch.labels != IGNORED).sum(1).tolist()
             for row, losses in zip(rows, losses_N.split(counts), strict=True):

@@ -37,7 +37,7 @@ from growlm.modules.dense import DensePart
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import part_key
 from growlm.registry import module_kinds
-from growlm.stack.capture import capture_inputs
+from growlm.stack.sites import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

@@ -52,7 +52,7 @@ from transformers.pytorch_utils import Conv1D
 from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path
-from growlm.merging.weights import effective_weight
+from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
 from growlm.methods.method import VersionedMethod
 from growlm.modules._directions import free_directions, num_free, num_preserved, preserved_directions, without_block

@@ -44,7 +44,6 @@ from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.routing.gates import gates, run_shallow_layers
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -198,7 +197,7 @@ class Pmoe(Method):
         kept = stack.method_tensors(name)
         tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
         where = f"module {name!r}"
-        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where).examples
+        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, stack.context_length, where).examples
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
         """Add telling the skills apart to the loss of plain training; see ``Method.loss``."""

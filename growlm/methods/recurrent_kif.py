@@ -43,7 +43,6 @@ from growlm.methods.importance import Importance, Order, important, normalised, 
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -147,7 +146,7 @@ class RecurrentKif(VersionedMethod):
             kept = stack.method_tensors(last)
             tensors = {key.removeprefix(_MEMORY): value for key, value in kept.items() if key.startswith(_MEMORY)}
             self._memory = ReplayBuffer.from_tensors(
-                tensors, stack.config.vocab_size, context_length(stack), f"module {last!r}"
+                tensors, stack.config.vocab_size, stack.context_length, f"module {last!r}"
             )
 
     # -- a step --------------------------------------------------------------------------------------------------------

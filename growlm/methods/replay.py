@@ -40,7 +40,6 @@ from growlm.methods.method import WRAPPED, Method, VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -188,7 +187,7 @@ class Replay(Method):
         kept = stack.method_tensors(name)
         tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
         where = f"module {name!r}"
-        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, context_length(stack), where)
+        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, stack.context_length, where)
 
     def batch(self, batch: Batch) -> Batch:
         """Add as many old rows to the batch as are due, and have the wrapped method change the whole."""

@@ -33,7 +33,6 @@ from growlm.methods._sampling import sample_texts
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
-from growlm.stack.context import context_length
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class SelfReplay(VersionedMethod):
         self._before = stack.parents()[name] if last is None else stack.path_of(last)
         self._pad_id = batches.pad_id
         if self.weight > 0:
-            length = min(self.length, context_length(stack))
+            length = min(self.length, stack.context_length)
             seed = f"self_replay/{batches.seed}/{name}"
             self._texts = sample_texts(stack, self._before, self.num_texts, seed, length)
             if not self._texts:

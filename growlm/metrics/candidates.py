@@ -15,7 +15,6 @@ from growlm.data.encode import cut_prompt, encode_answer, encode_prompt
 from growlm.data.example import Example
 from growlm.errors import GrowlmError
 from growlm.stack.cache import roomy_cache
-from growlm.stack.context import context_length, pad_id
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -69,7 +68,7 @@ def _asked(stack: "ModuleStack", prompt: Example) -> _Asked:
     if not prompt.choices:
         raise GrowlmError(f"{prompt.name}: no choices to score by candidates; give some, or score by generation")
     choices = [encode_answer(choice, stack.tokenizer) for choice in prompt.choices]
-    room = context_length(stack) - max(map(len, choices))
+    room = stack.context_length - max(map(len, choices))
     ids = cut_prompt(encode_prompt(prompt, stack.tokenizer), room, prompt.cut)
     if len(ids) > room:
         raise GrowlmError(f"{prompt.name}: {len(ids)} tokens and a choice are more than the base can see; shorten it")
@@ -92,8 +91,8 @@ def _batches(asked: Sequence[_Asked]) -> Iterator[list[int]]:
 
 def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[list[float]]:
     """Compute the log-probability of every choice after its prompt."""
-    prompts_PT, mask_PT = _on_device(stack, padded([ask.prompt for ask in asked], pad_id(stack), left=True))
-    choices_RL, real_RL = _on_device(stack, padded([ids for ask in asked for ids in ask.choices], pad_id(stack)))
+    prompts_PT, mask_PT = _on_device(stack, padded([ask.prompt for ask in asked], stack.pad_id, left=True))
+    choices_RL, real_RL = _on_device(stack, padded([ids for ask in asked for ids in ask.choices], stack.pad_id))
     prompt_R = torch.tensor([row for row, ask in enumerate(asked) for _ in ask.choices], device=stack.device)
     cache = roomy_cache(stack.config.get_text_config())
     positions_PT = (mask_PT.cumsum(1) - 1).clamp_min(0)

@@ -8,7 +8,6 @@ import torch
 from growlm.data.batches import padded
 from growlm.data.encode import stop_ids
 from growlm.stack.cache import roomy_cache
-from growlm.stack.context import pad_id
 from growlm.stack.stopping import answer_endings
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def greedy_tokens(
         For each prompt its new tokens, with the stop token if there is one; rows that end before the longest one
         are filled with padding.
     """
-    padding = pad_id(stack)
+    padding = stack.pad_id
     input_ids_BT, mask_BT = padded(prompts, padding, left=True)
     length = input_ids_BT.shape[1]
     output_BT = stack.generate(

@@ -22,10 +22,8 @@ from growlm.metrics.scoring import (
     token_sums,
 )
 from growlm.routing.prompts import TEXT_PROMPT, DrawnPrompts, routed_prompt
-from growlm.routing.rows import choose_paths
 from growlm.skills.metric import ASKS_NOTHING
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -92,7 +90,7 @@ def routed_score_with_answers(
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
     turns = turns or find_turns(stack, skill, split, limit)
-    paths = choose_paths(stack, turns.prompts)
+    paths = stack.choose_paths(turns.prompts)
     chosen = Counter(format_path(path) for path in paths)
     accuracy = None if own is None else sum(path == own for path in paths) / len(paths)
     shares = {path: number / len(paths) for path, number in chosen.most_common()}
@@ -163,7 +161,7 @@ def find_turns(stack: "ModuleStack", skill: Skill, split: Split = "test", limit:
     found: list[Turn] = []
     prompts = DrawnPrompts()
     for number, example in enumerate(islice(skill.examples(split), limit)):
-        encoded = encode(example, stack.tokenizer, context_length(stack))
+        encoded = encode(example, stack.tokenizer, stack.context_length)
         for begin, end in _trained_stretches(encoded):
             found.append(Turn(number, encoded, begin, end))
             prompts.append(_prompt(stack, example, encoded, begin))
@@ -218,7 +216,7 @@ def _answers(
 ) -> list[str]:
     asked = [tuple(routed_prompt(prompt, stack.tokenizer)) for prompt in prompts]
     others = [prompt for prompt in dict.fromkeys(asked) if prompt not in chosen]
-    chosen = {**chosen, **dict(zip(others, choose_paths(stack, others), strict=True))}
+    chosen = {**chosen, **dict(zip(others, stack.choose_paths(others), strict=True))}
     paths = [chosen[prompt] for prompt in asked]
     answers = [""] * len(prompts)
     for path in dict.fromkeys(paths):

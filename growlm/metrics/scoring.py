@@ -17,7 +17,6 @@ from growlm.metrics.candidates import Advance, choose_answers
 from growlm.metrics.greedy import greedy_tokens
 from growlm.skills.metric import ASKS_NOTHING, OF_MESSAGES
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def score_with_answers(
     """Score a skill as ``score`` does, and return the answers behind the score; none for a metric without questions."""
     examples = list(islice(skill.examples(split), limit))
     questions = asked_questions(skill, split, examples)
-    encoded = [encode(example, stack.tokenizer, context_length(stack)) for example in examples]
+    encoded = [encode(example, stack.tokenizer, stack.context_length) for example in examples]
     cut = sum(example.cut > 0 for example in encoded)
     if skill.metric == "bits_per_byte":
         sums = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
@@ -216,7 +215,7 @@ def token_sums(stack: "ModuleStack", examples: Sequence[Encoded]) -> TokenSums:
     """
     sums = TokenSums(0.0, 0, 0)
     for rows in length_batches([len(example.input_ids) for example in examples], _BATCH):
-        batch = collate([examples[row] for row in rows], pad_id(stack)).to(stack.device)
+        batch = collate([examples[row] for row in rows], stack.pad_id).to(stack.device)
         logits_NV, targets_N = trained_logits(stack, batch)
         losses_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
         right = int((logits_NV.argmax(-1) == targets_N).sum())
@@ -242,7 +241,7 @@ def generate_answers(
         The answers, in the prompts' order, without special tokens.
     """
     tokenizer = stack.tokenizer
-    room = context_length(stack) - max_new_tokens
+    room = stack.context_length - max_new_tokens
     ids = [cut_prompt(encode_prompt(prompt, tokenizer), room, prompt.cut)[-room:] for prompt in prompts]
     answers = [""] * len(ids)
     batches = list(length_batches([len(row) for row in ids], _BATCH))

@@ -21,13 +21,13 @@ from growlm.errors import GrowlmError
 
 
 def linear_weight(linear: nn.Module) -> Tensor:
-    """Gives the weight of a linear, [O, I], however the layer lays it out."""
+    """Return the weight of a linear, [O, I], however the layer lays it out."""
     weight = cast(nn.Parameter, linear.weight).detach()
     return weight.T if isinstance(linear, Conv1D) else weight
 
 
 def num_preserved(shape: tuple[int, int], ratio: float) -> int:
-    """Counts the preserved directions of a weight: floor(ratio * min(O, I)), at most all of them, at least none.
+    """Count the preserved directions of a weight: floor(ratio * min(O, I)), at most all of them, at least none.
 
     Args:
         shape: (O, I).
@@ -42,7 +42,7 @@ def num_preserved(shape: tuple[int, int], ratio: float) -> int:
 
 
 def num_free(shape: tuple[int, int], preserved: int, null_space: bool) -> tuple[int, int]:
-    """Counts the free directions of a weight on its output side and on its input side.
+    """Count the free directions of a weight on its output side and on its input side.
 
     Args:
         shape: (O, I).
@@ -65,7 +65,7 @@ def num_free(shape: tuple[int, int], preserved: int, null_space: bool) -> tuple[
 
 
 def free_directions(weight_OI: Tensor, preserved: int, null_space: bool = False) -> tuple[Tensor, Tensor]:
-    """Finds the free directions of a weight.
+    """Find the free directions of a weight.
 
     Args:
         weight_OI: the weight W.
@@ -85,7 +85,7 @@ def free_directions(weight_OI: Tensor, preserved: int, null_space: bool = False)
 
 
 def preserved_directions(weight_OI: Tensor, preserved: int) -> tuple[Tensor, Tensor]:
-    """Finds the preserved directions of a weight.
+    """Find the preserved directions of a weight.
 
     Args:
         weight_OI: the weight W.
@@ -99,7 +99,7 @@ def preserved_directions(weight_OI: Tensor, preserved: int) -> tuple[Tensor, Ten
 
 
 def without_block(change_OI: Tensor, U_h_Ok: Tensor, V_h_Ik: Tensor) -> Tensor:
-    """Removes from a change or gradient what lies in the preserved block: X - U_h U_hᵀ X V_h V_hᵀ.
+    """Remove from a change or gradient what lies in the preserved block: X - U_h U_hᵀ X V_h V_hᵀ.
 
     Args:
         change_OI: X.
@@ -114,7 +114,7 @@ def without_block(change_OI: Tensor, U_h_Ok: Tensor, V_h_Ik: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _singular_vectors(weight_OI: Tensor, full: bool) -> tuple[Tensor, Tensor]:
-    """Decomposes in fp64; the largest entry of every left vector is positive, so that signs are nobody's choice."""
+    """Decompose in fp64; the largest entry of every left vector is positive, so that signs are nobody's choice."""
     U, _, Vt = torch.linalg.svd(weight_OI.double(), full_matrices=full)
     V = Vt.T
     signs = _signs(U)

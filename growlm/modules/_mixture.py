@@ -15,16 +15,15 @@ and the others' weights are then what they are without it, bit for bit. Its grad
 Shapes: B batch, T tokens.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from growlm.errors import GrowlmError
-from growlm.modules.site import Switch
+from growlm.modules.context import ForwardContext
 
 LARGEST_LOGIT = 40.0
 """What a greater logit counts as, so that no exponential is infinite."""
@@ -127,15 +126,15 @@ class Mixture:
     """The mixture of one pass: what the gates have noted, and what follows from it.
 
     All active modules' gates, in order of growth, make their notes before the first expert asks for its share. What is
-    here outlives the pass, so that what is recomputed in a backward pass finds it; it is not copied.
+    here outlives the pass, so that what is recomputed in a backward pass finds it.
 
     Args:
-        switch: the stack's switch.
+        context: what the sites of the model share.
         spec: which mixture it is.
     """
 
-    def __init__(self, switch: Switch, spec: MixtureSpec) -> None:
-        self._switch = switch
+    def __init__(self, context: ForwardContext, spec: MixtureSpec) -> None:
+        self._context = context
         self._spec = spec
         self._notes: dict[str, _Note] = {}
         self._total = torch.ones(())
@@ -154,8 +153,8 @@ class Mixture:
         Raises:
             GrowlmError: if a softmax has no room for another expert.
         """
-        active = self._switch.active
-        earlier = active[: active.index(name)]  # theirs are of this pass, all others of former ones
+        modules = self._context.path.modules
+        earlier = modules[: modules.index(name)]  # theirs are of this pass, all others of former ones
         self._notes = {other: note for other, note in self._notes.items() if other in earlier}
         softmax = self._spec.weighting == "softmax"
         if softmax and len(self._notes) + 1 >= self._spec.num_experts:
@@ -164,7 +163,7 @@ class Mixture:
                 f"{self._spec.num_experts - 1} and the bare base: activate fewer, or grow with a larger num_experts"
             )
         mass_BT, excess_BT = gate_mass(logits_BT, self._spec.weighting)
-        rows_B = self._switch.rows.get(name)
+        rows_B = self._context.path.rows.get(name)
         if rows_B is not None:
             mass_BT, excess_BT = (torch.where(rows_B[:, None], values, 0.0) for values in (mass_BT, excess_BT))
         self._notes[name] = _Note(logits_BT, mass_BT, excess_BT, top_k, training)
@@ -196,7 +195,3 @@ class Mixture:
             elif not self._total.requires_grad and not bool(note.mass.any()):  # a closed one that learns is run
                 chosen[name] = torch.zeros(0, dtype=torch.long, device=note.mass.device)
         return chosen
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return an empty mixture: what a pass left belongs to that pass."""
-        return type(self)(copy.deepcopy(self._switch, memo), self._spec)

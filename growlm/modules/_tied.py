@@ -11,10 +11,10 @@ class EmbeddingChange(Protocol):
     """A part of the token embedding that tells what its change of the weight adds to the logits."""
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Computes what the change adds to the logits of hidden states [..., D]: [..., V]."""
+        """Compute what the change adds to the logits of hidden states [..., D]: [..., V]."""
 
     def delta_weight(self) -> Tensor:
-        """Computes the change of the weight, [V, D]."""
+        """Compute the change of the weight, [V, D]."""
 
 
 class TiedPart(Part):
@@ -29,7 +29,7 @@ class TiedPart(Part):
         self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the logits of the token embedding's change.
+        """Add the logits of the token embedding's change.
 
         Args:
             inputs: final hidden states, [B, T, D].
@@ -41,5 +41,5 @@ class TiedPart(Part):
         return output + self._embedding[0].logits(inputs)
 
     def delta_weight(self) -> Tensor:
-        """Gives the token embedding's change of the weight, [V, D]."""
+        """Return the token embedding's change of the weight, [V, D]."""
         return self._embedding[0].delta_weight()

@@ -32,7 +32,7 @@ class BlockPart(Part):
         self.cache_slot = cache_slot
 
     def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Runs the inserted layer on the output of the site's layer.
+        """Run the inserted layer on the output of the site's layer.
 
         Args:
             inputs: the site's input, not used.
@@ -47,7 +47,7 @@ class BlockPart(Part):
         return result[0] if isinstance(result, tuple) else result
 
     def inserted_layer(self) -> nn.Module:
-        """Gives the inserted layer."""
+        """Return the inserted layer."""
         return self.layer
 
 
@@ -68,7 +68,7 @@ class Block(ModuleKind):
             raise GrowlmError(f"num_blocks {self.num_blocks} is too small: give 1 or more")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds one inserted layer for every chosen place; see ``ModuleKind.build``."""
+        """Build one inserted layer for every chosen place; see ``ModuleKind.build``."""
         parts: dict[str, Part] = {}
         first_slot = architecture.num_layers + num_blocks
         for slot, layer in enumerate(self._places(architecture), start=first_slot):

@@ -42,7 +42,7 @@ class BottleneckPart(Part):
         self.up_bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the bottleneck of the output so far.
+        """Add the bottleneck of the output so far.
 
         Args:
             inputs: the projection's input, not used.
@@ -74,7 +74,7 @@ class Bottleneck(ModuleKind):
             raise GrowlmError(f"bottleneck width {self.width} is too small: give 1 or more")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds a bottleneck behind every chosen projection; see ``ModuleKind.build``."""
+        """Build a bottleneck behind every chosen projection; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         parts: dict[str, Part] = {}
         for layer in layers:

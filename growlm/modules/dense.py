@@ -34,7 +34,7 @@ class DensePart(Part):
             nn.init.zeros_(parameter)
 
     def forward(self, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Adds what the site's layer computes with the difference for weights.
+        """Add what the site's layer computes with the difference for weights.
 
         Args:
             inputs: the site's input: hidden states [B, T, I], or tokens [B, T].
@@ -48,16 +48,16 @@ class DensePart(Part):
         return output + self.layer(inputs)
 
     def delta_weight(self) -> Tensor:
-        """Gives the difference of the weight, [O, I] for a linear."""
+        """Return the difference of the weight, [O, I] for a linear."""
         weight = cast(Tensor, self.layer.weight)
         return weight.T if isinstance(self.layer, Conv1D) else weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Computes what the difference of an embedding adds to the logits of hidden states [..., D]: [..., V]."""
+        """Compute what the difference of an embedding adds to the logits of hidden states [..., D]: [..., V]."""
         return nn.functional.linear(hidden, self.delta_weight())
 
     def deltas(self, original: nn.Module) -> dict[str, Tensor]:
-        """Gives the differences by parameter, as the layer itself lays them out."""
+        """Return the differences by parameter, as the layer itself lays them out."""
         return dict(self.layer.named_parameters())
 
 
@@ -74,7 +74,7 @@ class Dense(ModuleKind):
     layers: list[int] | None = None
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds a difference for every chosen layer; see ``ModuleKind.build``."""
+        """Build a difference for every chosen layer; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         if self.weights == "linears":
             paths = architecture.linear_sites(None, layers)

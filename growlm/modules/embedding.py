@@ -44,11 +44,11 @@ class _LowRank(Part):
         self.scale = scale
 
     def delta_weight(self) -> Tensor:
-        """Computes s A B, [V, D]."""
+        """Compute s A B, [V, D]."""
         return self.scale * (self.A @ self.B)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Computes what the change adds to the logits of hidden states [..., D]: [..., V]."""
+        """Compute what the change adds to the logits of hidden states [..., D]: [..., V]."""
         return self.scale * nn.functional.linear(nn.functional.linear(hidden, self.B), self.A)
 
 
@@ -56,7 +56,7 @@ class EmbeddingPart(_LowRank):
     """The change of the token embedding."""
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the tokens' changes.
+        """Add the tokens' changes.
 
         Args:
             inputs: tokens, [B, T].
@@ -72,7 +72,7 @@ class OutputPart(_LowRank):
     """The change of an output embedding with weights of its own."""
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the change's logits to those of final hidden states; see ``TiedPart.forward``."""
+        """Add the change's logits to those of final hidden states; see ``TiedPart.forward``."""
         return output + self.logits(inputs)
 
 
@@ -95,7 +95,7 @@ class Embedding(ModuleKind):
             raise GrowlmError(f"embedding rank {self.rank} is too small: give 1 or more")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds the change of one embedding or both; see ``ModuleKind.build``."""
+        """Build the change of one embedding or both; see ``ModuleKind.build``."""
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
         inputs, outputs = architecture.embeddings()
         num_tokens, width = architecture.embedding_shape(inputs)

@@ -34,8 +34,9 @@ from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.modules._mixture import Mixture, MixtureSpec
 from growlm.modules._mixture import Weighting as Weighting  # also named by the method that grows experts
+from growlm.modules.context import ForwardContext
 from growlm.modules.kind import ModuleKind
-from growlm.modules.site import Part, Switch
+from growlm.modules.site import Part
 
 _EPSILON = 1e-6
 
@@ -53,14 +54,14 @@ def num_shallow_layers(num_layers: int, boundary: float) -> int:
     return min(max(round(boundary * num_layers), 1), num_layers - 1)
 
 
-def mixture_at(switch: Switch, spec: MixtureSpec) -> Mixture:
+def mixture_at(context: ForwardContext, spec: MixtureSpec) -> Mixture:
     """Return the mixture of a spec in a stack.
 
     Args:
-        switch: the stack's switch.
+        context: what the sites of the model share.
         spec: the mixture's spec.
     """
-    mixture: Mixture = switch.notes.setdefault(f"experts/{spec}", Mixture(switch, spec))
+    mixture: Mixture = context.shared_values.setdefault(f"experts/{spec}", Mixture(context, spec))
     return mixture
 
 
@@ -104,12 +105,12 @@ class GatePart(Part):
         if self.cache_slot is not None:
             cache = next((value for value in (*args, *kwargs.values()) if isinstance(value, Cache)), None)
             logits_BT = self._running_mean(logits_BT, cache, self.cache_slot)
-        mixture_at(self.switch, self.spec).note(self.owner, logits_BT, self.top_k, self.training)
+        mixture_at(self.context, self.spec).note(self.owner, logits_BT, self.top_k, self.training)
         return output
 
     def logits(self) -> Tensor:
         """Return the gate's logits in the last pass with its module active, [B, T]."""
-        return mixture_at(self.switch, self.spec).logits(self.owner)
+        return mixture_at(self.context, self.spec).logits(self.owner)
 
     def mean_logits(self, lengths_B: Tensor) -> Tensor:
         """Compute the mean of each row's logits in the last pass over the row's tokens.
@@ -128,7 +129,7 @@ class GatePart(Part):
 
     def _running_mean(self, logits_BT: Tensor, cache: Cache | None, slot: int) -> Tensor:
         """Compute the mean over the tokens up to each, those of earlier passes that the cache tells of included."""
-        mask, length = self.switch.mask, logits_BT.shape[1]
+        mask, length = self.context.mask, logits_BT.shape[1]
         ones_BT = torch.ones_like(logits_BT)
         if mask is not None and mask.dim() == 2:
             ones_BT = mask[:, -length:].to(ones_BT)
@@ -182,7 +183,7 @@ class ExpertPart(Part):
         Returns:
             The new output, [B, T, O].
         """
-        share = mixture_at(self.switch, self.spec).share(self.owner)
+        share = mixture_at(self.context, self.spec).share(self.owner)
         if share.tokens is None:
             return output + (share.weight[..., None] * self._change(inputs)).to(output.dtype)
         if not len(share.tokens):

@@ -15,7 +15,7 @@ class ModuleKind(ABC):
 
     @abstractmethod
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds the parts of a new module.
+        """Build the parts of a new module.
 
         Args:
             architecture: the base's attach points.
@@ -32,7 +32,7 @@ class ModuleKind(ABC):
         """
 
     def options(self) -> dict[str, Any]:
-        """Gives the options as JSON holds them; building from them again gives the same parts."""
+        """Return the options as JSON holds them; building from them again gives the same parts."""
         assert is_dataclass(self)
         return {
             key: list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value

@@ -48,7 +48,7 @@ class LoraPart(Part):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the low-rank change.
+        """Add the low-rank change.
 
         Args:
             inputs: the linear's input, [B, T, I].
@@ -61,7 +61,7 @@ class LoraPart(Part):
         return output + self.scale * nn.functional.linear(low_BTR, self.B)
 
     def delta_weight(self) -> Tensor:
-        """Computes s B A, [O, I]."""
+        """Compute s B A, [O, I]."""
         return self.scale * (self.B @ self.A)
 
 
@@ -98,7 +98,7 @@ class Lora(ModuleKind):
         return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds one low-rank change for every matching linear; see ``ModuleKind.build``."""
+        """Build one low-rank change for every matching linear; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         parts: dict[str, Part] = {}
         for site in architecture.linear_sites(self.target_modules, layers):

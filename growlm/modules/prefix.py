@@ -38,7 +38,7 @@ _EPSILON = 1e-6
 
 
 def prefix_read(queries_BTHC: Tensor, keys_HPC: Tensor, values_HPC: Tensor) -> Tensor:
-    """Reads a prefix with the queries of every token.
+    """Read a prefix with the queries of every token.
 
     Args:
         queries_BTHC: queries as the layer computes them, [B, T, H, C].
@@ -55,11 +55,11 @@ def prefix_read(queries_BTHC: Tensor, keys_HPC: Tensor, values_HPC: Tensor) -> T
 
 
 class QueryPart(Part):
-    """Notes the queries that a layer computes, for the layer's prefix.
+    """Captures the queries that a layer computes, for the layer's prefix.
 
     Args:
         heads: (H, C).
-        fused: how the queries stand in the site's output; see ``growlm.base.architecture.Family``.
+        fused: where the queries are in the site's output; see ``growlm.base.architecture.Family``.
     """
 
     mergeable = False
@@ -68,10 +68,9 @@ class QueryPart(Part):
         super().__init__()
         self._heads = heads
         self._fused = fused
-        self._queries: Tensor | None = None
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Notes the queries and changes nothing.
+        """Capture the queries and change nothing.
 
         Args:
             inputs: the linear's input, not used.
@@ -82,16 +81,15 @@ class QueryPart(Part):
         """
         heads, width = self._heads
         if self._fused == "heads":
-            self._queries = output.unflatten(-1, (heads, 3, width))[..., 0, :]
+            queries_BTHC = output.unflatten(-1, (heads, 3, width))[..., 0, :]
         else:
-            self._queries = output[..., : heads * width].unflatten(-1, (heads, width))
+            queries_BTHC = output[..., : heads * width].unflatten(-1, (heads, width))
+        self.context.captured[self] = queries_BTHC
         return output
 
     def take(self) -> Tensor:
-        """Gives the queries that were noted last, [B, T, H, C], once."""
-        queries_BTHC, self._queries = self._queries, None
-        assert queries_BTHC is not None
-        return queries_BTHC
+        """Return the queries of this pass, [B, T, H, C], and forget them."""
+        return self.context.captured.pop(self)
 
 
 class PrefixPart(Part):
@@ -101,7 +99,7 @@ class PrefixPart(Part):
         length: P.
         heads: (H, C).
         scale: s.
-        queries: the part that notes the layer's queries.
+        queries: the part that captures the layer's queries.
         output_projection: the base's own linear at the part's site, W_o.
         generator: source of the keys' initial values; the values begin at zero.
     """
@@ -126,7 +124,7 @@ class PrefixPart(Part):
         self._others = (queries, output_projection)
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds what the heads read from the prefix.
+        """Add what the heads read from the prefix.
 
         Args:
             inputs: what the heads read from the tokens, not used, [B, T, H C].
@@ -161,7 +159,7 @@ class Prefix(ModuleKind):
             raise GrowlmError(f"prefix length {self.length} is too small: give 1 or more")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds two parts for every chosen layer; see ``ModuleKind.build``."""
+        """Build two parts for every chosen layer; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
         heads = architecture.heads()
         parts: dict[str, Part] = {}

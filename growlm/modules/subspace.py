@@ -59,7 +59,7 @@ class _ThroughWeight(torch.autograd.Function):
 
 
 def _changed(weight_OI: Tensor, M: Tensor, Q_u: Tensor, Q_v: Tensor, s: float) -> Tensor:
-    """Computes W + s Q_u M Q_vᵀ in full precision: a small M must not be rounded away before it is added."""
+    """Compute W + s Q_u M Q_vᵀ in full precision: a small M must not be rounded away before it is added."""
     with torch.autocast(weight_OI.device.type, enabled=False):
         return torch.addmm(weight_OI, Q_u, s * M @ Q_v.T)
 
@@ -89,12 +89,12 @@ class SubspacePart(Part):
         self._worth_it = change / spared
 
     def set_directions(self, Q_u_OF: Tensor, Q_v_IF: Tensor) -> None:
-        """Sets the free directions, orthonormal columns of the shapes that the part was built with."""
+        """Set the free directions, orthonormal columns of the shapes that the part was built with."""
         self.Q_u.copy_(Q_u_OF)
         self.Q_v.copy_(Q_v_IF)
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
-        """Adds the change.
+        """Add the change.
 
         Args:
             inputs: the linear's input, [B, T, I].
@@ -107,7 +107,7 @@ class SubspacePart(Part):
         return torch.addmm(output.flatten(0, -2), free_NF, self.Q_u.T).view_as(output)  # no copy of the change alone
 
     def fused_forward(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
-        """Runs a linear with its changed weight, in training on so many tokens that this is cheaper.
+        """Run a linear with its changed weight, in training on so many tokens that this is cheaper.
 
         Every token then goes through W + ΔW and, for the gradient of M, through Q_v and Q_u once, instead of through W,
         Q_v, M and Q_u in both passes. Under autocast W + ΔW is rounded as in full fine-tuning.
@@ -119,7 +119,7 @@ class SubspacePart(Part):
         return output
 
     def delta_weight(self) -> Tensor:
-        """Computes s Q_u M Q_vᵀ, [O, I]."""
+        """Compute s Q_u M Q_vᵀ, [O, I]."""
         return self.Q_u @ (self.scale * self.M) @ self.Q_v.T
 
 
@@ -149,7 +149,7 @@ class Subspace(ModuleKind):
             raise GrowlmError("subspace preserved names its linears itself: leave target_modules out")
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
-        """Builds a change for every linear that has free directions; see ``ModuleKind.build``."""
+        """Build a change for every linear that has free directions; see ``ModuleKind.build``."""
         parts: dict[str, Part] = {}
         for site, preserved in self._counts(architecture).items():
             shape = architecture.linear_shape(site)

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from growlm.data.batches import length_batches, padded
 from growlm.routing.prompts import turn_frame
 from growlm.routing.router import Prompts
-from growlm.stack.capture import capture_inputs
-from growlm.stack.context import context_length
+from growlm.stack.sites import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -67,7 +66,7 @@ def last_turns(stack: "ModuleStack", prompts: Prompts) -> Prompts:
 
 def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:
     """Cut prompts to the end that the base can see."""
-    longest = context_length(stack)
+    longest = stack.context_length
     return [prompt[-longest:] for prompt in prompts]
 
 

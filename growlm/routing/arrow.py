@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.modules.site import Part, part_owner
 from growlm.routing._features import last_turns, prompt_batches
 from growlm.routing.router import DrawPrompts, Prompts, Router
-from growlm.stack.capture import capture_inputs
+from growlm.stack.sites import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -98,12 +99,12 @@ class Arrow(Router):
             for path, direction in prototypes.items()
         }
 
-    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
         """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
         self._prototypes = {}
         for key, direction in state.items():
             name, _, path = key.partition("/")
-            if direction.dtype != torch.float32 or direction.shape != self._shape(stack, path):
+            if direction.dtype != torch.float32 or direction.shape != self._shape(architecture, path):
                 raise GrowlmError(f"tensor {key!r} does not fit router 'arrow' on this base")
             self._prototypes.setdefault(name, {})[path] = direction.clone()
 
@@ -134,8 +135,8 @@ class Arrow(Router):
         return torch.stack(scores).mean(0)
 
     @staticmethod
-    def _shape(stack: "ModuleStack", path: str) -> tuple[int, ...]:
-        return (stack.architecture.linear_shape(path)[1],) if path in _linears(stack) else ()
+    def _shape(architecture: Architecture, path: str) -> tuple[int, ...]:
+        return (architecture.linear_shape(path)[1],) if path in _linears(architecture) else ()
 
 
 def top_direction(delta_OI: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ def top_direction(delta_OI: Tensor) -> Tensor:
 
 def _changes(stack: "ModuleStack", name: str) -> list[tuple[str, Part]]:
     """List the layers' linears whose weight a module changes, with the part that does."""
-    linears = _linears(stack)
+    linears = _linears(stack.architecture)
     return [
         (path, part)
         for path, site in stack.sites().items()
@@ -169,5 +170,5 @@ def _changes(stack: "ModuleStack", name: str) -> list[tuple[str, Part]]:
     ]
 
 
-def _linears(stack: "ModuleStack") -> set[str]:
-    return set(stack.architecture.linear_sites(None, range(stack.architecture.num_layers)))
+def _linears(architecture: Architecture) -> set[str]:
+    return set(architecture.linear_sites(None, range(architecture.num_layers)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from growlm.modules.experts import GatePart
-from growlm.stack.capture import capture_inputs
+from growlm.stack.sites import capture_inputs
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack

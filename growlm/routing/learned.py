@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
 from growlm.routing._features import prompt_batches, within_context
@@ -110,7 +111,7 @@ class Learned(Router):
         """Return a flag for each known module: the gates are the modules' own tensors."""
         return {f"{_KNOWN}/{name}": torch.ones(1, dtype=torch.uint8) for name in sorted(self._known)}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
         """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
         for key, tensor in state.items():
             kind, _, name = key.partition("/")

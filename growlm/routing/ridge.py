@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from growlm.base.architecture import Architecture
 from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE, Path
@@ -138,9 +139,9 @@ class Ridge(Router):
         triangles = {f"{_MOMENT}/{name}": packed(moment_EE) for name, moment_EE in self._moments.items()}
         return triangles | {f"{_LIMIT}/{name}": limit for name, limit in self._limits.items()}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
         """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
-        size = min(self.width, 2 * stack.base.config.hidden_size) + 1
+        size = min(self.width, 2 * architecture.config.hidden_size) + 1
         names = {key.partition("/")[2] for key in state}
         shapes = {
             f"{what}/{name}": shape

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from growlm.base.architecture import Architecture
 from growlm.data.example import Split
 from growlm.manifest.path import Path
 
@@ -81,12 +82,12 @@ class Router(ABC):
         """Return what was learned, by name: ``<what>/<module>``."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
         """Restore what ``state_dict`` returned.
 
         Args:
             state: the tensors.
-            stack: the stack that the router is for.
+            architecture: that of the base of the stack that the router is for.
 
         Raises:
             GrowlmError: if a name, size or type is not what this router would have written for this stack.

@@ -22,9 +22,7 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, parse_path
-from growlm.routing.rows import choose_paths
 from growlm.stack.cache import roomy_cache
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
 
@@ -127,10 +125,10 @@ class Engine:
             BusyError: if too many requests wait.
         """
         ids = encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
-        room = context_length(self.stack) - len(ids)
+        room = self.stack.context_length - len(ids)
         if room < 1:
             raise GrowlmError(
-                f"the conversation has {len(ids)} tokens, the context {context_length(self.stack)}: send fewer turns"
+                f"the conversation has {len(ids)} tokens, the context {self.stack.context_length}: send fewer turns"
             )
         job = Job(
             ids,
@@ -156,7 +154,7 @@ class Engine:
             newest = self.stack.manifest.modules
             return newest[-1].path if newest else ()
         with self._stack_in_use:
-            return choose_paths(self.stack, [ids])[0]
+            return self.stack.choose_paths([ids])[0]
 
     def _run(self) -> None:
         left_over: Job | None = None
@@ -197,7 +195,7 @@ class Engine:
 
 
 def _generate(stack: ModuleStack, jobs: list[Job]) -> None:
-    length, padding = max(len(job.ids) for job in jobs), pad_id(stack)
+    length, padding = max(len(job.ids) for job in jobs), stack.pad_id
     rows = [[padding] * (length - len(job.ids)) + job.ids for job in jobs]
     mask = [[0] * (length - len(job.ids)) + [1] * len(job.ids) for job in jobs]
     most = max(job.sampling.max_new_tokens for job in jobs)

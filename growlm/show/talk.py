@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,9 +17,7 @@ from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.manifest import STACK_FILE
 from growlm.manifest.path import format_path, parse_names, parse_path
-from growlm.merging.fusion import fuse
-from growlm.routing.rows import choose_paths
-from growlm.stack.context import context_length, pad_id
+from growlm.merging.fuse import fuse
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
 
@@ -48,7 +47,7 @@ def open_stack(folder: Path, base: str | None, path: str | None, fused: bool = F
     else:
         stack = ModuleStack.from_pretrained(folder, base=base)
     if path is not None and fused:
-        fuse(stack, parse_names(path), notice=_logger.info)
+        fuse(stack, parse_names(path))
     elif path is not None:
         stack.set_path(parse_path(path, stack.parents()))
     return stack
@@ -87,7 +86,7 @@ def stream_text(
     check_limits(max_new_tokens, temperature)
     ids = encode_prompt(Example("the prompt", prompt=prompt), stack.tokenizer)
     if routed:
-        stack.set_path(choose_paths(stack, [ids])[0])
+        stack.set_path(stack.choose_paths([ids])[0])
     yield from _stream(stack, ids, max_new_tokens, temperature, seed)
 
 
@@ -117,9 +116,9 @@ class Conversation:
         self.routed = routed
         self.messages: list[Message] = []
         check_limits(max_new_tokens, temperature)
-        most = context_length(stack) // 2  # the other half is left for what was said before
+        most = stack.context_length // 2  # the other half is left for what was said before
         if max_new_tokens > most:
-            _logger.info("an answer has at most %d tokens: the base sees %d at once", most, context_length(stack))
+            _logger.info("an answer has at most %d tokens: the base sees %d at once", most, stack.context_length)
         self._settings = (min(max_new_tokens, most), temperature, seed)
 
     def say(self, text: str) -> Iterator[str]:
@@ -136,11 +135,11 @@ class Conversation:
                 as it was.
         """
         asked = [*self.messages, Message("user", text)]
-        room = context_length(self.stack) - self._settings[0]
+        room = self.stack.context_length - self._settings[0]
         while len(ids := self._encode(asked)) > room and len(asked) > 2:
             asked = asked[2:]  # the oldest turns leave the context
         if self.routed:
-            self.stack.set_path(choose_paths(self.stack, [ids])[0])
+            self.stack.set_path(self.stack.choose_paths([ids])[0])
         pieces: list[str] = []
         for piece in _stream(self.stack, ids, *self._settings):
             pieces.append(piece)
@@ -195,13 +194,11 @@ def check_limits(max_new_tokens: int, temperature: float) -> None:
 
 
 def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature: float, seed: int) -> Iterator[str]:
-    room = context_length(stack) - len(ids)
+    room = stack.context_length - len(ids)
     if room < 1:
-        raise GrowlmError(
-            f"the prompt has {len(ids)} tokens, the base sees {context_length(stack)} at once: shorten it"
-        )
+        raise GrowlmError(f"the prompt has {len(ids)} tokens, the base sees {stack.context_length} at once: shorten it")
     if room < max_new_tokens:
-        _logger.info("the text has at most %d more tokens: the base sees %d at once", room, context_length(stack))
+        _logger.info("the text has at most %d more tokens: the base sees %d at once", room, stack.context_length)
     most = min(max_new_tokens, room)
     input_ids_BT = torch.tensor([ids], device=stack.device)
     streamer = TextIteratorStreamer(stack.tokenizer, skip_prompt=True, skip_special_tokens=True)
@@ -214,7 +211,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
         "min_new_tokens": 1,
         "max_new_tokens": most,
         "eos_token_id": stop_ids(stack.tokenizer),
-        "pad_token_id": pad_id(stack),
+        "pad_token_id": stack.pad_id,
         "stopping_criteria": answer_endings(stack.tokenizer, input_ids_BT.shape[1], most),
         "streamer": streamer,
         **sampling,
@@ -228,7 +225,7 @@ def _stream(stack: ModuleStack, ids: list[int], max_new_tokens: int, temperature
             errors.append(error)
             streamer.end()
 
-    thread = Thread(target=work, daemon=True)
+    thread = Thread(target=copy_context().run, args=(work,), daemon=True)  # with the path of this thread
     thread.start()
     yield from (piece for piece in streamer if piece)
     thread.join()

@@ -18,7 +18,7 @@ class RoomyLayer(DynamicLayer):
         self._value_room: Tensor | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Puts new keys and values, [B, H, T, K], behind those that are there.
+        """Put new keys and values, [B, H, T, K], behind those that are there.
 
         Returns:
             All keys and all values.
@@ -33,14 +33,14 @@ class RoomyLayer(DynamicLayer):
 
 
 def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
-    """Makes an empty cache for a model; layers of a kind of their own, such as sliding windows, are the stock ones."""
+    """Make an empty cache for a model; layers of a kind of their own, such as sliding windows, are the stock ones."""
     cache = DynamicCache(config=config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 def _extended(room: Tensor | None, held: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """Writes behind what is held, into the room it stands in, or into a new one if that is full or another's."""
+    """Write behind what is held, into the room it stands in, or into a new one if that is full or another's."""
     begin = held.shape[-2] if held.numel() else 0
     end = begin + new.shape[-2]
     own = room is not None and held.data_ptr() == room.data_ptr() and held.shape[0] == room.shape[0]

@@ -1,23 +1,35 @@
-"""The loss of the trained tokens, without logits for any other, and never with many logits at once."""
+"""The loss of the trained tokens, with little kept for the backward pass.
 
-from typing import TYPE_CHECKING
+There are no logits for other tokens and never many at once: they are by far the largest tensors of a step.
+
+Outputs of activation functions are computed again. A gated feed-forward part keeps three tensors of its inner width in
+every layer: the input of its activation function, the output, and what this is multiplied with. The output follows
+from the input at little cost, and is a sixth of all that a pass through a Llama-like base with frozen weights keeps.
+(Selective recomputation: Korthikanti et al. 2022, arXiv 2205.05198.)
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers.activations import ACT2CLS
 
 from growlm.data.batches import IGNORED, Batch
-from growlm.stack.recompute import recomputed_activations
-
-if TYPE_CHECKING:
-    from growlm.stack.stack import ModuleStack
+from growlm.stack.stack import ModuleStack
 
 _MOST_LOGITS = 2**22
-"""How many logits are there at once: 16 MiB in fp32, those of 512 tokens of a vocabulary of 8,192."""
+"""Greatest number of logits at once: 16 MiB in fp32, those of 512 tokens of a vocabulary of 8,192."""
+
+_CLASSES = (entry[0] if isinstance(entry, tuple) else entry for entry in ACT2CLS.values())
+_ACTIVATIONS = tuple({found for found in _CLASSES if isinstance(found, type)})
 
 
-def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
-    """Computes the cross-entropy of each trained token of a batch with the active path.
+def trained_token_losses(stack: ModuleStack, batch: Batch) -> Tensor:
+    """Compute the cross-entropy of each trained token of a batch with the active path.
 
     Logits are by far the largest tensors of a step: those of many tokens are computed piece by piece, and again for the
     backward pass.
@@ -44,8 +56,8 @@ def trained_token_losses(stack: "ModuleStack", batch: Batch) -> Tensor:
     return torch.cat([checkpoint(losses, *given, use_reentrant=False, preserve_rng_state=False) for given in pieces])
 
 
-def trained_logits(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
-    """Computes the logits from which each trained token of a batch is told, with the active path.
+def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Compute the logits from which each trained token of a batch is told, with the active path.
 
     Args:
         stack: the stack.
@@ -58,10 +70,61 @@ def trained_logits(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
     return stack.logits(hidden_ND).float(), targets_N
 
 
-def _trained_hidden(stack: "ModuleStack", batch: Batch) -> tuple[Tensor, Tensor]:
-    """Computes the final hidden states from which the trained tokens are told, [N, D], and lists these tokens, [N]."""
+def _trained_hidden(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Compute the final hidden states from which the trained tokens are told, [N, D], and lists these tokens, [N]."""
     with recomputed_activations(stack):
         hidden_BTD = stack.hidden_states(batch.input_ids)
     targets_BT = batch.labels[:, 1:]
     trained_BT = targets_BT != IGNORED
     return hidden_BTD[:, :-1][trained_BT], targets_BT[trained_BT]
+
+
+@contextmanager
+def recomputed_activations(model: nn.Module) -> Iterator[None]:
+    """Keep no output of an activation function for the backward pass, for a ``with`` block around the forward pass.
+
+    Gradients are the same bit for bit.
+
+    Args:
+        model: the model whose activation functions these are.
+    """
+    if not torch.is_grad_enabled():
+        yield
+        return
+    keeper = _Keeper()
+    with ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, _ACTIVATIONS):
+                stack.callback(module.register_forward_hook(keeper.ran).remove)
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(keeper.pack, _unpack))
+        yield
+
+
+class _Keeper:
+    """Knows the last output of an activation function, to keep how it is computed in its place."""
+
+    def __init__(self) -> None:
+        self._output: Callable[[], Tensor | None] = lambda: None
+        self._again: Callable[[], Tensor] | None = None
+
+    def ran(self, function: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self._output = ref(output)
+        self._again = lambda: function.forward(*inputs)  # not called: the hooks of a pass are not for a second one
+
+    def pack(self, tensor: Tensor) -> Any:
+        output, again = self._output(), self._again
+        if output is None or again is None or not _same_numbers(tensor, output):
+            return tensor
+        shape = tensor.shape
+        return lambda: again().view(shape)
+
+
+def _same_numbers(tensor: Tensor, output: Tensor) -> bool:
+    """Return whether a tensor is an output that is still there, or the same numbers in another shape."""
+    if tensor.data_ptr() != output.data_ptr() or tensor.numel() != output.numel():
+        return False
+    return tensor.is_contiguous() and output.is_contiguous()
+
+
+def _unpack(kept: Any) -> Tensor:
+    return kept if isinstance(kept, Tensor) else kept()

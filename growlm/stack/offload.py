@@ -44,7 +44,7 @@ class Offload:
         _give_back_freed_memory()
 
     def restore(self) -> None:
-        """Takes the tensors into memory again, but for those that were moved elsewhere meanwhile."""
+        """Take the tensors into memory again, but for those that were moved elsewhere meanwhile."""
         for tensor in self._tensors:
             if tensor.untyped_storage().data_ptr() == self._mapped.data_ptr():
                 tensor.data = tensor.data.clone()
@@ -52,7 +52,7 @@ class Offload:
 
 
 def _written(tensors: Sequence[Tensor], starts: Sequence[int], folder: Path) -> Tensor:
-    """Writes tensors into a file, each where it starts; maps the file, UInt8[starts[-1]], and removes its name."""
+    """Write tensors into a file, each where it starts; maps the file, UInt8[starts[-1]], and removes its name."""
     require_disk_space(folder, starts[-1])
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         for start, tensor in zip(starts, tensors, strict=False):
@@ -64,7 +64,7 @@ def _written(tensors: Sequence[Tensor], starts: Sequence[int], folder: Path) -> 
 
 
 def _give_back_freed_memory() -> None:
-    """Asks the C library to give freed memory back to the system: glibc keeps what small tensors left."""
+    """Ask the C library to give freed memory back to the system: glibc keeps what small tensors left."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,32 +1,37 @@
 """The sites of a base and the parts attached at them."""
 
-from collections.abc import Container, Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from growlm.base.architecture import resolve
-from growlm.modules.site import Part, Site, Switch, part_key, part_kind, part_owner, stock_name
+from growlm.modules.context import ForwardContext
+from growlm.modules.site import MergedLayer, Part, Site, part_key, part_kind, part_owner, stock_name
+
+SeeInputs = Callable[[nn.Module, tuple[Any, ...]], None]
+"""Called with a layer and the positional arguments of its ``forward``."""
 
 
 class Sites:
     """Puts sites into a base where parts are attached, and takes them out again.
 
     Args:
-        base: the base, or any other model; its layers are wrapped in place, its weights are not touched.
-        switch: what the sites ask which modules are active.
+        base: the base, or any other model, without sites; its layers are wrapped in place, its weights not touched.
+        context: what the sites share.
     """
 
-    def __init__(self, base: nn.Module, switch: Switch) -> None:
+    def __init__(self, base: nn.Module, context: ForwardContext) -> None:
         self._base = base
-        self._switch = switch
+        self._originals = dict(base.named_modules())
+        self._context = context
 
     def by_path(self) -> dict[str, Site]:
-        """Gives the sites by the stock path of what they wrap, in the base's order."""
+        """Return the sites by the stock path of what they wrap, in the base's order."""
         return {stock_name(path): module for path, module in self._base.named_modules() if isinstance(module, Site)}
 
     def attach(self, name: str, kind: str, parts: Mapping[str, Part]) -> None:
-        """Attaches the parts of one kind of a module.
+        """Attach the parts of one kind of a module.
 
         Args:
             name: the module's name.
@@ -36,22 +41,23 @@ class Sites:
         sites = self.by_path()
         for path, part in parts.items():
             if path not in sites:
-                sites[path] = Site(resolve(self._base, path), self._switch)
+                sites[path] = Site(self._originals[path], self._context)
                 self._replace(path, sites[path])
-            part.owner, part.switch = name, self._switch
+            part.owner, part.context = name, self._context
             sites[path].parts[part_key(name, kind)] = part
 
     def detach(self, name: str) -> None:
-        """Removes a module's parts; a site that holds none any more gives its place back to the original."""
+        """Remove a module's parts, and every site that holds none any more."""
         for path, site in self.by_path().items():
             for key in [key for key in site.parts if part_owner(key) == name]:
                 del site.parts[key]
             if not site.parts:
                 self._replace(path, site.original)
-        self._switch.notes.clear()  # a pass of another stack
+        self._context.deactivate(name)
+        self._context.forget_pass()
 
     def parts_of(self, name: str) -> list[tuple[str, Part]]:
-        """Lists a module's parts, each with what its tensors' names begin with: ``<kind>.<stock path of the site>``."""
+        """List a module's parts, each with the prefix of its tensors' names: ``<kind>.<stock path of the site>``."""
         return [
             (f"{part_kind(key)}.{path}", cast(Part, part))
             for path, site in self.by_path().items()
@@ -60,7 +66,7 @@ class Sites:
         ]
 
     def inserted_after(self, modules: Container[str] | None = None) -> list[int]:
-        """Lists, in order of their cache slots, the layers of the base after which parts have a slot of their own.
+        """List, in order of their cache slots, the layers of the base after which parts have a slot of their own.
 
         Args:
             modules: only the parts of these; None: all.
@@ -73,17 +79,51 @@ class Sites:
         }
         return [slots[slot] for slot in sorted(slots, key=lambda slot: slot or 0)]
 
+    def merge_frozen(self, growing: Container[str]) -> None:
+        """Merge the frozen changes of weights that come first on the active path; see ``Site.merge_frozen``."""
+        for site in self.by_path().values():
+            site.merge_frozen(growing)
+
+    def unmerge(self) -> None:
+        """Run every original and every part by itself again."""
+        self.restore_merged({})
+
+    def merged(self) -> dict[Site, MergedLayer | None]:
+        """Return what each site has merged, for ``restore_merged``."""
+        return {site: site.merged for site in self.by_path().values()}
+
+    def restore_merged(self, merged: Mapping[Site, MergedLayer | None]) -> None:
+        """Run in each site what ran when ``merged`` returned this; a site that is new since then merges nothing."""
+        for site in self.by_path().values():
+            site.merged = merged.get(site)
+
     def unused_tensors(self) -> Iterator[Tensor]:
-        """Yields the tensors that no pass by the active path reads as it is folded."""
-        idle = {
+        """Yield the tensors that no pass by the active path reads as it is merged now."""
+        unused = {
             part for site in self.by_path().values() for module in site.unused_modules() for part in module.modules()
         }
-        running = {tensor for part in self._base.modules() if part not in idle for tensor in _own_tensors(part)}
-        yield from (tensor for part in idle for tensor in _own_tensors(part) if tensor not in running)
+        used = {tensor for part in self._base.modules() if part not in unused for tensor in _own_tensors(part)}
+        yield from (tensor for part in unused for tensor in _own_tensors(part) if tensor not in used)
 
     def _replace(self, path: str, replacement: nn.Module) -> None:
         parent, _, name = path.rpartition(".")
-        setattr(resolve(self._base, parent) if parent else self._base, name, replacement)
+        setattr(self._originals[parent], name, replacement)
+
+
+@contextmanager
+def capture_inputs(layers: Sequence[nn.Module], see: SeeInputs) -> Iterator[None]:
+    """Show the inputs of layers to a function, for a ``with`` block around forward passes.
+
+    Args:
+        layers: the layers.
+        see: called with a layer and its positional arguments before it runs.
+    """
+    handles = [layer.register_forward_pre_hook(see) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _own_tensors(module: nn.Module) -> Iterator[Tensor]:

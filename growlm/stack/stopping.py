@@ -13,7 +13,7 @@ _SENTENCE_END = re.compile(r"""[.!?\u2026]["')\]\u201d\u2019]*\s*$""")
 
 
 def answer_endings(tokenizer: Any, num_prompt: int, max_new_tokens: int) -> StoppingCriteriaList:
-    """Gives what ends an answer of ``generate``: ``LoopStop``, and ``SentenceStop`` for the last fifth of the tokens.
+    """Return what ends an answer of ``generate``: ``LoopStop``, and ``SentenceStop`` for the last fifth of the tokens.
 
     Args:
         tokenizer: the base's tokenizer.
@@ -35,7 +35,7 @@ class LoopStop(StoppingCriteria):
         self.num_prompt = num_prompt
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        """Tells which rows are in a loop.
+        """Return which rows are in a loop.
 
         Args:
             input_ids: prompts and what was generated so far, [B, T].
@@ -63,7 +63,7 @@ class SentenceStop(StoppingCriteria):
         self.begin = begin
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        """Tells which rows end a sentence now.
+        """Return which rows end a sentence now.
 
         Args:
             input_ids: prompts and what was generated so far, [B, T].
@@ -80,12 +80,12 @@ class SentenceStop(StoppingCriteria):
 
 
 def ends_sentence(text: str) -> bool:
-    """Tells whether a text ends with a sentence and no quotation is open."""
+    """Return whether a text ends with a sentence and no quotation is open."""
     return _SENTENCE_END.search(text) is not None and text.count('"') % 2 == 0
 
 
 def in_loop(tokens_BT: Tensor) -> Tensor:
-    """Tells which rows end in ``WINDOW`` tokens of two kinds, or that repeat few of them, Bool[B]."""
+    """Return which rows end in ``WINDOW`` tokens of two kinds, or that repeat few of them, Bool[B]."""
     if tokens_BT.shape[1] < WINDOW:
         return torch.zeros(len(tokens_BT), dtype=torch.bool, device=tokens_BT.device)
     last_BW = tokens_BT[:, -WINDOW:]

@@ -4,7 +4,7 @@ import shutil
 
 from growlm.manifest import store
 from growlm.manifest.card import accuracy_json, stack_card
-from growlm.routing.router_file import router_files
+from growlm.stack.router_file import router_files
 from growlm.train.prepare import Prepared
 from growlm.train.result import Grown
 

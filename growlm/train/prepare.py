@@ -27,7 +27,6 @@ from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
 from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length, pad_id
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
 from growlm.train.score_cache import ScoreCache
@@ -151,10 +150,10 @@ def _requested_path(stack: ModuleStack, parents: str) -> StackPath:
 
 
 def _batches(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> StepBatches:
-    examples = cache.encoded(stack, skill, min(config.max_length, context_length(stack)))
+    examples = cache.encoded(stack, skill, min(config.max_length, stack.context_length))
     if not examples:
         raise GrowlmError(f"skill {config.skill!r} has no training examples")
-    return StepBatches(examples, config.batch_size, config.seed, pad_id(stack))
+    return StepBatches(examples, config.batch_size, config.seed, stack.pad_id)
 
 
 def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:
@@ -181,7 +180,7 @@ def _check_scored(config: PhaseConfig, stack: ModuleStack, scored: Mapping[str, 
     """Refuse an example that could not be scored now rather than after the training."""
     for skill in scored.values():
         for example in islice(skill.examples("test"), config.num_scored):
-            encode(example, stack.tokenizer, context_length(stack))
+            encode(example, stack.tokenizer, stack.context_length)
 
 
 def _routing(

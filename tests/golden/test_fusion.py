@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.merging import moments
+from growlm.merging.fuse import fused
 from growlm.merging.moments import gather_moments, moment
 from growlm.modules.block import Block
 from growlm.modules.dense import Dense
 from growlm.modules.embedding import Embedding
 from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora
-from growlm.stack.capture import capture_inputs
+from growlm.stack.sites import capture_inputs
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import grown
 from tests.golden.conftest import RunPhase, encoded
@@ -26,11 +27,8 @@ IDS = torch.randint(6, 300, (2, 9), generator=torch.Generator().manual_seed(1))
 KINDS: dict[str, ModuleKind] = {"lora": Lora(rank=3), "embedding": Embedding(rank=2)}
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps moments whole, as the formula has them."""
-    monkeypatch.setattr(moments, "NUM_KEPT", 10_000)
-    monkeypatch.setattr(moments, "OFF_DIAGONAL", 1.0)
+ALL = 10_000
+"""As many eigenvectors as there are: moments are kept whole, as the formula has them."""
 
 
 def inputs_of(stack: ModuleStack, path: tuple[str, ...], examples: Sequence[Encoded]) -> dict[str, Tensor]:
@@ -49,7 +47,6 @@ def inputs_of(stack: ModuleStack, path: tuple[str, ...], examples: Sequence[Enco
     return {name: torch.cat(rows).double() for name, rows in seen.items()}
 
 
-@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("outputs", [False, True])
 def test_a_linear_is_as_good_as_the_least_squares_solution(
@@ -63,7 +60,7 @@ def test_a_linear_is_as_good_as_the_least_squares_solution(
     found = {}
     for name, own in examples.items():
         with stack.active(name):
-            found[name] = gather_moments(stack, own)
+            found[name] = gather_moments(stack, own, num_kept=ALL)
     inputs = {name: inputs_of(stack, (name,), own) for name, own in examples.items()}
     assert len(inputs["first"]) >= 16
     for site in inputs["first"]:
@@ -78,7 +75,7 @@ def test_a_linear_is_as_good_as_the_least_squares_solution(
             targets.append(weight * x_TI @ delta_OI.double().T)
             changes.append(delta_OI.double().T)
         x_TI, target_TO = torch.cat(rows), torch.cat(targets)
-        with stack.fused("first", "second", moments=found):
+        with fused(stack, "first", "second", moments=found, off_diagonal=1.0):
             module = stack.sites()[site]
             fused_TO = module(x_TI.float()) - module.original(x_TI.float())
         best = (x_TI @ torch.linalg.lstsq(x_TI, target_TO, driver="gelsd").solution - target_TO).norm()
@@ -180,11 +177,10 @@ def test_moments_are_what_they_say_and_leave_out_little(tiny_bases: dict[str, Pa
         )
 
 
-def test_only_the_greatest_eigenvectors_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments, "NUM_KEPT", 2)
+def test_only_the_greatest_eigenvectors_are_kept() -> None:
     basis, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64))
     matrix = basis @ torch.diag(torch.tensor([5.0, 4.0, 0.3, 0.2, 0.1], dtype=torch.float64)) @ basis.T
-    kept = moments._largest(matrix)
+    kept = moments._largest(matrix, 2)
     large = basis[:, :2] @ torch.diag(torch.tensor([5.0, 4.0], dtype=torch.float64)) @ basis[:, :2].T
     torch.testing.assert_close((kept["factor"] @ kept["factor"].T).double(), large, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(kept["rest"].double(), (matrix - large).diagonal(), rtol=1e-4, atol=1e-5)
@@ -194,7 +190,7 @@ def test_of_a_large_one_they_are_found_by_iteration() -> None:
     scales = torch.cat([torch.logspace(2, -1, 50), torch.full((350,), 1e-2)]).double()
     basis, _ = torch.linalg.qr(torch.randn(400, 400, dtype=torch.float64))
     matrix = (basis * scales) @ basis.T
-    kept = moments._largest(matrix.float())
+    kept = moments._largest(matrix.float(), moments.NUM_KEPT)
     assert kept["factor"].shape == (400, moments.NUM_KEPT)
     large = (basis[:, :50] * scales[:50]) @ basis[:, :50].T
     rest = matrix - (kept["factor"] @ kept["factor"].T).double()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
-from growlm.merging.weights import effective_weight
+from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, input_output_cosine
 from growlm.methods.method import Method
 from growlm.methods.osft import Osft, ProtectedWeight

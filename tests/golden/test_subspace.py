@@ -9,7 +9,7 @@ import transformers as hf
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from growlm.base.architecture import encoder_decoder_linears, resolve
+from growlm.base.architecture import encoder_decoder_linears
 from growlm.errors import GrowlmError
 from growlm.modules._directions import (
     free_directions,
@@ -19,7 +19,7 @@ from growlm.modules._directions import (
     preserved_directions,
     without_block,
 )
-from growlm.modules.site import Switch
+from growlm.modules.context import ActivePath, ForwardContext
 from growlm.modules.subspace import Subspace, SubspacePart
 from growlm.stack.sites import Sites
 from growlm.stack.stack import ModuleStack
@@ -282,16 +282,15 @@ def test_an_encoder_decoder_learns_without_leaking() -> None:
     assert not any("EncDec" in path or path == "lm_head" for path in linears)
     ids, labels = torch.randint(2, 64, (4, 9)), torch.randint(2, 64, (4, 5))
     before = model(input_ids=ids, labels=labels)
-    switch, parts = Switch(), {}
+    context, parts = ForwardContext(), {}
     for path in linears:
-        weight = linear_weight(resolve(model, path))
+        weight = linear_weight(model.get_submodule(path))
         preserved = min(weight.shape) // 2
         parts[path] = SubspacePart(*weight.shape, preserved, preserved)
         parts[path].set_directions(*free_directions(weight, preserved))
-    sites = Sites(model, switch)
+    sites = Sites(model, context)
     sites.attach("one", "subspace", parts)
-    switch.active = ("one",)
-    assert encoder_decoder_linears(model) == linears
+    context.activate(ActivePath(("one",)))
     assert torch.equal(model(input_ids=ids, labels=labels).logits, before.logits)
     trained = [part.M for part in parts.values()]
     optimizer = torch.optim.AdamW(trained, lr=3e-3)
@@ -301,12 +300,12 @@ def test_an_encoder_decoder_learns_without_leaking() -> None:
         optimizer.step()
     assert model(input_ids=ids, labels=labels).loss < 0.8 * before.loss
     for path, part in parts.items():
-        U, _, Vt = torch.linalg.svd(linear_weight(resolve(model, path)).double(), full_matrices=False)
+        U, _, Vt = torch.linalg.svd(linear_weight(model.get_submodule(path)).double(), full_matrices=False)
         delta, high = part.delta_weight().detach().double(), min(U.shape[0], Vt.shape[1]) // 2
         assert delta.norm() > 0.01
         assert (U[:, :high].T @ delta).norm() <= 1e-6 * delta.norm()
         assert (delta @ Vt[:high].T).norm() <= 1e-6 * delta.norm()
-    switch.active = ()
+    context.activate(ActivePath())
     assert torch.equal(model(input_ids=ids, labels=labels).logits, before.logits)
     sites.detach("one")
     with pytest.raises(GrowlmError, match="no encoder-decoder"):

@@ -19,7 +19,6 @@ from growlm.metrics.scoring import (
     token_sums,
 )
 from growlm.skills.skill import Skill
-from growlm.stack.context import context_length, pad_id
 
 NewStack = Callable[..., Any]
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "park"]
@@ -57,7 +56,7 @@ def test_contains_whole_words_in_any_case(answer: str, expected: list[list[str]]
 
 
 def answer_loss(stack: Any, given: list[Example]) -> float:
-    return token_sums(stack, [encode(example, stack.tokenizer, context_length(stack)) for example in given]).loss
+    return token_sums(stack, [encode(example, stack.tokenizer, stack.context_length) for example in given]).loss
 
 
 def examples(count: int) -> list[Example]:
@@ -207,10 +206,10 @@ def test_no_scored_reply_is_said(new_stack: NewStack) -> None:
 
 def test_context_and_padding(new_stack: NewStack) -> None:
     stack = new_stack()
-    assert context_length(stack) == 256
-    assert stack.tokenizer.decode([pad_id(stack)]) == "<|pad|>"
+    assert stack.context_length == 256
+    assert stack.tokenizer.decode([stack.pad_id]) == "<|pad|>"
     stack.tokenizer.pad_token = None
-    assert stack.tokenizer.decode([pad_id(stack)]) == "<|endoftext|>"
+    assert stack.tokenizer.decode([stack.pad_id]) == "<|endoftext|>"
 
 
 def test_a_prompt_that_fills_the_context_keeps_its_end(new_stack: NewStack) -> None:
@@ -318,11 +317,11 @@ def test_generation_sees_what_the_rule_leaves(new_stack: NewStack):
     stack = new_stack()
     long = Example("x", prompt=" ".join(random.Random(0).choices(WORDS, k=4_000)))
     ids = encode_prompt(long, stack.tokenizer)
-    room = context_length(stack) - 8
+    room = stack.context_length - 8
     kept = {"left": [ids[0], *ids[-room + 1 :]], "middle": [*ids[: room - room // 2], *ids[-(room // 2) :]]}
     for rule, expected in kept.items():
         generated = stack.generate(
-            torch.tensor([expected]), max_new_tokens=8, do_sample=False, pad_token_id=pad_id(stack)
+            torch.tensor([expected]), max_new_tokens=8, do_sample=False, pad_token_id=stack.pad_id
         )[0, room:]
         answer = stack.tokenizer.decode(generated, skip_special_tokens=True).strip()
         found = generate_answers(stack, [replace(long, cut=rule)], max_new_tokens=8)[0]  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from growlm.stack.recompute import recomputed_activations
+from growlm.stack.loss import recomputed_activations
 from growlm.stack.stack import ModuleStack
 
 IDS_BT = torch.arange(24).reshape(2, 12)

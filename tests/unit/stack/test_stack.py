@@ -22,7 +22,7 @@ TOKENS = torch.arange(6, 42).reshape(2, 18)
     ("name", "on", "message"),
     [
         ("first", None, "has a module 'first' already"),
-        ("base", None, "has a module 'base' already"),
+        ("base", None, "the bare base's path: choose another name"),
         ("../x", None, "cannot be a name"),
         ("third", ("second",), "lacks first, which 'second' was grown on"),
         ("third", ("secnod",), "unknown module 'secnod': did you mean 'second'"),

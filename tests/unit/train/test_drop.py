@@ -19,7 +19,7 @@ from growlm.manifest.manifest import ModuleRecord, read_manifest
 from growlm.modules.block import Block
 from growlm.modules.lora import Lora
 from growlm.routing.ridge import Ridge
-from growlm.routing.router_file import router_files
+from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
 from growlm.train.drop import drop_module
 

@@ -13,8 +13,8 @@ What has no moment, such as a norm's weight, gets the plain mean. Proved by test
 Shapes: I input dim, O output dim, V vocabulary, D hidden.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -22,10 +22,8 @@ from transformers.pytorch_utils import Conv1D
 
 from growlm.errors import GrowlmError
 from growlm.manifest.path import joint_path, own_path
-from growlm.merging.moments import has_moments, moment, path_moments
-
-if TYPE_CHECKING:
-    from growlm.stack.stack import ModuleStack
+from growlm.merging.moments import OFF_DIAGONAL, has_moments, moment, path_moments
+from growlm.stack.stack import ModuleStack
 
 Moments = Mapping[str, Mapping[str, Tensor]]
 """By module, what ``gather_moments`` returned for its path."""
@@ -35,31 +33,28 @@ _RIDGE = 1e-6  # of the mean of the diagonal: a direction in which no skill has 
 
 @torch.no_grad()
 def fuse(
-    stack: "ModuleStack",
-    names: Sequence[str],
-    moments: Moments | None = None,
-    notice: Callable[[str], None] = lambda line: None,
+    stack: ModuleStack, names: Sequence[str], moments: Moments | None = None, off_diagonal: float = OFF_DIAGONAL
 ) -> None:
-    """Activates the paths of some modules and lets every site run them as one, until ``stack.unmerge``.
+    """Activate the paths of some modules and run them as one in every site, until ``stack.unmerge``.
 
     Args:
         stack: the stack.
         names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
-        moments: for each of them, the second moments of the inputs on its own path; None: as ``path_moments`` gives
-            them.
-        notice: is told in a line what takes a while.
+        moments: for each of them, the second moments of the inputs on its own path; None: what ``path_moments``
+            returns.
+        off_diagonal: what inner products of different inputs are multiplied by; see ``moment``.
 
     Raises:
-        GrowlmError: for an unknown name, a module that is no change of weights, or moments that are not to be had.
+        GrowlmError: for an unknown name, a module that is not a change of weights, or moments that cannot be measured.
     """
     stack.unmerge()
     stack.set_path(joint_path(names, stack.parents()))
     paths = {name: own_path(name, stack.parents()) for name in names}
-    moments = path_moments(stack, names, notice) if moments is None else moments
+    moments = path_moments(stack, names) if moments is None else moments
     for name in paths:
         if not has_moments(moments.get(name, {})):
             raise GrowlmError(
-                f"nothing is known of the inputs of module {name!r}: give what gather_moments measured on its path"
+                f"no moments of the inputs of module {name!r}: give what gather_moments measured on its path"
             )
     for site_path, site in stack.sites().items():
         changes = site.changes()
@@ -72,14 +67,38 @@ def fuse(
                 name: sum((changes[m][parameter] for m in path if m in changes), torch.zeros_like(original)).double()
                 for name, path in paths.items()
             }
-            found = {name: moment(moments[name], site_path) for name in paths} if parameter == "weight" else {}
-            grams = {name: gram for name, gram in found.items() if gram is not None}
+            grams: dict[str, Tensor] = {}
+            for name in paths if parameter == "weight" else ():
+                gram = moment(moments[name], site_path, off_diagonal)
+                if gram is not None:
+                    grams[name] = gram
             if grams.keys() == paths.keys():
                 change = _fused_weight(by_path, grams, isinstance(site.original, Conv1D))
             else:
                 change = torch.stack([*by_path.values()]).mean(0)
             fused[parameter] = change.to(original.dtype)
         site.override_weights(fused)
+
+
+@contextmanager
+def fused(
+    stack: ModuleStack, *names: str, moments: Moments | None = None, off_diagonal: float = OFF_DIAGONAL
+) -> Iterator[ModuleStack]:
+    """Run the paths of some modules as one fused change of weights, for a ``with`` block.
+
+    Args:
+        stack: the stack.
+        *names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
+        moments: for each of them, the second moments of the inputs on its own path; None: what its method kept, or
+            measured on the skill's examples.
+        off_diagonal: what inner products of different inputs are multiplied by; see ``moment``.
+
+    Raises:
+        GrowlmError: for an unknown name, a module that is not a change of weights, or moments that cannot be measured.
+    """
+    with stack.active(), stack.restoring_merged():
+        fuse(stack, names, moments, off_diagonal)
+        yield stack
 
 
 def _fused_weight(changes: Mapping[str, Tensor], grams: Mapping[str, Tensor], transposed: bool) -> Tensor:

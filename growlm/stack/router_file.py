@@ -7,10 +7,11 @@ import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.files import parse_json, read_metadata, read_tensors, tensor_digests
 from growlm.manifest.manifest import Manifest
@@ -21,15 +22,12 @@ from growlm.manifest.store import TensorFile
 from growlm.registry import routers
 from growlm.sealed import json_digest, seal, unseal
 
-if TYPE_CHECKING:
-    from growlm.stack.stack import ModuleStack
-
 FORMAT_VERSION = 1
 _KEY = "growlm"  # a single key: the order of several would not be the same in every file
 
 
 class StackRouter(Protocol):
-    """What a stack asks of its router; see ``growlm.routing.router.Router``."""
+    """What a stack needs of its router; see ``growlm.routing.router.Router``."""
 
     name: str
 
@@ -37,19 +35,19 @@ class StackRouter(Protocol):
         """Return the options as JSON holds them."""
 
     def known(self) -> tuple[str, ...]:
-        """Return what it can choose."""
+        """Return the names that it can choose."""
 
     def forget(self, name: str) -> None:
         """Forget a module."""
 
-    def choose(self, stack: "ModuleStack", prompts: Sequence[Sequence[int]]) -> list[StackPath]:
-        """Choose the path of each prompt."""
+    def choose(self, stack: Any, prompts: Sequence[Sequence[int]]) -> list[StackPath]:
+        """Choose the path of each prompt in a ``ModuleStack``."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what was learned."""
 
-    def load_state_dict(self, state: Mapping[str, Tensor], stack: "ModuleStack") -> None:
-        """Restore what ``state_dict`` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
+        """Load what ``state_dict`` returned."""
 
 
 def router_files(router: StackRouter | None, manifest: Manifest) -> dict[str, TensorFile]:
@@ -77,14 +75,15 @@ def router_files(router: StackRouter | None, manifest: Manifest) -> dict[str, Te
     return {ROUTER_FILE: TensorFile(tensors, {_KEY: _sealed(content, tensors)})}
 
 
-def read_router(folder: Path, stack: "ModuleStack") -> StackRouter | None:
-    """Read a stack's router and checks its digest.
+def read_router(folder: Path, architecture: Architecture, manifest: Manifest) -> StackRouter | None:
+    """Read a stack's router and check its digest.
 
     What it knows of a module that the stack does not have (a command was interrupted) is left out.
 
     Args:
         folder: the stack's folder.
-        stack: the stack, with its modules.
+        architecture: the base's.
+        manifest: the stack's.
 
     Returns:
         The router; None if the stack has none.
@@ -99,8 +98,8 @@ def read_router(folder: Path, stack: "ModuleStack") -> StackRouter | None:
     content = _unsealed(read_metadata(path).get(_KEY, ""), tensors, path)
     try:
         router = cast(StackRouter, routers.build(content["name"], content["options"]))
-        router.load_state_dict(tensors, stack)
-        current = {record.name: record.digest for record in stack.manifest.modules}
+        router.load_state_dict(tensors, architecture)
+        current = {record.name: record.digest for record in manifest.modules}
         _forget_others(
             router, {name: digest for name, digest in content["modules"].items() if current.get(name) == digest}
         )

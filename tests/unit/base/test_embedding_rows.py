@@ -78,6 +78,6 @@ def test_the_moment_is_that_of_the_final_states(base: LlamaForCausalLM) -> None:
     torch.testing.assert_close(final_states_moment(base, batches), states.T @ states)
 
 
-@pytest.mark.parametrize("name", ["nano", "mini"])
+@pytest.mark.parametrize("name", ["nano", "mini", "tinystories-50m"])
 def test_no_row_of_a_shipped_base_has_a_twin(name: str) -> None:
     assert not rows_with_a_twin(load_base(name).get_input_embeddings().weight).any()

@@ -62,8 +62,6 @@ def bench(
     import shlex
     import sys
 
-    from rich.console import Console
-
     from growlm.bench.plan.cell import Measured, parse_seeds, plan_cells
     from growlm.bench.plan.entries import choose_entries, read_entries
     from growlm.bench.plan.stream import check_phase, read_stream
@@ -71,7 +69,6 @@ def bench(
     from growlm.bench.run.runner import default_out, run_bench
     from growlm.bench.run.workers import machine_workers
 
-    console = Console(stderr=True, highlight=False)
     chosen = [entry.scale_lr(lr_scale) for entry in choose_entries(methods, read_entries(entries))]
     source = read_stream(stream, data, exclude.split(",") if exclude else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
@@ -85,7 +82,6 @@ def bench(
         engine,
         cluster or {},
         shlex.join(["growlm", *sys.argv[1:]]),
-        lambda line: console.print(line, markup=False, soft_wrap=True),
     )
     print(f"{done.cells} cells in {done.out}, {done.cells - done.skipped} run now in {done.seconds / 60:.1f} min")
     print(f"a page of them: growlm report {done.out}")

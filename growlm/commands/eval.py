@@ -57,6 +57,6 @@ def eval(
     if json:
         print(json_format.dumps(content, indent=2, ensure_ascii=False))
     else:
-        from rich.console import Console
+        from growlm.terminal import safe_console
 
-        Console(highlight=False).print(table)
+        safe_console().print(table)

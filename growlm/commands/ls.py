@@ -71,9 +71,10 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _print_table(entries: dict[str, dict[str, str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from growlm.terminal import safe_console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in ("sort", "name", "what it is"):
@@ -81,7 +82,7 @@ def _print_table(entries: dict[str, dict[str, str]]) -> None:
     for sort, members in entries.items():
         for name, summary in (members or {"none yet": ""}).items():
             table.add_row(Text(sort, style="dim"), Text(name, style="cyan"), Text(summary))
-    Console().print(table)
+    safe_console().print(table)
 
 
 _LISTINGS: dict[str, Callable[[], dict[str, str]]] = {

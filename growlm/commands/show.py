@@ -24,10 +24,10 @@ def show(stack: Path = Path("checkpoints/stack"), json: bool = False, importance
             module["path"] = record.path
         print(json_format.dumps(content, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
+    from growlm.terminal import safe_console
 
     # a pipe has no width; wide enough there that nothing is broken over lines
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = safe_console(width=None if sys.stdout.isatty() else 200)
     if importance:
         from growlm.show.importance import stack_importance
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from growlm.data.example import Split
@@ -23,6 +22,7 @@ from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 BASE_SKILL = "stories"
+_logger = logging.getLogger(__name__)
 _log = logging.getLogger(__name__)
 
 
@@ -75,13 +75,12 @@ def evaluate(
     """
     if split not in get_args(Split):
         raise unknown_name("split", split, get_args(Split))
-    console = Console(stderr=True, highlight=False)
     results: list[Result] = []
     for name, source in _skills(stack, skill, stories):
         known_references = references(source, cast(Split, split), limit=limit)
         for mode, active in _paths(stack, name, path).items():
             if active is None:
-                console.print(f"scoring {name} routed")
+                _logger.info("scoring %s routed", name)
                 own = () if name == BASE_SKILL else stack.path_of(name) if name in stack.parents() else None
                 known = {
                     result.path: result.score for result in results if result.skill == name and result.path is not None
@@ -93,7 +92,7 @@ def evaluate(
             if same:
                 results.append(Result(name, split, mode, active, same[0].score, known_references))
                 continue
-            console.print(f"scoring {name} on {format_path(active)}")
+            _logger.info("scoring %s on %s", name, format_path(active))
             with stack.active(*active):
                 result = score(stack, source, cast(Split, split), limit)
             results.append(Result(name, split, mode, active, result, known_references))

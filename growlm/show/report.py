@@ -14,6 +14,7 @@ from growlm.manifest.card import score_rows, score_titles
 from growlm.manifest.path import format_path
 from growlm.metrics.scoring import generate_answers
 from growlm.registry import skills
+from growlm.terminal import safe_console
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -30,7 +31,7 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
         console: where to; None: standard output.
     """
     # a pipe has no width; wide enough there that no figure is broken over lines
-    console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    console = console or safe_console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     record = grown.record
     if grown.already_there:
         console.print(f"{record.name!r} is grown already with these settings; nothing was done")

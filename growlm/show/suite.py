@@ -1,21 +1,22 @@
-"""Running the base suite from the command line: progress to stderr, a table at the end."""
+"""Running the base suite from the command line: progress on stderr, a table at the end."""
 
+import logging
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest.path import format_path
 from growlm.metrics.base_suite import BaseSuite, base_suite
+from growlm.progress import track
 from growlm.stack.stack import ModuleStack
 
 SUITES = ("base",)
+_logger = logging.getLogger(__name__)
 
 
 def run_suite(stack: ModuleStack, suite: str, stories: Path | None, blimp: Path | None, limit: int | None) -> BaseSuite:
-    """Runs a suite on the active path of a stack.
+    """Run a suite on the active path of a stack.
 
     Args:
         stack: the stack.
@@ -25,7 +26,7 @@ def run_suite(stack: ModuleStack, suite: str, stories: Path | None, blimp: Path 
         limit: only the first so many stories, pairs of each file, and probes of each sort.
 
     Returns:
-        The figures.
+        Its metrics.
 
     Raises:
         GrowlmError: for an unknown suite, or files that are missing or malformed.
@@ -34,26 +35,25 @@ def run_suite(stack: ModuleStack, suite: str, stories: Path | None, blimp: Path 
         raise unknown_name("suite", suite, SUITES)
     if limit is not None and limit < 1:
         raise GrowlmError(f"limit {limit} is too small: give 1 or more")
-    console = Console(stderr=True, highlight=False)
     for missing, option, what in ((stories is None, "--stories", "bits per byte"), (blimp is None, "--blimp", "BLiMP")):
         if missing:
-            console.print(f"{what} left out: no {option} given")
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        tasks: dict[str, int] = {}
+            _logger.info("%s left out: no %s given", what, option)
+    parts = 1 + (stories is not None) + (blimp is not None)
+    done: dict[str, float] = {}
+    with track(parts, f"base suite on {format_path(stack.path)}") as advance:
 
-        def tell(what: str, share: float) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(f"{what} on {format_path(stack.path)}", total=1.0)
-                if not console.is_terminal:
-                    console.print(f"measuring {what} on {format_path(stack.path)}")
-            bar.update(tasks[what], completed=share)  # type: ignore[arg-type]  # a TaskID is an int
+        def report(part: str, share: float) -> None:
+            if part not in done:
+                _logger.info("measuring %s on %s", part, format_path(stack.path))
+            advance(share - done.get(part, 0.0), note=part)
+            done[part] = share
 
-        return base_suite(stack, stack.tokenizer, stories, blimp, limit, tell)
+        return base_suite(stack, stack.tokenizer, stories, blimp, limit, report)
 
 
 def suite_table(result: BaseSuite) -> Table:
-    """Puts a suite's figures into a table."""
-    table = Table("figure", "value")
-    for figure, value in result.rows():
-        table.add_row(figure, value)
+    """Return a table of a suite's metrics."""
+    table = Table("metric", "value")
+    for metric, value in result.rows():
+        table.add_row(metric, value)
     return table

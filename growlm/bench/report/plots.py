@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FONT = 7.0  # points, in a plot that is _WIDTH inches wide
 _WIDTH, _HEIGHT = 3.0, 2.2
-_TITLE_CHARACTERS = 48
+_TITLE_CHARACTERS = 30
 # names from files are shown as they are: "$" begins no formula
 _TEXT: Any = {"text.parse_math": False, "font.size": _FONT}
 

@@ -1,8 +1,9 @@
-"""Running one cell: its phases one after the other, each written down when it is finished."""
+"""Running one cell: its phases one after the other, each recorded when it is finished."""
 
+import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from growlm.manifest.path import format_path
 from growlm.manifest.scores import MODES
 from growlm.metrics.blimp import blimp
 from growlm.metrics.scoring import Answer, Score
+from growlm.progress import Advance
 from growlm.registry import methods
 from growlm.show.importance import importance_map, keeps_importance
 from growlm.skills.metric import ASKS_NOTHING
@@ -28,12 +30,12 @@ from growlm.train.phase import GrowPhase
 from growlm.train.result import Grown
 from growlm.train.score_cache import ScoreCache
 
-Tell = Callable[[str], None]
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how cells are run; nothing of it changes a result but for rounding.
+    """Where and how cells are run; results do not depend on it, up to rounding.
 
     Args:
         out: folder of the results.
@@ -47,7 +49,7 @@ class Bench:
 
 
 def earlier_result(cell: Cell, out: Path) -> CellResult | None:
-    """Reads what a cell has measured so far.
+    """Read what a cell has measured so far.
 
     Args:
         cell: the cell.
@@ -74,14 +76,14 @@ def earlier_result(cell: Cell, out: Path) -> CellResult | None:
     return result
 
 
-def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, tell: Tell) -> CellResult:
-    """Runs what is left of a cell.
+def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> CellResult:
+    """Run the phases of a cell that are not finished.
 
     Args:
         cell: the cell.
         bench: where and how.
-        memory: what the phases of this process have in common.
-        tell: is told in a line what was finished.
+        memory: scores and data that the phases of this process share.
+        advance: called once for each phase, also for those that were finished before.
 
     Returns:
         The result.
@@ -96,6 +98,7 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, tell: Tell) -> CellRe
         plans = list(cell.phases())
         for number, plan in enumerate(plans, 1):
             if len(result.costs) >= number:
+                advance()
                 continue
             started = time.monotonic()
             reset_peak_memory()
@@ -113,7 +116,8 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, tell: Tell) -> CellRe
             result.write(folder / CELL_FILE)
             if result.finished and not bench.keep_stacks:
                 shutil.rmtree(folder / STACK)
-            tell(f"{cell.name}: {plan.name} ({number}/{len(plans)}), {seconds:.0f} s")
+            _logger.info("%s: %s (%d/%d), %.0f s", cell.name, plan.name, number, len(plans), seconds)
+            advance()
     return result
 
 
@@ -124,7 +128,7 @@ def _grow(plan: PhasePlan, stack: Path, bench: Bench, memory: ScoreCache) -> Gro
 
 
 def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, memory: ScoreCache) -> None:
-    """Enters what was measured after a phase."""
+    """Record what was measured after a phase."""
     stack, record = grown.stack, grown.record
     last = len(result.skills)
     row = last if cell.at_once else number
@@ -164,7 +168,7 @@ def _record_base(
     name: str,
     score: Mapping[str, Any] | None = None,
 ) -> None:
-    """Enters the bare base's score, which is the same in every mode."""
+    """Record the bare base's score, which is the same in every mode."""
     if score is None:
         with stack.active():
             measured = memory.score(stack, _skill(cell, memory, name), cell.phase["num_scored"])
@@ -174,8 +178,8 @@ def _record_base(
 
 
 def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: ScoreCache) -> None:
-    """Enters what is measured once, when all skills have been learned."""
-    limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and what counts is their mean
+    """Record what is measured once, after the last phase."""
+    limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and their mean is reported
     for name, needs in cell.stream.composites.items():
         skill = memory.skill(name, {}, cell.phase.get("metric"))
         own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}

@@ -1,5 +1,6 @@
 """A benchmark from its request to its cells."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +9,14 @@ from typing import Any, Literal
 
 from growlm.bench.plan.cell import Cell
 from growlm.bench.plan.entries import METHODS
-from growlm.bench.run.run_cell import Bench, Tell, earlier_result
+from growlm.bench.run.run_cell import Bench, earlier_result
 from growlm.bench.run.workers import Failure, Workers, run_local
 from growlm.errors import GrowlmError
 from growlm.files import check_name, write_json
 
 Engine = Literal["local", "submitit"]
 REQUEST_FILE = "bench.json"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,8 @@ def run_bench(
     engine: Engine,
     cluster: Mapping[str, Any],
     command: str,
-    tell: Tell,
 ) -> Done:
-    """Runs the cells of a benchmark that are not finished yet.
+    """Run the cells of a benchmark that are not finished yet.
 
     Args:
         cells: the cells.
@@ -52,7 +53,6 @@ def run_bench(
         engine: what runs them.
         cluster: parameters of the engine ``submitit``.
         command: the command line, kept beside the results.
-        tell: is told in a line what goes on.
 
     Returns:
         How it ended.
@@ -67,38 +67,26 @@ def run_bench(
     bench.out.mkdir(parents=True, exist_ok=True)
     write_json(bench.out / REQUEST_FILE, {"command": command, "cells": [cell.name for cell in cells]})
     skipped = len(cells) - len(waiting)
-    tell(f"{len(cells)} cells, {skipped} of them finished already; {workers.count} workers, results in {bench.out}")
+    _logger.info(
+        "%d cells, %d of them finished already; %d workers, results in %s",
+        *(len(cells), skipped, workers.count, bench.out),
+    )
     if engine == "local":
-        failures = run_local(waiting, bench, workers, _counting(tell, waiting))
+        failures = run_local(waiting, bench, workers)
     else:
         from growlm.bench.run.slurm import run_submitit
 
-        failures = run_submitit(waiting, bench, workers, cluster, tell)
+        failures = run_submitit(waiting, bench, workers, cluster)
     if failures:
         raise GrowlmError(_summary(failures, len(cells)))
     return Done(bench.out, len(cells), skipped, time.monotonic() - started)
 
 
 def default_out(stream: str, base: str, entries: str) -> Path:
-    """Names the folder of a benchmark's results: ``results/<stream>-<base>``, with the list's name if it is another."""
+    """Return the folder of results: ``results/<stream>-<base>``, with the list's name unless it is ``methods``."""
     list_of_entries = Path(entries).stem
     name = f"{stream}-{Path(base).name}" + (f"-{list_of_entries}" if list_of_entries != METHODS else "")
     return Path("results") / check_name(name.lower(), "results folder (give another with --out):")
-
-
-def _counting(tell: Tell, cells: Sequence[Cell]) -> Tell:
-    """Puts before each line how many of the phases are done, and how long the rest may take."""
-    total = sum(len(list(cell.phases())) for cell in cells)
-    started = time.monotonic()
-    done = 0
-
-    def count(line: str) -> None:
-        nonlocal done
-        done += 1
-        left = (time.monotonic() - started) / done * (total - done)
-        tell(f"[{done}/{total}] {line}; {left / 60:.0f} min left")
-
-    return count
 
 
 def _summary(failures: Sequence[Failure], total: int) -> str:

@@ -1,23 +1,25 @@
 """Running cells on a cluster, through submitit.
 
-Cells are independent, take from seconds to hours, write everything that matters into the folder of the results, and go
-on where they were. So all that is needed is a queue of jobs on a shared file system, which is what Slurm is, and
-submitit (https://github.com/facebookincubator/submitit) is a thin layer over it: no server, no open ports, a job that
-is preempted is put back into the queue, and its executors ``local`` and ``debug`` run the same jobs without a cluster.
-Ray would bring a scheduler of its own that has to be kept running. submitit passes the jobs' arguments as pickles of
-its own in ``<out>/jobs``; results are read from the cells' JSON files alone.
+Cells are independent, take from seconds to hours, write all results into one folder and resume. A queue of jobs on a
+shared file system is enough for that: Slurm, through submitit (https://github.com/facebookincubator/submitit), which
+needs no server and no open ports, requeues preempted jobs, and runs the same jobs without a cluster (``local``,
+``debug``). submitit passes the jobs' arguments as pickles of its own in ``<out>/jobs``; results are read only from the
+cells' JSON files.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from growlm.bench.plan.cell import CELL_FILE, Cell
 from growlm.bench.run.result import read_cell
-from growlm.bench.run.run_cell import Bench, Tell
+from growlm.bench.run.run_cell import Bench
 from growlm.bench.run.workers import Failure, Workers, run_here
 from growlm.errors import GrowlmError, one_line
+from growlm.progress import log_to_stderr, track
 
 JOBS = "jobs"
+_logger = logging.getLogger(__name__)
 
 
 class CellJob:
@@ -35,25 +37,25 @@ class CellJob:
         self.threads = threads
 
     def __call__(self) -> list[str]:
-        """Runs the cells.
+        """Run the cells.
 
         Returns:
             What failed, a line each.
         """
-        failures = run_here(self.cells, self.bench, self.threads, print)
+        log_to_stderr()
+        with track(sum(len(list(cell.phases())) for cell in self.cells), "phases") as advance:
+            failures = run_here(self.cells, self.bench, self.threads, advance)
         return [f"{failure.cell.name}: {failure.reason}" for failure in failures]
 
     def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
-        """Goes back into the queue when the job is preempted; what is finished is skipped then."""
+        """Put the job back into the queue when it is preempted; finished cells are skipped then."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
-def run_submitit(
-    cells: Sequence[Cell], bench: Bench, workers: Workers, cluster: Mapping[str, Any], tell: Tell
-) -> list[Failure]:
-    """Runs cells as jobs and waits for them.
+def run_submitit(cells: Sequence[Cell], bench: Bench, workers: Workers, cluster: Mapping[str, Any]) -> list[Failure]:
+    """Run cells as jobs and wait for them.
 
     Args:
         cells: the cells.
@@ -61,7 +63,6 @@ def run_submitit(
         workers: how many jobs, and CPU threads of each.
         cluster: ``cluster`` (``slurm``, ``local`` or ``debug``; left out: Slurm if there is one, else this machine) and
             what ``submitit.AutoExecutor.update_parameters`` takes, such as ``slurm_partition`` or ``timeout_min``.
-        tell: is told in a line what goes on.
 
     Returns:
         What failed.
@@ -84,14 +85,15 @@ def run_submitit(
     shares = [cells[number :: workers.count] for number in range(min(workers.count, len(cells)))]
     with executor.batch():
         jobs = [executor.submit(CellJob(share, bench, workers.threads)) for share in shares]
-    tell(f"{len(jobs)} jobs with {len(cells)} cells: {', '.join(str(job.job_id) for job in jobs)}; logs in {folder}")
+    ids = ", ".join(str(job.job_id) for job in jobs)
+    _logger.info("%d jobs with %d cells: %s; logs in %s", len(jobs), len(cells), ids, folder)
     failures: list[Failure] = []
     for share, job in zip(shares, jobs, strict=True):
         job.wait()
         unfinished = [cell for cell in share if not _is_finished(cell, bench)]
         reason = "not finished; see the job's log"
         failures += [Failure(cell, f"{reason} {job.paths.stdout}") for cell in unfinished]
-        tell(f"job {job.job_id}: {len(share) - len(unfinished)} of {len(share)} cells finished")
+        _logger.info("job %s: %d of %d cells finished", job.job_id, len(share) - len(unfinished), len(share))
     return failures
 
 

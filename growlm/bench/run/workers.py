@@ -1,5 +1,6 @@
 """Running cells on this machine: in this process, or in several side by side, one for each GPU where there are any."""
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -13,10 +14,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from growlm.bench.plan.cell import Cell
-from growlm.bench.run.run_cell import Bench, Tell, run_cell
+from growlm.bench.run.run_cell import Bench, run_cell
 from growlm.errors import GrowlmError
+from growlm.progress import Advance, track
 
 _STOP = None
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ class Workers:
 
 
 def machine_workers(count: int | None = None, threads: int | None = None) -> Workers:
-    """Shares this machine out: a process for each GPU, else for each CPU core that this process may use.
+    """Divide this machine: a process for each GPU, else for each CPU core that this process may use.
 
     Args:
-        count: how many processes; None: as many as there are GPUs, else cores.
+        count: number of processes; None: one for each GPU, else for each core.
         threads: CPU threads of each; None: an equal share of the cores.
 
     Returns:
@@ -71,8 +74,8 @@ def machine_workers(count: int | None = None, threads: int | None = None) -> Wor
     return Workers(count, threads or max(1, cores // count), gpus)
 
 
-def run_local(cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell) -> list[Failure]:
-    """Runs cells on this machine.
+def run_local(cells: Sequence[Cell], bench: Bench, workers: Workers) -> list[Failure]:
+    """Run cells on this machine.
 
     A cell that fails does not stop the others.
 
@@ -80,7 +83,6 @@ def run_local(cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell)
         cells: the cells.
         bench: where and how.
         workers: how many processes.
-        tell: is told in a line what was finished.
 
     Returns:
         What failed.
@@ -88,13 +90,14 @@ def run_local(cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell)
     Raises:
         KeyboardInterrupt: if the benchmark was interrupted; the same command continues it.
     """
-    if workers.count == 1 or len(cells) <= 1:
-        return run_here(cells, bench, workers.threads, tell)
-    return _Pool(cells, bench, workers, tell).run()
+    with track(sum(len(list(cell.phases())) for cell in cells), "phases") as advance:
+        if workers.count == 1 or len(cells) <= 1:
+            return run_here(cells, bench, workers.threads, advance)
+        return _Pool(cells, bench, workers, advance).run()
 
 
-def run_here(cells: Sequence[Cell], bench: Bench, threads: int, tell: Tell) -> list[Failure]:
-    """Runs cells one after the other in this process; see ``run_local``."""
+def run_here(cells: Sequence[Cell], bench: Bench, threads: int, advance: Advance) -> list[Failure]:
+    """Run cells one after the other in this process; see ``run_local``."""
     from growlm.train.machine import set_threads
     from growlm.train.score_cache import ScoreCache
 
@@ -102,17 +105,17 @@ def run_here(cells: Sequence[Cell], bench: Bench, threads: int, tell: Tell) -> l
     memory = ScoreCache()
     failures: list[Failure] = []
     for cell in cells:
-        reason = _run(cell, bench, memory, tell)
+        reason = _run(cell, bench, memory, advance)
         if reason is not None:
-            tell(f"{cell.name}: failed: {reason}")
+            _logger.error("%s: failed: %s", cell.name, reason)
             failures.append(Failure(cell, reason))
     return failures
 
 
-def _run(cell: Cell, bench: Bench, memory: Any, tell: Tell) -> str | None:
-    """Runs a cell; gives the reason if it fails, and leaves the traceback of what is no mistake of the user."""
+def _run(cell: Cell, bench: Bench, memory: Any, advance: Advance) -> str | None:
+    """Run a cell; return the reason if it fails, and write the traceback of what is not the user's mistake."""
     try:
-        run_cell(cell, bench, memory, tell)
+        run_cell(cell, bench, memory, advance)
     except GrowlmError as error:
         return str(error)
     except Exception as error:
@@ -124,13 +127,13 @@ def _run(cell: Cell, bench: Bench, memory: Any, tell: Tell) -> str | None:
 
 
 class _Pool:
-    """Processes that are each given a cell when they have finished the one before; one that dies is replaced."""
+    """Processes that each get the next cell when they finish one; one that dies is replaced."""
 
-    def __init__(self, cells: Sequence[Cell], bench: Bench, workers: Workers, tell: Tell) -> None:
+    def __init__(self, cells: Sequence[Cell], bench: Bench, workers: Workers, advance: Advance) -> None:
         self._waiting = deque(cells)
         self._bench = bench
         self._workers = workers
-        self._tell = tell
+        self._advance = advance
         self._context = multiprocessing.get_context("spawn")
         self._busy: dict[Connection, tuple[BaseProcess, Cell, int]] = {}
         self._failures: list[Failure] = []
@@ -142,7 +145,7 @@ class _Pool:
             while self._busy:
                 for ready in wait(list(self._busy)):
                     assert isinstance(ready, Connection)
-                    self._hear(ready)
+                    self._receive(ready)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; run the same command again to continue") from None
         finally:
@@ -152,17 +155,17 @@ class _Pool:
         return self._failures
 
     def _start(self, place: int) -> None:
-        """Begins a process and gives it the next cell."""
+        """Start a process and send it the next cell."""
         here, there = self._context.Pipe()
         gpu = place % self._workers.gpus if self._workers.gpus else None
         arguments = (there, self._bench, self._workers.threads, gpu)
         process = self._context.Process(target=_work, args=arguments, name=f"growlm bench {place}")
         process.start()
         there.close()
-        self._give(here, process, place)
+        self._send(here, process, place)
 
-    def _give(self, link: Connection, process: BaseProcess, place: int) -> None:
-        """Gives a process the next cell, or lets it end."""
+    def _send(self, link: Connection, process: BaseProcess, place: int) -> None:
+        """Send a process the next cell, or end it."""
         self._busy.pop(link, None)
         if not self._waiting:
             with suppress(OSError):
@@ -172,10 +175,10 @@ class _Pool:
             return
         cell = self._waiting.popleft()
         self._busy[link] = (process, cell, place)
-        with suppress(OSError):  # a process that has died meanwhile is noticed when it is listened to
+        with suppress(OSError):  # a process that has died meanwhile is noticed when its messages are read
             link.send(cell)
 
-    def _hear(self, link: Connection) -> None:
+    def _receive(self, link: Connection) -> None:
         process, cell, place = self._busy[link]
         try:
             sort, text = link.recv()
@@ -187,19 +190,22 @@ class _Pool:
                 self._start(place)
             return
         if sort == "line":
-            self._tell(text)
+            _logger.info("%s", text)
+            return
+        if sort == "phase":
+            self._advance()
             return
         if text is not None:
             self._fail(cell, text)
-        self._give(link, process, place)
+        self._send(link, process, place)
 
     def _fail(self, cell: Cell, reason: str) -> None:
-        self._tell(f"{cell.name}: failed: {reason}")
+        _logger.error("%s: failed: %s", cell.name, reason)
         self._failures.append(Failure(cell, reason))
 
 
 def _work(link: Connection, bench: Bench, threads: int, gpu: int | None) -> None:
-    """What a process does: cell after cell, with what they have in common remembered."""
+    """Run cell after cell in a process of its own; scores and data that they share are computed once."""
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)  # read when the GPU is first used
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -208,16 +214,31 @@ def _work(link: Connection, bench: Bench, threads: int, gpu: int | None) -> None
 
     set_threads(threads)
     memory = ScoreCache()
+    os.environ["TTY_COMPATIBLE"] = "0"  # the parent alone draws bars
+    logger = logging.getLogger("growlm.bench")
+    logger.addHandler(_Forward(link))
+    logger.setLevel(logging.INFO)
     try:
         while (cell := link.recv()) is not _STOP:
-            reason = _run(cell, bench, memory, lambda line: link.send(("line", line)))
+            reason = _run(cell, bench, memory, lambda n=1, note="": link.send(("phase", None)))
             link.send(("end", reason))
     except KeyboardInterrupt:
-        os._exit(130)  # whoever began the benchmark was interrupted as well, and says so
+        os._exit(130)  # the parent was interrupted as well, and reports it
+
+
+class _Forward(logging.Handler):
+    """Send log records to the parent process, which prints them."""
+
+    def __init__(self, link: Connection) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._link.send(("line", record.getMessage()))
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that began it is gone, so that nobody holds the folders of its cells."""
+    """End this process when its parent is gone, so that the folders of its cells are not locked."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

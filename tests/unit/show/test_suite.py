@@ -41,12 +41,13 @@ def test_every_part_is_measured_and_the_same_twice(new_stack: Callable[..., Any]
 
 
 def test_what_there_is_no_data_for_is_left_out_and_said(
-    new_stack: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    new_stack: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    measured = run_suite(new_stack(), "base", None, None, limit=1)
+    with caplog.at_level("INFO", "growlm"):
+        measured = run_suite(new_stack(), "base", None, None, limit=1)
     assert measured.stories is None
     assert measured.blimp is None
-    assert "bits per byte left out: no --stories given" in capsys.readouterr().err
+    assert "bits per byte left out: no --stories given" in caplog.messages
 
 
 @pytest.mark.parametrize(

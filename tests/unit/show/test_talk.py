@@ -197,11 +197,15 @@ def test_opening(
     assert bare.manifest.modules == ()
 
 
-def test_opening_fused(new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_opening_fused(
+    new_stack: NewStack, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     stack = new_stack(modules=("first", "second"), skill="arithmetic")
     stack.save_pretrained(tmp_path / "stack")  # its modules keep no moments: they are measured
-    fused, plain = (open_stack(tmp_path / "stack", None, "first+second", fused=fused) for fused in (True, False))
-    assert "measuring the inputs of second on its skill's examples\n" in capsys.readouterr().err
+    with caplog.at_level("INFO", "growlm"):
+        fused, plain = (open_stack(tmp_path / "stack", None, "first+second", fused=fused) for fused in (True, False))
+    assert "measuring the inputs of second on its skill's examples" in caplog.messages
+    capsys.readouterr()
     ids = torch.tensor([encode_prompt(Example("x", prompt="the cat"), plain.tokenizer)])
     moments = path_moments(plain, ["first", "second"])
     with torch.no_grad(), plain.fused("first", "second", moments=moments):

@@ -227,7 +227,7 @@ def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -
 
 
 module_kinds: Registry[Any] = Registry(
-    "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("context", "site")
+    "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("directions", "context", "site")
 )
 methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method", shared=("importance",))
 skills: Registry[Any] = Registry(

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from growlm.base.architecture import reordered_config
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, normalise
-from growlm.modules._directions import linear_weight
+from growlm.modules.directions import linear_weight
 from growlm.modules.site import Part, Site, is_in_part, part_kind, part_owner, stock_name
 from growlm.stack.stack import ModuleStack
 

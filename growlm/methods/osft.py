@@ -15,7 +15,7 @@ What differs from the authors' code:
   do. ``factor`` trains M in ΔW = s Q_u M Q_vᵀ (kind ``subspace``), where nothing can leak; ``block`` trains a full
   difference (kind ``dense``) and projects the gradient before the step and the weight's change since the phase began
   after it.
-- The decomposition is exact and in fp64; ``modules/_directions.py`` says what fp32 and randomised ones lose.
+- The decomposition is exact and in fp64; ``modules/directions.py`` says what fp32 and randomised ones lose.
 - ``adaptive`` ranks are the paper's (mrr 0.1, trr 0.8), which no maintained code has; shares are clamped to mrr and to
   all directions but one, with a warning. Importance is measured at the end of each phase on its own examples and kept
   with the module, so that a later phase needs no old data; it takes the mean of the earlier ones. Before the first,
@@ -55,8 +55,8 @@ from growlm.manifest.path import Path
 from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
 from growlm.methods.method import VersionedMethod
-from growlm.modules._directions import free_directions, num_free, num_preserved, preserved_directions, without_block
 from growlm.modules.dense import DensePart
+from growlm.modules.directions import free_directions, num_free, num_preserved, preserved_directions, without_block
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import part_key
 from growlm.modules.subspace import SubspacePart

@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
-from growlm.modules._directions import free_directions, linear_weight, num_free, num_preserved
+from growlm.modules.directions import free_directions, linear_weight, num_free, num_preserved
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 

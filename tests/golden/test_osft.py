@@ -13,7 +13,7 @@ from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, input_output_cosine
 from growlm.methods.method import Method
 from growlm.methods.osft import Osft, ProtectedWeight
-from growlm.modules._directions import linear_weight, num_preserved, preserved_directions
+from growlm.modules.directions import linear_weight, num_preserved, preserved_directions
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
 from tests.golden.conftest import NO_SKILL, RunPhase, encoded

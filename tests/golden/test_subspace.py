@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import encoder_decoder_linears
 from growlm.errors import GrowlmError
-from growlm.modules._directions import (
+from growlm.modules.directions import (
     free_directions,
     linear_weight,
     num_free,

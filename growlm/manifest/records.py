@@ -56,6 +56,19 @@ def check_module(module: "ModuleRecord", earlier: Sequence["ModuleRecord"], wher
         require(shaped, f"the scores of {skill!r} must be by mode, with metric, value and loss", entry)
 
 
+def data_problem(module: "ModuleRecord", test_digest: str) -> str | None:
+    """Return why scores on a skill's present data cannot be compared with those of a record, if that is so.
+
+    Args:
+        module: the record.
+        test_digest: the digest of the skill's held-out examples now.
+    """
+    recorded = module.skill.get("test_digest")
+    if recorded in (None, test_digest):
+        return None
+    return f"its held-out examples changed (sha256 {str(recorded)[:12]} when it was grown, now {test_digest[:12]})"
+
+
 def _is_score(score: Any) -> bool:
     return (
         isinstance(score, dict)

@@ -1,5 +1,6 @@
 """The first part of a phase: everything that may be wrong with a request is found here, before anything is written."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from growlm.data.encode import encode
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import read_json, require_disk_space, write_json
 from growlm.manifest import store
-from growlm.manifest.manifest import STACK_FILE
+from growlm.manifest.manifest import STACK_FILE, ModuleRecord
 from growlm.manifest.path import BASE, parse_path
 from growlm.manifest.path import Path as StackPath
+from growlm.manifest.records import data_problem
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import part_owner
@@ -31,6 +33,7 @@ from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
 from growlm.train.score_cache import ScoreCache
 
+_logger = logging.getLogger(__name__)
 _PHASE_FILE = "phase.json"
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
@@ -168,12 +171,23 @@ def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[st
 
 def _scored_skills(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> dict[str, Skill]:
     """Build every skill that is scored: the base's, those of the modules there are, and the new one."""
-    earlier = {  # each by what it was scored by before: a column of the accuracy matrix has one metric
-        record.name: cache.skill(record.skill["name"], record.skill["options"], record.recipe.get("metric"))
-        for record in stack.manifest.modules
-    }
+    found = {record.name: _earlier_skill(record, cache) for record in stack.manifest.modules}
+    earlier = {name: known for name, known in found.items() if known is not None}
     stories = cache.skill(BASE_SKILL, {"file": config.stories} if config.stories else {})
     return {BASE_SKILL: stories, **earlier, config.module: skill}
+
+
+def _earlier_skill(record: ModuleRecord, cache: ScoreCache) -> Skill | None:
+    """Build the skill of an earlier module, unless its examples are gone or are not those that it was scored on."""
+    try:  # by what it was scored by before: a column of the accuracy matrix has one metric
+        skill = cache.skill(record.skill["name"], record.skill.get("options", {}), record.recipe.get("metric"))
+        problem = data_problem(record, cache.digest(skill, "test"))
+    except (GrowlmError, OSError) as error:
+        problem = str(error)
+    if problem is None:
+        return skill
+    _logger.warning("module %r is not scored again and keeps its earlier scores: %s", record.name, problem)
+    return None
 
 
 def _check_scored(config: PhaseConfig, stack: ModuleStack, scored: Mapping[str, Skill]) -> None:
@@ -194,6 +208,8 @@ def _routing(
     router = next_router(stack, config.router, config.router_options)
     prompts = {BASE if name == BASE_SKILL else name: cache.prompts(stack, skill) for name, skill in scored.items()}
     for name in unlearned_modules(stack, router, config.module):
+        if name not in prompts:
+            raise GrowlmError(f"router {config.router!r} has to learn module {name!r}, whose data are gone or changed")
         router.check(stack, name, prompts[name])
     return router, prompts
 

@@ -90,7 +90,7 @@ class Step:
 
 
 def add_frozen(stack: ModuleStack, name: str, kinds: dict[str, Any], on: str) -> None:
-    """Adds a module that stands for one of an earlier phase."""
+    """Add a module in place of one of an earlier phase."""
     parents = stack.manifest.current() if on == "all" else ()
     stack.attach(name, kinds, parents)
     tensors = tensor_digests(stack.module_tensors(name))
@@ -119,7 +119,7 @@ def inactive_parts(stack: ModuleStack) -> Iterator[tuple[str, nn.Module]]:
 
 
 def peak_of_phase(setup: Setup, on: str, phase: int, threads: int) -> int:
-    """Gives the greatest number of bytes that this process, or its GPU, has held in three steps of a phase."""
+    """Return the greatest number of bytes that this process, or its GPU, has held in three steps of a phase."""
     torch.set_num_threads(threads)
     step = Step(setup, on, phase)
     for _ in range(3):
@@ -189,12 +189,12 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out, result)
     for on in WAYS:
-        told = result[on]
-        ms = ", ".join(f"{1000 * value:.0f}" for value in told["seconds per step"])
-        memory = " and ".join(f"{statistics.median(peak) / 1e6:.0f}" for peak in told["peak bytes"].values())
+        values = result[on]
+        ms = ", ".join(f"{1000 * value:.0f}" for value in values["seconds per step"])
+        memory = " and ".join(f"{statistics.median(peak) / 1e6:.0f}" for peak in values["peak bytes"].values())
         sys.stdout.write(
-            f"on {on}: {ms} ms per step, last to first {told['ratio of seconds']:.2f}; "
-            f"{memory} MB, last to first {told['ratio of bytes']:.2f}\n"
+            f"on {on}: {ms} ms per step, last to first {values['ratio of seconds']:.2f}; "
+            f"{memory} MB, last to first {values['ratio of bytes']:.2f}\n"
         )
     sys.stdout.write(f"calls of inactive modules: {calls}\n")
 

@@ -37,7 +37,7 @@ def main(
     Args:
         text: a file of documents that no base was trained on, ``.jsonl`` or text.
         bases: names or folders; the shipped ones if left out.
-        skip_bytes: leave out the first documents, as many as begin within so many bytes.
+        skip_bytes: leave out the first documents, as many as begin within this number of bytes.
         windows: how many windows are read.
         threads: CPU threads.
         out: a JSON file for the results.

@@ -64,7 +64,7 @@ def main(base: str) -> None:
 
 
 def switches(stack: ModuleStack, first: Skill, then: Skill, limit: int) -> list[list[int]]:
-    """Makes conversations that switch: one example of a skill to its end, then the first turn of one of another.
+    """Make conversations that switch: one example of a skill to its end, then the first turn of one of another.
 
     Args:
         stack: the stack.

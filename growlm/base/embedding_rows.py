@@ -1,4 +1,4 @@
-"""Rows of an embedding that can be told apart, also those of tokens that the training text never held.
+"""Rows of an embedding that can be distinguished, also those of tokens that the training text never held.
 
 A tied embedding learns of a token that never occurs only that it is never next, so the rows of all such tokens are
 drawn to one vector. As inputs they are then the same, and no module on a frozen head can say one rather than another.
@@ -47,7 +47,7 @@ def groups_of_twins(weight_VD: Tensor, token_ids: Sequence[int], cosine: float =
 
     Args:
         weight_VD: the output embedding.
-        token_ids: the tokens that have to be told apart.
+        token_ids: the tokens that have to be distinguished.
         cosine: cosine above which two rows are twins.
 
     Returns:
@@ -69,7 +69,7 @@ def groups_of_twins(weight_VD: Tensor, token_ids: Sequence[int], cosine: float =
 
 
 def describe_twins(tokenizer: Any, groups: Sequence[Sequence[int]], limit: int = 8) -> str:
-    """Name tokens that cannot be told apart in one line.
+    """Name tokens that cannot be distinguished in one line.
 
     Args:
         tokenizer: the base's tokenizer.

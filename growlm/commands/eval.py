@@ -27,7 +27,7 @@ def eval(
             BLiMP, story consistency) on the bare base, or on --path.
         path: score on this path only: ``base``, a module's name, or names joined by ``+``.
         split: which split: train, validation or test.
-        limit: only the first so many examples of each skill or part.
+        limit: greatest number of examples, from the first on of each skill or part.
         stories: a text file, stories apart by ``<|endoftext|>`` lines, in place of TinyWorld's stories.
         blimp: the folder of BLiMP's 67 files, for --suite base.
         base: where the base is now, if not where the manifest says.

@@ -98,7 +98,7 @@ def _change(stack: ModuleStack, path: str, site: Site) -> LowRank | None:
 
 
 def _config(stack: ModuleStack, changes: dict[str, LowRank]) -> dict[str, Any]:
-    """Describe the adapter; ranks and scales that are not the commonest ones are told by site."""
+    """Describe the adapter; ranks and scales that are not the commonest ones are given by site."""
     (rank, scale), _ = Counter((change.rank, change.scale) for change in changes.values()).most_common(1)[0]
     return {
         "peft_type": "LORA",

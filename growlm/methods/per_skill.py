@@ -1,6 +1,6 @@
 """Per-skill fine-tuning: a full copy of the weights for each skill, alone on the bare base (PerTaskFT).
 
-The upper bound for methods that keep skills apart: it needs to be told the skill, and stores a whole model for each.
+The upper bound for methods that keep skills apart: it needs to be given the skill, and stores a whole model for each.
 The weights are kept as a difference to the frozen base (kind ``dense``). Cost per step: forward and backward through
 everything, and a second product for every linear. Proved by tests/contracts/test_every_method.py.
 """

@@ -10,7 +10,7 @@ equations); how many columns the router has from the beginning; and what teaches
 
     loss = task + λ / C sum_c mean over the tokens of skill c of -log softmax(0, l_1, ..., l_K)_c
 
-with the task's loss of the new examples, and the logits l of all gates for the C skills there are, each told apart by
+with the task's loss of the new examples, and the logits l of all gates for the C skills there are, each known by
 its own examples: the new skill's batch; a share ``replay`` of each old one's, kept as token ids in its module's folder
 (nothing is said of them but whose they are; the answers count too, as their tokens are routed like any other); and, for
 the bare base, texts that it is let write itself when a phase begins. Only the new expert and the new gate are
@@ -78,10 +78,10 @@ class Pmoe(Method):
         per: whether a ``token``'s weights come from that token, or from all of the ``sequence`` up to it.
         attention: let experts change the attention's linears too, not the feed-forward part's only.
         general: train a change of the shallow layers in the first phase.
-        top_k: once trained, run only so many experts for a token; None: all that have any weight.
+        top_k: once trained, run only this many experts for a token; None: all that have any weight.
         identity: λ, how much telling the skills apart counts beside the task; 0: the task alone teaches the router.
         replay: share of each skill's examples that is kept for telling skills apart.
-        base_texts: how many texts the bare base writes to be told from the skills; 0: none.
+        base_texts: how many texts the bare base writes to be distinguished from the skills; 0: none.
         mixture: how the router's logits become weights: PMoE's ``softmax``, or ``gated``.
         num_experts: columns that a softmax has from the beginning: the modules there is room for, and one more.
     """
@@ -131,7 +131,7 @@ class Pmoe(Method):
 
     @property
     def replayed_rows(self) -> int:
-        """How many rows of older skills the skills were told apart by; what the base itself wrote is none."""
+        """How many rows of older skills the skills were distinguished by; what the base itself wrote is none."""
         return self._old_rows
 
     @property

@@ -88,7 +88,7 @@ def base_suite(
         tokenizer: its tokenizer.
         stories: text with ``<|endoftext|>`` lines between the stories, never trained on; None: left out.
         blimp_folder: BLiMP's files; None: left out.
-        limit: only the first so many stories, pairs of each file, and probes of each sort.
+        limit: greatest number of stories, from the first on, pairs of each file, and probes of each sort.
         progress: called with what is being measured and the share of it that is done.
 
     Returns:

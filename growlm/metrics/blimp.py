@@ -50,7 +50,7 @@ def blimp(
         tokenizer: its tokenizer.
         folder: the files, 67 in all where the set is complete.
         batch_size: sentences per forward pass.
-        limit: take only the first so many pairs of each file.
+        limit: greatest number of pairs of each file, from the first on.
         progress: called with the share that is done.
 
     Returns:

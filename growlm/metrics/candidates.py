@@ -76,7 +76,7 @@ def _asked(stack: "ModuleStack", prompt: Example) -> _Asked:
 
 
 def _batches(asked: Sequence[_Asked]) -> Iterator[list[int]]:
-    """Group prompts of like length, with so many that their choices fill a batch."""
+    """Group prompts of like length, as many as fill a batch with their choices."""
     batch: list[int] = []
     num_rows = 0
     for row in sorted(range(len(asked)), key=lambda row: len(asked[row].prompt)):

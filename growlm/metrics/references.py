@@ -49,7 +49,7 @@ def references(
         skill: the skill.
         split: the split that is scored.
         num_train: how many training examples the question-blind counter counts.
-        limit: only the first so many examples of the split for the rule and the counter.
+        limit: greatest number of examples, from the first on of the split for the rule and the counter.
 
     Returns:
         The values; None for a skill whose metric does not judge the replies of conversations.
@@ -101,7 +101,7 @@ def learned(share: float, count: int, known: References) -> bool:
 
 
 class _Counter:
-    """Tells the next word of an answer from the few before it, and never sees the question."""
+    """Predicts the next word of an answer from the few before it, and never sees the question."""
 
     def __init__(self, examples: Iterator[Example]) -> None:
         counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)

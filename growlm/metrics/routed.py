@@ -61,7 +61,7 @@ def routed_score(
         skill: the skill.
         own: the path that is right for it, if there is one.
         split: which of its splits.
-        limit: only the first so many examples; None: all.
+        limit: greatest number of examples, from the first on; None: all.
         known: what the same examples scored by some paths; taken over where every prompt went by one of them.
         turns: what ``find_turns`` gives for the same arguments, if it is known already.
 
@@ -150,7 +150,7 @@ def find_turns(stack: "ModuleStack", skill: Skill, split: Split = "test", limit:
         stack: the stack.
         skill: the skill.
         split: which of its splits.
-        limit: only the first so many examples; None: all.
+        limit: greatest number of examples, from the first on; None: all.
 
     Returns:
         The answers and their prompts.

@@ -84,7 +84,7 @@ def score(
         stack: the stack.
         skill: the skill.
         split: which of its splits.
-        limit: only the first so many examples; None: all.
+        limit: greatest number of examples, from the first on; None: all.
         advance: called with (done, total) batches as the work goes on.
 
     Returns:

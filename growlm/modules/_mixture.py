@@ -146,8 +146,8 @@ class Mixture:
         Args:
             name: the module.
             logits_BT: its logits, [B, T].
-            top_k: run its experts only for tokens where its weight is among so many largest, and it is preferred to the
-                bare base; None: wherever it has any.
+            top_k: run its experts only for tokens where its weight is among the ``top_k`` largest, and it is
+                preferred to the bare base; None: wherever it has any.
             training: whether the module is being trained, which takes the mixture of all experts.
 
         Raises:

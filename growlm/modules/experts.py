@@ -71,8 +71,8 @@ class GatePart(Part):
     Args:
         width: D.
         spec: the mixture that it belongs to.
-        top_k: run the experts for tokens only where their weight is among so many largest; None: wherever it is not
-            zero.
+        top_k: run the experts for tokens only where their weight is among the ``top_k`` largest; None:
+            wherever it is not zero.
         cache_slot: where the sums over a sequence wait, if the mean over it counts; None: each token for itself.
     """
 
@@ -213,8 +213,8 @@ class Experts(ModuleKind):
             mixtures of their own.
         per: whether a ``token``'s weight comes from that token, or from all of the ``sequence`` up to it.
         attention: change the attention's linears too.
-        top_k: once trained, run the expert for tokens only where its weight is among so many largest; None: wherever it
-            is not zero.
+        top_k: once trained, run the expert for tokens only where its weight is among the ``top_k`` largest;
+            None: wherever it is not zero.
         mixture: how logits become weights: ``softmax`` over num_experts columns, or ``gated``, where an expert that is
             not preferred to the bare base has a weight of exactly zero.
         num_experts: how many columns a softmax has from the beginning, at least one of them for the bare base.

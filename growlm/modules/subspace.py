@@ -107,7 +107,7 @@ class SubspacePart(Part):
         return torch.addmm(output.flatten(0, -2), free_NF, self.Q_u.T).view_as(output)  # no copy of the change alone
 
     def fused_forward(self, layer: nn.Module, inputs: Tensor) -> Tensor | None:
-        """Run a linear with its changed weight, in training on so many tokens that this is cheaper.
+        """Run a linear with its changed weight, in training if the batch has enough tokens for this to be cheaper.
 
         Every token then goes through W + ΔW and, for the gradient of M, through Q_v and Q_u once, instead of through W,
         Q_v, M and Q_u in both passes. Under autocast W + ΔW is rounded as in full fine-tuning.

@@ -96,7 +96,7 @@ Padding is left out.{total} Nothing else was seen. The tokenizer (byte-level BPE
 
 
 def _saw(results: dict[str, Any]) -> str:
-    """Tells what one base, this one or one that it began as, learned from itself."""
+    """Describe what one base, this one or one that it began as, learned from itself."""
     if "tokens_seen" not in results:
         return f"`{results['name']}`: not known."
     rows = [

@@ -33,7 +33,7 @@ class Together(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the members' states."""
+        """Return the members' states."""
         return {"members": [member.state_dict() for member in self.members]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def muon_and_adamw(
     Where torch has no Muon yet (before 2.9), AdamW takes the matrices as well, at its own rate.
 
     Args:
-        model: the model; embeddings are told by their type.
+        model: the model; embeddings are recognised by their type.
         muon_lr: learning rate of the matrices; None: AdamW takes them as well, at its own rate.
         adamw_lr: learning rate of embeddings, norms and biases, which do not decay.
         weight_decay: decoupled weight decay of the matrices.

@@ -53,7 +53,7 @@ class PackedBatch:
         return int((self.labels != IGNORED).sum())
 
     def split(self, rows: int) -> list["PackedBatch"]:
-        """Split the batch into parts of at most so many rows."""
+        """Split the batch into parts with a limited number of rows."""
         parts = zip(self.input_ids.split(rows), self.labels.split(rows), self.position_ids.split(rows), strict=True)
         return [PackedBatch(*part) for part in parts]
 

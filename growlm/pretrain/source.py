@@ -27,7 +27,7 @@ class TextSource:
         split: split of the Hugging Face data set.
         field: the field that holds the text, for JSONL and Hugging Face data sets.
         repeat: passes over this source in one epoch; a fraction takes another random share in every epoch.
-        max_bytes: take only the first documents, as many as fit into so many bytes of UTF-8.
+        max_bytes: take only the first documents, as many as fit into this number of bytes of UTF-8.
     """
 
     path: str | None = None

@@ -38,7 +38,7 @@ class EncodedText:
 
 
 def cache_folder() -> Path:
-    """Gives the folder for what can be computed anew: ``GROWLM_CACHE`` or ``~/.cache/growlm``."""
+    """Return the folder for what can be computed anew: ``GROWLM_CACHE`` or ``~/.cache/growlm``."""
     return Path(os.environ.get("GROWLM_CACHE") or "~/.cache/growlm").expanduser()
 
 

@@ -1,4 +1,4 @@
-"""Watching a base learn: bits per byte and a sample every so many steps, kept for its card."""
+"""Watching a base learn: bits per byte and a sample at regular steps, kept for its card."""
 
 import logging
 import time
@@ -50,7 +50,7 @@ class Watch(Callback):
         self._clock = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the records."""
+        """Return the records."""
         return {
             "curve": self.curve,
             "samples": self.samples,

@@ -129,7 +129,7 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
         skill: the skill.
         split: which of its splits.
         tokenizer: the base's tokenizer.
-        limit: only the first so many examples.
+        limit: greatest number of examples, from the first on.
 
     Returns:
         The prompts' tokens, as a router sees them.

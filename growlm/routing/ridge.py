@@ -45,7 +45,7 @@ class Ridge(Router):
 
     Args:
         layer: index of the decoder layer whose input is looked at; None: the middle one.
-        width: greatest number of features; more are folded into so many by signed hashing.
+        width: greatest number of features; more are hashed into this many, with signs.
         penalty: the ridge, relative to the features' own squares.
         slack: how many times as far as the farthest held-out prompt of a module a prompt may be from it.
         blend: how much of the base's covariance is mixed into a module's, which may vary in a few directions only.

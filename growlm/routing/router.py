@@ -17,7 +17,7 @@ Prompts = Sequence[Sequence[int]]
 """Token ids of prompts, each exactly as the model gets it."""
 
 DrawPrompts = Callable[[Split, int], Prompts]
-"""Gives up to so many prompts of a split of a skill."""
+"""Return prompts, at most the given number, of a split of a skill."""
 
 
 class Router(ABC):

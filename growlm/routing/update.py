@@ -28,7 +28,7 @@ class SkillPrompts:
         self._drawn: dict[tuple[Split, int], Prompts] = {}
 
     def __call__(self, split: Split, limit: int) -> Prompts:
-        """Draw up to so many prompts of a split."""
+        """Draw prompts, at most the given number, of a split."""
         if (split, limit) not in self._drawn:
             self._drawn[split, limit] = drawn_prompts(self._skill, split, self._tokenizer, limit)
         return self._drawn[split, limit]

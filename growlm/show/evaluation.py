@@ -64,7 +64,7 @@ def evaluate(
         path: only this path; None: the bare base, the skill's own path, what the router chooses if the
             stack has one, and all modules.
         split: which split.
-        limit: only the first so many examples of each skill.
+        limit: greatest number of examples, from the first on of each skill.
         stories: text file in place of TinyWorld's stories.
 
     Returns:
@@ -100,7 +100,7 @@ def evaluate(
 
 
 def evaluation_table(results: list[Result]) -> Table:
-    """Puts scores into a table, a row a figure."""
+    """Return scores as a table, one row a score."""
     table = Table("skill", "split", "mode", "path", "figure", "value", "scored")
     for result in results:
         path = "chosen" if result.path is None else format_path(result.path)

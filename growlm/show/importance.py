@@ -44,12 +44,12 @@ class ImportanceMap:
 
 
 def keeps_importance(names: Iterable[str]) -> bool:
-    """Tells from the names of the tensors that a method kept with a module whether importance is among them."""
+    """Return whether importance is among the tensors that a method kept with a module, by their names."""
     return any(name.startswith(ACCUMULATED) for name in names)
 
 
 def importance_map(tensors: "Mapping[str, Tensor]", of_phase: bool = False) -> ImportanceMap:
-    """Puts the importance that a module keeps into rows and columns.
+    """Return the importance that a module keeps, in rows and columns.
 
     Args:
         tensors: what ``ModuleStack.method_tensors`` gives for the module.
@@ -193,7 +193,7 @@ def _natural(layer: str) -> tuple[bool, str, int]:
 
 
 def _strength(value: float) -> float:
-    """Gives how strong a colour is, from 0 to 1: the logarithm of the importance."""
+    """Return how strong a colour is, from 0 to 1: the logarithm of the importance."""
     return min(1.0, max(0.0, 1 - math.log10(max(value, _LEAST)) / math.log10(_LEAST)))
 
 

@@ -74,7 +74,7 @@ def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, Any]) -> G
 
 
 def _first_prompt(example: Example) -> Example | None:
-    """Gives an example up to the first answer; plain text has none."""
+    """Return an example up to the first answer; plain text has none."""
     if example.prompt is not None:
         return replace(example, completion=None)
     for index, message in enumerate(example.messages):

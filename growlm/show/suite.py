@@ -23,7 +23,7 @@ def run_suite(stack: ModuleStack, suite: str, stories: Path | None, blimp: Path 
         suite: the suite's name.
         stories: text with ``<|endoftext|>`` lines between the stories; None: bits per byte are left out.
         blimp: folder of BLiMP's files; None: BLiMP is left out.
-        limit: only the first so many stories, pairs of each file, and probes of each sort.
+        limit: greatest number of stories, from the first on, pairs of each file, and probes of each sort.
 
     Returns:
         Its metrics.

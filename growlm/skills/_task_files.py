@@ -74,7 +74,7 @@ class TaskFiles(Skill):
 
 
 def same_name(one: str, other: str) -> bool:
-    """Tells whether two names of a task are the same but for case and punctuation, as SST-2 and sst2 are."""
+    """Return whether two names of a task are the same but for case and punctuation, as SST-2 and sst2 are."""
     return _plain(one) == _plain(other)
 
 
@@ -115,17 +115,17 @@ def read_rows(path: Path, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def words(value: object, where: str) -> str:
-    """Lets a text through that says something and can be written as UTF-8.
+    """Return a text if it says something and can be written as UTF-8.
 
     Raises:
         GrowlmError: for anything else.
     """
     if not isinstance(value, str) or not value.strip():
-        raise GrowlmError(f"{where} is {value!r}; a text was expected, mend it")
+        raise GrowlmError(f"{where} is {value!r}; a text was expected: correct it")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise GrowlmError(f"{where} holds half of a surrogate pair; mend it") from None
+        raise GrowlmError(f"{where} holds half of a surrogate pair: correct it") from None
     return value
 
 

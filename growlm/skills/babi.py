@@ -52,8 +52,8 @@ class Babi(TaskFiles):
         data: folder with the files, ``qa1_single-supporting-fact_train.txt`` and so on, or with one of the folders
             ``en``, ``babi_en`` and ``tasks_1-20_v1-2/en`` that has them.
         tasks: numbers of the tasks, from 1 to 20; left out: all.
-        num_train: train on a sample of so many.
-        num_test: test on a sample of so many.
+        num_train: size of the training sample.
+        num_test: size of the test sample.
         scoring: how the model is asked for its answer.
         max_prompt: greatest number of tokens of a story and its question that the model is given, in training and tests
             alike, its end; None: what the base can see. A router sees the whole story.
@@ -168,9 +168,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _position(story: Sequence[tuple[str, str, str]]) -> int:
-    """Gives a number below ``_HELD_OUT`` that is a function of what a story says."""
-    told = repr([question[1:] for question in story])
-    return int.from_bytes(blake2b(told.encode(), digest_size=8).digest()) % _HELD_OUT
+    """Return a number below ``_HELD_OUT`` that is a function of what a story says."""
+    content = repr([question[1:] for question in story])
+    return int.from_bytes(blake2b(content.encode(), digest_size=8).digest()) % _HELD_OUT
 
 
 def _in_turns(columns: Sequence[Sequence[Example]]) -> list[Example]:

@@ -39,8 +39,8 @@ class ClTask(TaskFiles):
         task: the task's name, in any case.
         instructions: JSON file of the instructions by group; left out: ``configs/instruction_config.json`` in or
             beside the data's folder if it is there.
-        num_train: train on a sample of so many.
-        num_test: test on a sample of so many.
+        num_train: size of the training sample.
+        num_test: size of the test sample.
         scoring: how the model is asked for its answer.
         cut: where tokens are left out of a prompt that is too long.
         max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
@@ -206,4 +206,4 @@ def _asked(prompt: str) -> str:
 
 
 def _wrong_label(where: str, label: object, labels: Sequence[str]) -> GrowlmError:
-    return GrowlmError(f"{where}: label {label!r} is none of {', '.join(labels)}; mend the row or the labels")
+    return GrowlmError(f"{where}: label {label!r} is none of {', '.join(labels)}; correct the row or the labels")

@@ -171,7 +171,7 @@ def _label(row: Mapping[str, Any], key: str, names: list[str], where: str) -> st
 
 
 def _value(row: Any, key: str, where: str) -> Any:
-    """Looks up ``a``, ``a.b`` or ``a.0``."""
+    """Look up ``a``, ``a.b`` or ``a.0``."""
     if isinstance(row, Mapping) and key in row:
         return row[key]
     value = row

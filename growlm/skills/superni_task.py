@@ -37,8 +37,8 @@ class SuperniTask(TaskFiles):
             ``CL_Benchmark/SuperNI`` or ``tasks``.
         task: the task's full name.
         num_examples: how many of its positive examples stand in the prompt.
-        num_train: train on a sample of so many.
-        num_test: test on a sample of so many.
+        num_train: size of the training sample.
+        num_test: size of the test sample.
         scoring: how the model is asked for its answer; by candidates only where there are choices.
         cut: where tokens are left out of a prompt that is too long.
         max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:

@@ -5,8 +5,8 @@ inside it. Metrics are the paper's: exact match for C-STANCE, FOMC and NumGLUE, 
 reason follows, ROUGE-L for MeetingBank, edit similarity for Py150, SARI for 20Minuten, its prompt as the source.
 
 What differs: decoding is greedy, where the authors sample; ROUGE-L is that of the usual scorer, with stems, where
-theirs is another package's; answers are generated only as far as their metric looks; and an answer ends after so many
-words, where the authors end it after 512 tokens (of the eight tasks only ScienceQA's reasons are that long).
+theirs is another package's; answers are generated only as far as their metric looks; and an answer ends after some
+number of words, where the authors end it after 512 tokens (of the eight tasks only ScienceQA's reasons are that long).
 """
 
 import re
@@ -52,8 +52,8 @@ class TraceTask(TaskFiles):
     Args:
         data: folder that holds ``<task>/{train,eval,test}.json``, or one such folder inside.
         task: the task's name, in any case.
-        num_train: train on a sample of so many.
-        num_test: test on a sample of so many.
+        num_train: size of the training sample.
+        num_test: size of the test sample.
         scoring: how the model is asked for its answer; by candidates only where the answers are A, B and C.
         cut: where tokens are left out of a prompt that is too long.
         max_prompt: greatest number of tokens of a prompt that the model is given, in training and tests alike; None:
@@ -105,7 +105,7 @@ class TraceTask(TaskFiles):
             prompt = words(row["prompt"], f"{where}: 'prompt'").removeprefix(_CORPUS_START)
             answer = words(row["answer"], f"{where}: 'answer'").strip()
             if self._choices and answer not in self._choices:
-                raise GrowlmError(f"{where}: answer {answer!r} is none of {', '.join(self._choices)}; mend the row")
+                raise GrowlmError(f"{where}: answer {answer!r} is none of {', '.join(self._choices)}; correct the row")
             name = f"{path.parent.name}/{path.stem}:{number}"
             beginning = self._beginning.match(answer)
             if beginning is not None and beginning.end() < len(answer):
@@ -127,7 +127,7 @@ def _known(task: str) -> str:
 
 
 def _files(data: Path, name: str) -> dict[Split, Path]:
-    """Gives where a task's files are, or where they would be if none is there."""
+    """Return where a task's files are, or where they would be if none is there."""
     places = [
         folder for root in (data, *subfolders(data)) for folder in subfolders(root) if same_name(folder.name, name)
     ]

@@ -57,7 +57,7 @@ def trained_token_losses(stack: ModuleStack, batch: Batch) -> Tensor:
 
 
 def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Compute the logits from which each trained token of a batch is told, with the active path.
+    """Compute the logits from which each trained token of a batch is predicted, with the active path.
 
     Args:
         stack: the stack.
@@ -71,7 +71,7 @@ def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _trained_hidden(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Compute the final hidden states from which the trained tokens are told, [N, D], and lists these tokens, [N]."""
+    """Return the final hidden states that predict the trained tokens, [N, D], and these tokens, [N]."""
     with recomputed_activations(stack):
         hidden_BTD = stack.hidden_states(batch.input_ids)
     targets_BT = batch.labels[:, 1:]

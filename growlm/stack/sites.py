@@ -14,7 +14,7 @@ SeeInputs = Callable[[nn.Module, tuple[Any, ...]], None]
 
 
 class Sites:
-    """Puts sites into a base where parts are attached, and takes them out again.
+    """The sites of a base: made where parts are attached, and removed with them.
 
     Args:
         base: the base, or any other model, without sites; its layers are wrapped in place, its weights not touched.

@@ -74,7 +74,7 @@ class ScoreCache:
         )
 
     def prompts(self, stack: ModuleStack, skill: Skill) -> SkillPrompts:
-        """Gives what draws a skill's prompts for a stack's base, each of them once."""
+        """Return what draws a skill's prompts for a stack's base, each of them once."""
         return self.get_or_compute(
             ("prompts", stack.manifest.base.digest, skill), lambda: SkillPrompts(skill, stack.tokenizer)
         )
@@ -85,7 +85,7 @@ class ScoreCache:
         Args:
             stack: the stack.
             skill: the skill.
-            limit: only the first so many examples; None: all.
+            limit: greatest number of examples, from the first on; None: all.
         """
         return self._scored(stack, skill, limit)[0]
 
@@ -106,7 +106,7 @@ class ScoreCache:
             stack: the stack, with all its modules frozen.
             skill: the skill.
             own: the path that is right for it.
-            limit: only the first so many examples; None: all.
+            limit: greatest number of examples, from the first on; None: all.
             measured: scores of the same examples by some paths.
         """
         key = ("turns", stack.manifest.base.digest, skill, limit)
@@ -138,7 +138,7 @@ class ScoreCache:
             stack: the stack, with all its modules frozen.
             skill: the skill.
             own: the path that is right for it.
-            limit: only the first so many examples; None: all.
+            limit: greatest number of examples, from the first on; None: all.
             routed: let the stack's router choose, too.
             folded: run the modules of a path as one change of weights where they are such; the same up to rounding.
 
@@ -155,7 +155,7 @@ class ScoreCache:
         return scores
 
     def get_or_compute(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Gives what was computed under a key, or computes it.
+        """Return what was computed under a key, or computes it.
 
         Args:
             key: what the result is a function of.

@@ -99,8 +99,8 @@ def routed_score_with_answers(
     cut = len({turn.example for turn in turns.found if turn.encoded.cut})
     scoring, count = LIKELIHOOD, len(examples)
     if skill.metric == "bits_per_byte":
-        sums = _text_sums(stack, examples, paths)
-        return RoutedScore(skill.metric, sums.bits_per_byte, sums.loss, count, scoring, cut, accuracy, shares), ()
+        text = _text_sums(stack, examples, paths)
+        return RoutedScore(skill.metric, text.bits_per_byte, text.loss, count, scoring, cut, accuracy, shares), ()
     sums = _token_sums(stack, turns.found, paths)
     answers: tuple[Answer, ...] = ()
     if skill.metric in ASKS_NOTHING:

@@ -105,8 +105,8 @@ def score_with_answers(
     encoded = [encode(example, stack.tokenizer, stack.context_length) for example in examples]
     cut = sum(example.cut > 0 for example in encoded)
     if skill.metric == "bits_per_byte":
-        sums = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
-        return Score(skill.metric, sums.bits_per_byte, sums.loss, len(examples), LIKELIHOOD, cut), ()
+        text = text_sums(stack, stack.tokenizer, [example.text or "" for example in examples])
+        return Score(skill.metric, text.bits_per_byte, text.loss, len(examples), LIKELIHOOD, cut), ()
     sums = token_sums(stack, encoded)
     if skill.metric in ASKS_NOTHING:
         value = sums.loss if skill.metric == "loss" else sums.accuracy

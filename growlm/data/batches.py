@@ -26,16 +26,22 @@ class Batch:
         num_tokens: how many of the B T tokens are no padding.
         weight: what the batch's mean loss is multiplied by, so that the average over all batches and processes of an
             optimizer step is the mean over that step's trained tokens.
+        position_ids: of packed rows, 0 where an example begins, [B, T]; None: every row is one example. A base derives
+            a block-diagonal causal mask from them, so that no example sees another.
+        num_examples: number of examples; None: one in every row.
     """
 
     input_ids: Tensor
     labels: Tensor
     num_tokens: int
     weight: float = 1.0
+    position_ids: Tensor | None = None
+    num_examples: int | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch to a device."""
-        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device))
+        positions = None if self.position_ids is None else self.position_ids.to(device)
+        return replace(self, input_ids=self.input_ids.to(device), labels=self.labels.to(device), position_ids=positions)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int, left: bool = False) -> tuple[Tensor, Tensor]:
@@ -83,6 +89,75 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
     return Batch(input_ids_BT, labels_BT, sum(len(example.input_ids) for example in examples))
 
 
+def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
+    """Make one batch of examples that share rows, none of which sees another.
+
+    Args:
+        examples: the examples.
+        pad_id: what the end of a row is filled with.
+        row_length: tokens of a row, about: rows are as short as the fewest rows of that length allow.
+
+    Returns:
+        The batch, with ``position_ids``; the losses of its trained tokens are those of ``collate`` up to rounding.
+    """
+    lengths = [len(example.input_ids) for example in examples]
+    row_length = max(row_length, *lengths)
+    num_rows = len(best_fit(lengths, row_length))
+    shortest = max(-(-sum(lengths) // num_rows), *lengths)
+    rows = next(
+        rows for length in range(shortest, row_length + 1) if len(rows := best_fit(lengths, length)) <= num_rows
+    )
+    width = max(sum(lengths[index] for index in row) for row in rows)
+    input_ids_BT = torch.full((len(rows), width), pad_id)
+    labels_BT = torch.full((len(rows), width), IGNORED)
+    positions_BT = torch.zeros(len(rows), width, dtype=torch.long)
+    for number, row in enumerate(rows):
+        begin = 0
+        for index in row:
+            tokens = torch.tensor(examples[index].input_ids)
+            trained = torch.tensor(examples[index].trained)
+            trained[0] = False  # nothing of its own example comes before it
+            end = begin + len(tokens)
+            input_ids_BT[number, begin:end] = tokens
+            labels_BT[number, begin:end] = torch.where(trained, tokens, IGNORED)
+            positions_BT[number, begin:end] = torch.arange(len(tokens))
+            begin = end
+        positions_BT[number, begin:] = torch.arange(width - begin)
+    return Batch(input_ids_BT, labels_BT, sum(lengths), position_ids=positions_BT, num_examples=len(examples))
+
+
+def best_fit(lengths: Sequence[int], row_length: int) -> list[list[int]]:
+    """Pack pieces into rows: each, long ones first, into the row in which it leaves the least room.
+
+    Args:
+        lengths: lengths of the pieces, none greater than a row's.
+        row_length: capacity of a row.
+
+    Returns:
+        For each row the indices of its pieces.
+    """
+    rows: list[list[int]] = []
+    rows_by_room: list[list[int]] = [[] for _ in range(row_length + 1)]
+    rooms = 0  # bit r is set if some row has room for exactly r tokens more
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        length = lengths[index]
+        fitting = rooms >> length
+        if fitting:
+            room = length + (fitting & -fitting).bit_length() - 1
+            row = rows_by_room[room].pop()
+            if not rows_by_room[room]:
+                rooms &= ~(1 << room)
+        else:
+            room, row = row_length, len(rows)
+            rows.append([])
+        rows[row].append(index)
+        left = room - length
+        if left:
+            rows_by_room[left].append(row)
+            rooms |= 1 << left
+    return rows
+
+
 def join(first: Batch, second: Batch, pad_id: int) -> Batch:
     """Append the rows of a second batch to those of a first; the shorter rows are padded."""
     length = max(first.input_ids.shape[1], second.input_ids.shape[1])
@@ -108,13 +183,17 @@ class StepBatches:
         batch_size: examples per step, B.
         seed: seed of the order.
         pad_id: what padding is filled with.
+        row_length: pack the examples of a batch into rows of about that many tokens; None: one example a row.
     """
 
-    def __init__(self, examples: Sequence[Encoded], batch_size: int, seed: int, pad_id: int) -> None:
+    def __init__(
+        self, examples: Sequence[Encoded], batch_size: int, seed: int, pad_id: int, row_length: int | None = None
+    ) -> None:
         self.examples = examples
         self.batch_size = min(batch_size, len(examples))
         self.seed = seed
         self.pad_id = pad_id
+        self.row_length = row_length
         self._rank, self._world_size, self._batches_per_step = 0, 1, 1
         self._epoch = -1
         self._order: list[list[int]] = []
@@ -127,14 +206,18 @@ class StepBatches:
             world_size: number of processes.
             batches_per_step: batches whose gradients are accumulated for one optimizer step.
         """
-        split = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id)
+        split = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id, self.row_length)
         split._rank, split._world_size, split._batches_per_step = rank, world_size, batches_per_step
         return split
 
     def __call__(self, index: int) -> Batch:
         """Build the batch of an index: with one batch per step, that of the step."""
         rows = self._rows(index)[self._rank :: self._world_size]
-        batch = collate([self.examples[row] for row in rows], self.pad_id)
+        examples = [self.examples[row] for row in rows]
+        if self.row_length is None:
+            batch = collate(examples, self.pad_id)
+        else:
+            batch = pack(examples, self.pad_id, self.row_length)
         averaged = self._batches_per_step * self._world_size
         if averaged == 1:
             return batch

@@ -73,7 +73,7 @@ def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
 def _trained_hidden(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the final hidden states that predict the trained tokens, [N, D], and these tokens, [N]."""
     with recomputed_activations(stack):
-        hidden_BTD = stack.hidden_states(batch.input_ids)
+        hidden_BTD = stack.hidden_states(batch.input_ids, position_ids=batch.position_ids)
     targets_BT = batch.labels[:, 1:]
     trained_BT = targets_BT != IGNORED
     return hidden_BTD[:, :-1][trained_BT], targets_BT[trained_BT]

@@ -314,18 +314,23 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
             # a protocol of transformers that no model of its own meets
             return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
-    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def hidden_states(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
         """Compute the final hidden states, before the output embedding.
 
         Args:
             input_ids: token ids, [B, T].
             attention_mask: 1 for tokens, 0 for padding, [B, T]; None: no padding on the left.
+            position_ids: of rows that hold several documents, 0 where one begins, [B, T]; None: one document a row.
 
         Returns:
             Hidden states, [B, T, D].
         """
         with self._context.forward_pass(len(input_ids), attention_mask):
-            output = self.base.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            output = self.base.base_model(
+                input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+            )
         return cast(Tensor, output.last_hidden_state)
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ class PhaseConfig:
     """Examples per batch."""
     max_length: int = 512
     """Greatest number of tokens of an example; a longer text becomes several."""
+    packing: bool = True
+    """Let the examples of a batch share rows, where neither method nor module depends on rows."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW."""
     weight_decay: float = 0.0

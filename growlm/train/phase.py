@@ -20,6 +20,7 @@ from growlm.files import folder_lock
 from growlm.manifest.path import format_path
 from growlm.manifest.store import WORK
 from growlm.methods.method import Method
+from growlm.stack.half_weights import half_frozen_linears
 from growlm.stack.stack import ModuleStack
 from growlm.train.commit import commit
 from growlm.train.config import PhaseConfig
@@ -62,6 +63,7 @@ class GrowPhase(LightningModule):
         self._prepared: Prepared | None = None
         self._before: dict[str, Any] = {}
         self._open = ExitStack()
+        self._merged = self._open.enter_context(ExitStack())
         self._tokens, self._rows, self._seconds_before, self._started_at = 0, 0, 0.0, 0.0
 
     @property
@@ -139,7 +141,9 @@ class GrowPhase(LightningModule):
             self._before = scores_before(prepared, self.cache)
         self.trainer.strategy.barrier("scored")
         stack.merge_frozen(offload_to=prepared.work)
-        self._open.callback(stack.unmerge)
+        self._merged.callback(stack.unmerge)
+        if self.trainer.precision == "bf16-mixed":
+            self._merged.enter_context(half_frozen_linears(stack))
         stack.train()
 
     def train_dataloader(self) -> StepLoader[Batch]:
@@ -179,7 +183,7 @@ class GrowPhase(LightningModule):
         """
         weight, batch = batch.weight, self.method.batch(batch)
         self._tokens += batch.num_tokens
-        self._rows += len(batch.input_ids)
+        self._rows += len(batch.input_ids) if batch.num_examples is None else batch.num_examples
         loss = self.method.loss(self.stack, batch)
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {loss.item():g}")
@@ -233,7 +237,7 @@ class GrowPhase(LightningModule):
             GrowlmError: if a frozen tensor moved or a trained one is not finite.
         """
         prepared, stack = self.prepared, self.stack
-        stack.unmerge()
+        self._merged.close()
         nn.Module.to(stack, stack.device)  # Lightning has taken the trained tensors alone to the CPU
         if self.trainer.is_global_zero:
             self.grown = freeze_and_score(prepared, self._training(), self._before, self.cache)

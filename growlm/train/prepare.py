@@ -23,7 +23,7 @@ from growlm.manifest.path import Path as StackPath
 from growlm.manifest.records import data_problem
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
-from growlm.modules.site import part_owner
+from growlm.modules.site import part_kind, part_owner
 from growlm.registry import methods, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
@@ -35,6 +35,9 @@ from growlm.train.score_cache import ScoreCache
 
 _logger = logging.getLogger(__name__)
 _PHASE_FILE = "phase.json"
+_ROW_LENGTH = 512
+_PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace"}
+PACKABLE = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
 
@@ -127,7 +130,7 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
     scored = _scored_skills(config, stack, skill, cache)
     kinds, continues = method.build(stack, skill), method.continues(stack)
     stack.attach(config.module, kinds, parents, config.seed, continues)
-    batches = _batches(config, stack, skill, cache)
+    batches = _batches(config, stack, method, skill, cache)
     method.begin(stack, config.module, batches)
     trained = _trained(config, stack, method)
     _check_scored(config, stack, scored)
@@ -152,11 +155,24 @@ def _requested_path(stack: ModuleStack, parents: str) -> StackPath:
     return () if parents == "none" else parse_path(parents, stack.parents())
 
 
-def _batches(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> StepBatches:
+def _batches(config: PhaseConfig, stack: ModuleStack, method: Method, skill: Skill, cache: ScoreCache) -> StepBatches:
     examples = cache.encoded(stack, skill, min(config.max_length, stack.context_length))
     if not examples:
         raise GrowlmError(f"skill {config.skill!r} has no training examples")
-    return StepBatches(examples, config.batch_size, config.seed, stack.pad_id)
+    row_length = _ROW_LENGTH if config.packing and _can_pack(stack, method) else None
+    return StepBatches(examples, config.batch_size, config.seed, stack.pad_id, row_length)
+
+
+def _can_pack(stack: ModuleStack, method: Method) -> bool:
+    """Return whether several examples may share a row.
+
+    The method must take batches and losses as they are, every part on the path must act on each token by itself, and
+    the base must derive its mask from positions.
+    """
+    if type(method).batch is not Method.batch or type(method).loss is not Method.loss:
+        return False
+    kinds = {part_kind(key) for site in stack.sites().values() for key in site.parts if part_owner(key) in stack.path}
+    return kinds <= _PER_TOKEN and stack.base.config.model_type in PACKABLE
 
 
 def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:

@@ -1,11 +1,21 @@
 """Batches in an order that is a function of seed and step alone."""
 
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 import torch
 
-from growlm.data.batches import IGNORED, Batch, StepBatches, collate, join, length_batches, padded
+from growlm.data.batches import (
+    IGNORED,
+    Batch,
+    StepBatches,
+    best_fit,
+    collate,
+    join,
+    length_batches,
+    pack,
+    padded,
+)
 from growlm.data.encode import Encoded
 
 EXAMPLES = [
@@ -142,3 +152,29 @@ def test_a_batch_counts_its_real_tokens() -> None:
     batch = collate([long, short], 0)
     assert (batch.input_ids.numel(), batch.num_tokens) == (10, 7)
     assert join(batch, collate([short], 0), 0).num_tokens == 9
+
+
+def test_packed_examples_keep_their_tokens_labels_and_positions() -> None:
+    batch = pack(EXAMPLES[:9], 5, row_length=24)
+    assert batch.position_ids is not None
+    assert (batch.num_tokens, batch.num_examples) == (sum(len(e.input_ids) for e in EXAMPLES[:9]), 9)
+    assert batch.input_ids.shape[1] <= 24
+    found = []
+    for ids, labels, positions in zip(batch.input_ids, batch.labels, batch.position_ids, strict=True):
+        starts = [*(positions == 0).nonzero().flatten().tolist(), len(ids)]
+        for begin, end in pairwise(starts):
+            assert positions[begin:end].tolist() == list(range(end - begin))
+            found.append((tuple(ids[begin:end].tolist()), tuple((labels[begin:end] != IGNORED).tolist())))
+    assert set(found) >= {(example.input_ids, example.trained) for example in EXAMPLES[:9]}
+    assert all(set(ids) == {5} for ids, _ in set(found) - {(e.input_ids, e.trained) for e in EXAMPLES[:9]})
+
+
+def test_packed_rows_are_nearly_full() -> None:
+    lengths = [len(example.input_ids) for example in EXAMPLES]
+    batch = pack(EXAMPLES, 5, row_length=64)
+    assert batch.input_ids.numel() <= 1.1 * sum(lengths)
+
+
+def test_best_fit_fills_the_row_with_the_least_room() -> None:
+    assert best_fit([3, 7, 5, 2, 3], 10) == [[1, 0], [2, 4, 3]]
+    assert best_fit([], 4) == []

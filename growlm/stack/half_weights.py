@@ -37,4 +37,8 @@ def _frozen_weights(stack: ModuleStack) -> set[nn.Parameter]:
     running = [*merged.values(), *(module for module in stack.base.modules() if module not in merged)]
     embeddings = {module.weight for module in running if isinstance(module, nn.Embedding)}
     weights = {module.weight for module in running if isinstance(module, nn.Linear)} - embeddings
-    return {weight for weight in weights if not weight.requires_grad and weight.dtype == torch.float32}
+    return {
+        weight
+        for weight in weights
+        if isinstance(weight, nn.Parameter) and not weight.requires_grad and weight.dtype == torch.float32
+    }

@@ -115,7 +115,7 @@ def create_app(engine: Engine, max_new_tokens: int = 200) -> FastAPI:
     async def chat(request: ChatRequest) -> Any:
         asked = request.max_completion_tokens or request.max_tokens or max_new_tokens
         sampling = Sampling(min(asked, max_new_tokens), request.temperature, request.top_p, request.seed)
-        turns = [Message(turn.role, turn.text()) for turn in request.messages]  # type: ignore[arg-type]
+        turns = [Message(turn.role, turn.text()) for turn in request.messages]
         if turns[-1].role != "user":
             raise GrowlmError(f"the last message has role {turns[-1].role!r}: end with a user's turn")
         job = await run_in_threadpool(engine.submit, turns, request.model, sampling)

@@ -1,4 +1,4 @@
-"""The accuracy matrix R[t, i]: the score on skill i after phase t, and the figures that follow from it."""
+"""The accuracy matrix R[t, i]: the score on skill i after phase t, and the metrics that follow from it."""
 
 import math
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ class AccuracyMatrix(Metric):
     Row 0 is the bare base, row t the stack after t phases; skills count from 0, so skill i is learned in phase i + 1.
     With n skills, and scores of which higher is better:
 
-    - ``ap``, average performance: :math:`\frac{1}{n} \sum_i R_{n,i}`. Higher is better.
-    - ``learning_accuracy``: :math:`\frac{1}{n} \sum_i R_{i+1,i}`, each skill right after its own phase. Higher is
+    - ``ap``, average performance: ``mean over i of R[n, i]``. Higher is better.
+    - ``learning_accuracy``: ``mean over i of R[i+1, i]``, each skill right after its own phase. Higher is
       better.
-    - ``bwt``, backward transfer: :math:`\frac{1}{n-1} \sum_{i<n-1} R_{n,i} - R_{i+1,i}`. Negative: forgotten.
+    - ``bwt``, backward transfer: ``mean over i < n-1 of R[n, i] - R[i+1, i]``. Negative: forgotten.
       (Lopez-Paz and Ranzato 2017, arXiv 1706.08840.)
-    - ``forgetting``: :math:`\frac{1}{n-1} \sum_{i<n-1} \max_{i+1 \le t \le n} R_{t,i} - R_{n,i}`. Never negative,
+    - ``forgetting``: ``mean over i < n-1 of max over t > i of R[t, i] - R[n, i]``. Never negative,
       lower is better. (Chaudhry et al. 2018, arXiv 1801.10112, here with the last row and without the rows before the
       skill's own phase: what was not yet taught cannot be forgotten, and the lower triangle suffices.)
     - ``fwt``, forward transfer in the definition of Lopez-Paz and Ranzato with the bare base as reference:
-      :math:`\frac{1}{n-1} \sum_{i \ge 1} R_{i,i} - R_{0,i}`, how much the phases before a skill's own helped with it.
+      ``mean over i >= 1 of R[i, i] - R[0, i]``, how much the phases before a skill's own helped with it.
       Positive: helped. It needs cells above the diagonal.
 
-    A figure whose cells are not all there is NaN, and ``missing`` names them; so are ``bwt``, ``forgetting`` and
+    A metric whose cells are not all there is NaN, and ``missing`` names them; so are ``bwt``, ``forgetting`` and
     ``fwt`` of a single skill, for which they are not defined. Scores of oracle, routed and all-modules inference are
     three matrices, never one.
 
@@ -86,7 +86,7 @@ class AccuracyMatrix(Metric):
         self.scores[after, skill] = value
 
     def compute(self) -> dict[str, Tensor]:
-        """Compute the figures of the class's docstring.
+        """Compute the metrics of the class's docstring.
 
         Returns:
             ``ap``, ``learning_accuracy``, ``bwt``, ``forgetting`` and ``fwt``, each a float64 scalar, NaN where cells
@@ -106,15 +106,15 @@ class AccuracyMatrix(Metric):
         }
 
     def missing(self) -> dict[str, list[Cell]]:
-        """Return the cells that each figure still lacks.
+        """Return the cells that each metric still lacks.
 
         Returns:
-            For each figure that is NaN for want of cells, these as (after, skill), in order.
+            For each metric that is NaN for want of cells, these as (after, skill), in order.
         """
         unknown = self.scores.isnan()
-        needed = {figure: sorted(cells) for figure, cells in _cells(self.num_skills).items()}
-        lacking = {figure: [cell for cell in cells if unknown[cell]] for figure, cells in needed.items()}
-        return {figure: cells for figure, cells in lacking.items() if cells}
+        needed = {metric: sorted(cells) for metric, cells in _cells(self.num_skills).items()}
+        lacking = {metric: [cell for cell in cells if unknown[cell]] for metric, cells in needed.items()}
+        return {metric: cells for metric, cells in lacking.items() if cells}
 
     def to_json(self, skills: Sequence[str] = (), mode: str = "all") -> dict[str, Any]:
         """Return the recorded scores for a JSON file (``growlm.manifest.scores``); ``from_json`` reads them back.
@@ -167,7 +167,7 @@ class AccuracyMatrix(Metric):
 
 
 def _cells(n: int) -> dict[str, set[Cell]]:
-    """The cells that each figure is made of."""
+    """The cells that each metric is made of."""
     older = range(n - 1)
     return {
         "ap": {(n, i) for i in range(n)},

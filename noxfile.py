@@ -40,7 +40,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """Run the tests that take no training: under a minute."""
+    """Run the quick tests: neither slow ones, nor contracts, nor the command line as a whole."""
     install(session)
     session.run("python", "-m", "pytest", "-n", "2", "-m", "not slow and not e2e and not contract", *session.posargs)
 

@@ -54,7 +54,7 @@ class Clock:
         self.started_at = self.now()
 
     def stop(self, tokens: int) -> None:
-        """End a step of so many tokens."""
+        """End a step of a number of tokens."""
         self.steps += 1
         if self.steps > _UNTIMED:
             self.seconds += self.now() - self.started_at

@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import encoder_decoder_linears
 from growlm.errors import GrowlmError
+from growlm.modules.context import ActivePath, ForwardContext
 from growlm.modules.directions import (
     free_directions,
     linear_weight,
@@ -19,7 +20,6 @@ from growlm.modules.directions import (
     preserved_directions,
     without_block,
 )
-from growlm.modules.context import ActivePath, ForwardContext
 from growlm.modules.subspace import Subspace, SubspacePart
 from growlm.stack.sites import Sites
 from growlm.stack.stack import ModuleStack

@@ -156,7 +156,7 @@ def _short_training(base: str, weight: Tensor, skill: str, steps: int) -> float:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(loss.item())
     last = losses[-max(1, steps // 5) :]
     return sum(last) / len(last)
 

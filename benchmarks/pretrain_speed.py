@@ -129,7 +129,7 @@ def measure(arm: Arm) -> dict[str, Any]:
             with torch.autocast("cpu", torch.bfloat16):
                 loss = loss_of(part) * (part.num_tokens / batch.num_tokens)
             loss.backward()
-            losses[-1] += float(loss)
+            losses[-1] += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -79,10 +79,14 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from growlm.base.architecture import family_of
 
     source = find_base(name_or_path)
     try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
+        family_of(config)  # another one is refused as such, not as damaged
         with no_progress_bar():
             model = AutoModelForCausalLM.from_pretrained(
                 source,

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import reordered_config
 from growlm.errors import GrowlmError
@@ -54,6 +55,8 @@ def merge(stack: ModuleStack, path: Sequence[str] | None = None) -> PreTrainedMo
         config.tie_word_embeddings = False
     model = type(stack.base)(config)
     model.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
+    for index, (_, source) in enumerate(sources):
+        _keep_attention_scale(stack, source, model.get_submodule(f"{layers_path}.{index}"))
     model.generation_config = stack.base.generation_config
     nn.Module.to(model, dtype=stack.dtype, device=stack.device)
     return model.eval().requires_grad_(False)
@@ -95,6 +98,23 @@ def _merged_weights(stack: ModuleStack, sites: Mapping[str, Site], path: Path) -
                     key = f"{site_path}.{name}"
                     weights[key] = weights[key] + delta.detach().to(weights[key].dtype)
     return weights
+
+
+@torch.no_grad()
+def _keep_attention_scale(stack: ModuleStack, source: nn.Module, layer: nn.Module) -> None:
+    """Scale the queries of a merged layer whose attention divides by its index, which merging has changed."""
+    queries = stack.architecture.family.queries
+    attention = queries.rpartition(".")[0]
+    scales = [getattr(module.get_submodule(attention), "scaling", None) for module in (source, layer)]
+    if scales[0] == scales[1]:
+        return
+    if stack.architecture.family.fused == "heads":
+        raise GrowlmError("the attention of this base depends on the layer's index: merge a path without a block")
+    linear = layer.get_submodule(queries)
+    heads, width = stack.architecture.heads()
+    for parameter in linear.parameters():  # a Conv1D has outputs last; queries are the first of them
+        outputs = parameter if isinstance(linear, Conv1D) else parameter.movedim(0, -1)
+        outputs[..., : heads * width] *= cast(float, scales[0]) / cast(float, scales[1])
 
 
 def _check_mergeable(site: Site, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from growlm.modules.site import Part
@@ -9,6 +10,10 @@ from growlm.modules.site import Part
 
 class EmbeddingChange(Protocol):
     """A part of the token embedding that tells what its change of the weight adds to the logits."""
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the change is held in."""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Compute what the change adds to the logits of hidden states [..., D]: [..., V]."""
@@ -27,6 +32,11 @@ class TiedPart(Part):
     def __init__(self, embedding: EmbeddingChange) -> None:
         super().__init__()
         self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What the token embedding's change is held in."""
+        return self._embedding[0].dtype
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
         """Add the logits of the token embedding's change.

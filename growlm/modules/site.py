@@ -220,7 +220,7 @@ class Site(nn.Module):
             del parts[0]
         output = result[0] if isinstance(result, tuple) else result
         for part in parts:
-            changed = part(inputs, output, *args, **kwargs)
+            changed = _run(part, inputs, output, *args, **kwargs)
             mask_B = path.rows.get(part.owner)
             if mask_B is not None:
                 changed = torch.where(mask_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
@@ -237,6 +237,16 @@ class Site(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("original"), name)
+
+
+def _run(part: Part, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Run a part, in the precision of a base that is held in half precision while the part is not."""
+    dtype, device = output.dtype, output.device.type
+    half = dtype in (torch.bfloat16, torch.float16)
+    if not half or part.dtype in (None, dtype) or torch.is_autocast_enabled(device):
+        return cast(Tensor, part(inputs, output, *args, **kwargs))
+    with torch.autocast(device, dtype=dtype):
+        return cast(Tensor, part(inputs, output, *args, **kwargs)).to(dtype)
 
 
 def _deltas(part: Part, original: nn.Module) -> dict[str, Tensor]:

@@ -113,7 +113,8 @@ class SubspacePart(Part):
         Q_v, M and Q_u in both passes. Under autocast W + ΔW is rounded as in full fine-tuning.
         """
         trains = self.training and self.M.requires_grad and torch.is_grad_enabled()
-        if not trains or type(layer) is not nn.Linear or inputs[..., 0].numel() < self._worth_it:
+        same_dtype = getattr(layer, "weight", self.M).dtype == self.M.dtype
+        if not trains or not same_dtype or type(layer) is not nn.Linear or inputs[..., 0].numel() < self._worth_it:
             return None
         output: Tensor = _ThroughWeight.apply(inputs, self.M, layer.weight, layer.bias, self.Q_u, self.Q_v, self.scale)
         return output

@@ -4,8 +4,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from growlm.base.load import load_tokenizer
 from growlm.errors import GrowlmError
+from growlm.files import check_digests, read_tensors, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.config import GrowlmConfig
 from growlm.manifest.manifest import Manifest
@@ -20,6 +23,8 @@ class SavingMixin(TensorMixin):
     router: StackRouter | None
     _growing: dict[str, tuple[str, ...]]
     _base_source: str
+    # where the tensors of modules that were loaded are stored
+    _module_files: dict[str, Path]
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write the stack into a folder: its modules and manifest, not the base.
@@ -29,7 +34,7 @@ class SavingMixin(TensorMixin):
             **kwargs: what transformers may pass on; not used.
 
         Raises:
-            GrowlmError: if a module is not frozen yet, or another stack is there.
+            GrowlmError: if a module is not frozen yet or was changed since, or another stack is there.
         """
         if self._growing:
             raise GrowlmError(f"module {next(iter(self._growing))!r} is still growing: freeze it before saving")
@@ -37,10 +42,29 @@ class SavingMixin(TensorMixin):
             Path(save_directory),
             self.manifest,
             self.config_upto,
-            self.module_tensors,
+            self._stored_tensors,
             self.method_tensors,
             lambda manifest: router_files(self.router, manifest),
         )
+
+    def _stored_tensors(self, name: str) -> dict[str, Tensor]:
+        """Return a frozen module's tensors as they were frozen, whatever precision they are held in now.
+
+        Raises:
+            GrowlmError: if they have changed since, or only their rounded values are in memory.
+        """
+        record = next(record for record in self.manifest.modules if record.name == name)
+        tensors = self.module_tensors(name)
+        found = tensor_digests(tensors)
+        file = self._module_files.get(name)
+        if file is None or found == record.tensors:
+            check_digests(found, record.tensors, f"module {name!r} in memory (save it before it is cast or changed)")
+            return tensors
+        stored = read_tensors(file)
+        check_digests(tensor_digests(stored), record.tensors, str(file))
+        rounded = {key: tensor.to(tensors[key].dtype) for key, tensor in stored.items()}
+        check_digests(found, tensor_digests(rounded), f"module {name!r} in memory")
+        return stored
 
     def config_upto(self, manifest: Manifest) -> GrowlmConfig:
         """Return the config of the stack with the modules of a manifest only."""

@@ -77,6 +77,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         self._sites = Sites(self.base, self._context)
         self._growing: dict[str, Path] = {}
         self._method_tensors = {}
+        self._module_files = {}
         digests = tensor_digests(self.base_tensors()) if digests is None else digests
         self._digests = {f"{BASE}/{name}": digest for name, digest in digests.items()}
         self.generation_config = base.generation_config
@@ -143,6 +144,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         for record in manifest.modules:
             saved = folder / manifest.folder_of(record.name)
             stack._attach_saved(record, saved / TENSOR_FILE)
+            stack._module_files[record.name] = saved / TENSOR_FILE
             stack._method_tensors[record.name] = saved / METHOD_FILE if record.method_tensors else {}
             own = {f"{record.name}/{name}": tensor for name, tensor in stack.module_tensors(record.name).items()}
             stack._digests |= tensor_digests(own)
@@ -187,7 +189,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         generator = torch.Generator().manual_seed(seed)
         self._attach_parts(name, kinds, generator)
         for _, part in self._sites.parts_of(name):
-            part.to(device=self.device, dtype=torch.float32)
+            part.to(device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
         if continues is not None:
             try:
                 self._copy_values(continues, name)
@@ -243,6 +245,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         self._sites.detach(name)
         self._growing.pop(name, None)
         self._method_tensors.pop(name, None)
+        self._module_files.pop(name, None)
         self.config.inserted_after = self._sites.inserted_after()
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -336,6 +339,14 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
     def logits(self, hidden: Tensor) -> Tensor:
         """Compute the logits of final hidden states, [..., D] to [..., V]."""
         return cast(Tensor, self.get_output_embeddings()(hidden))
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Refuse: the base is frozen, and modules have the size of its embedding.
+
+        Raises:
+            GrowlmError: always.
+        """
+        raise GrowlmError("the base of a stack is frozen: resize the stock model, save it, and grow a stack on that")
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the base's token embedding."""

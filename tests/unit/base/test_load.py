@@ -75,3 +75,9 @@ def test_damaged_weights_are_reported_in_one_line(shipped: Path, tmp_path: Path)
 def test_listing_the_shipped_bases_imports_no_torch(shipped: Path) -> None:
     code = "import sys; from growlm.base.load import shipped_bases; shipped_bases(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_base_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "vocab_size": 32}')
+    with pytest.raises(GrowlmError, match="a base of type 't5' is not supported: use one of"):
+        load_base(tmp_path)

@@ -1,15 +1,18 @@
 """Merging a path into a stock model."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from growlm.errors import GrowlmError
 from growlm.modules.block import Block
 from growlm.modules.lora import LoraPart
 from growlm.modules.site import Part
+from growlm.stack.stack import ModuleStack
 
 NewStack = Callable[..., Any]
 TOKENS = torch.arange(6, 42).reshape(2, 18)
@@ -56,3 +59,18 @@ def test_a_kind_that_is_no_change_of_a_weight_is_refused(new_stack: NewStack, mo
         stack.merged()
     with pytest.raises(GrowlmError, match="LoraPart is not a decoder layer"):
         LoraPart(2, 2, 1, 1.0, 0.0, None).inserted_layer()
+
+
+def test_attention_that_is_scaled_by_the_layers_index_keeps_its_scale(tmp_path: Path) -> None:
+    config = GPT2Config(
+        vocab_size=320, n_embd=32, n_layer=4, n_head=4, n_positions=64, scale_attn_by_inverse_layer_idx=True
+    )
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    stack = ModuleStack.from_base(str(tmp_path)).eval()
+    stack.attach("first", {"block": Block(after=[0, 2])})
+    with torch.no_grad():
+        for parameter in stack.module_parameters("first").values():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    ids = torch.arange(6, 42).reshape(2, 18)
+    torch.testing.assert_close(stack.merged()(ids).logits, stack(ids).logits, rtol=0, atol=1e-5)

@@ -12,6 +12,7 @@ from growlm.errors import GrowlmError
 from growlm.files import tensor_digests, write_tensors
 from growlm.modules.block import Block
 from growlm.modules.lora import Lora
+from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
 NewStack = Callable[..., Any]
@@ -152,3 +153,47 @@ def test_half_precision_computes_nearly_the_same(new_stack: NewStack, tmp_path: 
     assert halved.dtype == torch.bfloat16
     assert halved.verify() == len(halved.frozen_tensors())
     torch.testing.assert_close(halved(TOKENS).logits.float(), stack(TOKENS).logits, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("cast", ["when loaded", "afterwards"])
+def test_a_stack_in_half_precision_is_saved_as_it_was_frozen(new_stack: NewStack, tmp_path: Path, cast: str) -> None:
+    new_stack().save_pretrained(tmp_path / "stack")
+    if cast == "when loaded":
+        halved = ModuleStack.from_pretrained(tmp_path / "stack", dtype=torch.bfloat16)
+    else:
+        halved = ModuleStack.from_pretrained(tmp_path / "stack").to(torch.bfloat16)
+    halved.save_pretrained(tmp_path / "copy")
+    stored, copied = (next((tmp_path / name).rglob("module.safetensors")).read_bytes() for name in ("stack", "copy"))
+    assert copied == stored
+    ModuleStack.from_pretrained(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_frozen_tensor_that_was_changed_is_not_saved(new_stack: NewStack, tmp_path: Path, loaded: bool) -> None:
+    stack = new_stack()
+    if loaded:
+        stack.save_pretrained(tmp_path / "stack")
+        stack = ModuleStack.from_pretrained(tmp_path / "stack")
+    name, parameter = next(iter(stack.module_parameters("first").items()))
+    parameter.data.view(-1)[0] += 1
+    with pytest.raises(GrowlmError, match=f"module 'first' in memory.*{name}.*was changed"):
+        stack.save_pretrained(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("kind", ["lora", "block", "embedding", "dense", "prefix", "bottleneck", "subspace", "experts"])
+def test_modules_grow_on_a_base_of_any_precision(tiny_bases: dict[str, Path], dtype: torch.dtype, kind: str) -> None:
+    stack = ModuleStack.from_base(str(tiny_bases["llama"]), dtype=dtype)
+    before = stack(TOKENS).logits
+    stack.attach("first", {kind: module_kinds.build(kind)})
+    assert all(parameter.itemsize >= 4 for parameter in stack.module_parameters("first").values())
+    output = stack.train()(TOKENS, use_cache=False).logits
+    assert output.dtype == dtype
+    assert torch.equal(stack.eval()(TOKENS).logits, before)
+    output.float().square().mean().backward()
+    assert any(parameter.grad is not None for parameter in stack.module_parameters("first").values())
+
+
+def test_the_embedding_of_a_frozen_base_is_not_resized(new_stack: NewStack) -> None:
+    with pytest.raises(GrowlmError, match="the base of a stack is frozen: resize the stock model"):
+        new_stack().resize_token_embeddings(400)

@@ -19,6 +19,7 @@ from growlm.manifest.manifest import (
     ModuleRecord,
     StackFile,
     module_folder,
+    module_json,
     read_consistently,
     read_module,
     read_stack_file,
@@ -27,6 +28,7 @@ from growlm.manifest.manifest import (
 from growlm.manifest.own_files import BEFORE, MODULES, STATE_FILE, TOP_FILES, is_own_file, refuse_links
 from growlm.manifest.records import check_module
 from growlm.manifest.transaction import Transaction, finish, staged_path
+from growlm.sealed import text_digest
 
 _MODULE_FOLDER = re.compile(r"([0-9]{2,6})-([a-z0-9][a-z0-9_-]{0,63})")
 
@@ -128,9 +130,9 @@ def rebuild(folder: Path, base: BaseRecord) -> Manifest:
         modules: list[ModuleRecord] = []
         files: dict[str, str] = {}
         for own, name in _found_modules(folder):
-            module, files[f"{own}/{MODULE_FILE}"] = read_module(folder / own / MODULE_FILE)
-            if module.name != name:
-                raise GrowlmError(f"{folder / own / MODULE_FILE} is of module {module.name!r}: restore it from a copy")
+            module, digest = read_module(folder / own / MODULE_FILE)
+            if module.name != name or digest != text_digest(module_json(module)):
+                raise GrowlmError(f"{folder / own / MODULE_FILE} was edited or damaged: restore it from a copy")
             check_module(module, modules, str(folder / own / MODULE_FILE))
             _check_tensors(folder / own, module)
             modules.append(module)

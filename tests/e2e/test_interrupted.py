@@ -27,7 +27,7 @@ _MOMENTS = (
     ("os", "mkdir"),
     ("os", "rmdir"),
     ("shutil", "copy2"),
-    ("growlm.train.score_cache", "score"),
+    ("growlm.train.score_cache", "score_with_answers"),
     ("growlm.methods.method", "trained_token_losses"),
 )
 
@@ -79,7 +79,7 @@ def test_killed_at_moments_of_its_work(
     names = moments(start, files, tmp_path)
     draw = random.Random(0)
     training = [index for index, name in enumerate(names) if name == "trained_token_losses"][2:-2]
-    scoring = [index for index, name in enumerate(names) if name == "score"]
+    scoring = [index for index, name in enumerate(names) if name == "score_with_answers"]
     assert len(scoring) == 5  # two before, three after: of the stories the stack's path too
     committing = range(scoring[-1] + 1, len(names))
     assert len(committing) > 10

@@ -153,6 +153,15 @@ def test_a_damaged_module_is_not_repaired(folder: Path, name: str, said: str) ->
     assert contents(folder) == before
 
 
+def test_an_edited_record_is_not_repaired(folder: Path) -> None:
+    path = folder / "modules/01-b/module.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed":  0'))
+    before = contents(folder)
+    with folder_lock(folder), pytest.raises(GrowlmError, match=r"01-b/module\.json was edited or damaged"):
+        rebuild(folder, BASE)
+    assert contents(folder) == before
+
+
 def test_a_module_that_is_missing_is_not_repaired(folder: Path) -> None:
     shutil.rmtree(folder / "modules/01-b")
     with folder_lock(folder), pytest.raises(GrowlmError, match="02-c is not module 1 of the stack"):

@@ -85,14 +85,14 @@ def _base(name: str, stories: Path, blimp_folder: Path | None, samples: int) -> 
     }
     if suite.blimp is not None:
         measured["blimp"] = suite.blimp.accuracy
-    samples = [
+    drawn = [
         story
         for seed in range(0, samples, 10)
         for story in sample_stories(model, tokenizer, min(10, samples - seed), seed=seed, max_new_tokens=500)
     ]
     end = str(tokenizer.eos_token)
-    measured["ended"] = sum(story.endswith(end) for story in samples) / len(samples)
-    measured["distinct_3"] = _distinct([story.removesuffix(end) for story in samples])
+    measured["ended"] = sum(story.endswith(end) for story in drawn) / len(drawn)
+    measured["distinct_3"] = _distinct([story.removesuffix(end) for story in drawn])
     return measured
 
 

@@ -52,7 +52,7 @@ def main(
     turns = list(read_turns(yaml.safe_load(TURNS.read_text(encoding="utf-8"))))
     loaded = ModuleStack.from_pretrained(stack, base=base)
     prompts = [Example(text, messages=(Message("user", text),)) for _, text, _ in turns]
-    with loaded.active(*parse_path(path)):
+    with loaded.active(*parse_path(path, loaded.parents())):
         replies = generate_answers(loaded, prompts)
     right: dict[str, list[bool]] = {}
     for (rule, text, message), reply in zip(turns, replies, strict=True):

@@ -213,7 +213,7 @@ def with_growlm(arm: str, base: Path, preserve_ratio: float, same_loss: bool) ->
     def loss(ids_BT: Tensor) -> Tensor:
         if same_loss:
             return plain_loss(stack(ids_BT, use_cache=False).logits, ids_BT)
-        return trained_token_losses(stack, Batch(ids_BT, ids_BT)).mean()
+        return trained_token_losses(stack, Batch(ids_BT, ids_BT, ids_BT.numel())).mean()
 
     return trained, loss, method.after_backward, method.after_step
 

@@ -96,7 +96,7 @@ REQUESTS = [
     Bad("unknown skill", f"{GROW} caht", "unknown skill 'caht': did you mean 'chat'?"),
     Bad("unknown module kind", f"{GROW} {{words}} --module lroa", "unknown module kind 'lroa': did you mean 'lora'?"),
     Bad("no module kind", f"{GROW} {{words}} --module {{{{}}}}", "needs a module with at least one kind"),
-    Bad("module as broken JSON", f"{GROW} {{words}} --module {{{{lora:", "--module is no YAML"),
+    Bad("module as broken JSON", f"{GROW} {{words}} --module {{{{lora:", "--module is not YAML"),
     Bad(
         "unknown option of a kind",
         f'{GROW} {{words}} --module {{{{"lora":{{{{"rnak":3}}}}}}}}',
@@ -143,7 +143,7 @@ REQUESTS = [
     Bad("nothing scored", f"{GROW} {{words}} --model.num_scored -1", "num_scored -1 is too small"),
     Bad("negative rate", f"{GROW} {{words}} --model.learning_rate -1", "learning_rate -1.0 is too small"),
     Bad("bad name", f"{GROW} {{words}} --name ../x", "module '../x' cannot be a name"),
-    Bad("name of the base", f"{GROW} {{words}} --name base", "module 'base'"),
+    Bad("name of the base", f"{GROW} {{words}} --name base", "'base' is the name of the bare base's path"),
     Bad("name of the base's skill", f"{GROW} {{words}} --name stories", "'stories' would hide the base's own scores"),
     Bad(
         "name that is taken", f"{GROW} {{talk}} --name words", "has a module 'words' already, grown with other settings"

@@ -38,7 +38,7 @@ def test_a_task_is_grown_and_scored_as_asked(
     # one of the twelve is held out for validation
     assert "1 of 11 examples are longer than max_length: their prompts are cut" in grown.out + grown.err
     module = read_json(stack / "modules" / "00-boolqa" / "module.json")
-    assert module["cost"]["cut prompts"] == 1
+    assert module["cost"]["num_truncated"] == 1
     for mode in ("base", "oracle", "routed", "all"):
         score = module["scores"]["boolqa"][mode]
         assert (score["metric"], score["scoring"], score["count"]) == ("label_match", scoring, 4)

@@ -93,5 +93,5 @@ def test_the_nearest_number(wanted: int, number: int) -> None:
 def test_what_is_refused(stack: ModuleStack) -> None:
     with pytest.raises(GrowlmError, match="num_layers 0 is too small: give 1 or more"):
         methods.build("freeze_top", {"num_layers": 0})
-    with pytest.raises(GrowlmError, match="num_layers 5 is more than the 4 layers of this base: give fewer"):
+    with pytest.raises(GrowlmError, match="num_layers 5 is more than the base's 4 layers: give fewer"):
         methods.build("freeze_top", {"num_layers": 5}).build(stack, NO_SKILL)

@@ -226,7 +226,7 @@ def test_what_was_kept_is_what_would_be_measured(stack: ModuleStack, run_phase: 
     for name, tensor in kept.items():
         torch.testing.assert_close(tensor, measured[name], rtol=1e-3, atol=1e-5)
     assert stack.method_tensors("second") == {}
-    refused = pytest.raises(GrowlmError, match=r"^nothing is known of the inputs of module 'second': give what")
+    refused = pytest.raises(GrowlmError, match=r"^no moments of the inputs of module 'second': give what")
     with refused, stack.fused("first", "second", moments={"first": kept}):
         pass
 
@@ -235,7 +235,9 @@ def test_what_is_no_change_of_weights_is_refused(stack: ModuleStack) -> None:
     grown(stack, "first", {"lora": Lora(rank=3), "embedding": Embedding(rank=2), "block": Block(num_blocks=1)}, on=())
     with stack.active("first"):
         found, before = gather_moments(stack, FIRST), stack(IDS).logits
-    refused = pytest.raises(GrowlmError, match=r"^module 'first' has a block, which is no change of weights and cannot")
+    refused = pytest.raises(
+        GrowlmError, match=r"^module 'first' has a block, which is not a change of weights and cannot"
+    )
     with refused, stack.fused("first", moments={"first": found}):
         pass
     assert stack.path == ("first",)

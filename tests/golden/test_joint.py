@@ -26,7 +26,7 @@ def fit(tiny_bases: dict[str, Path], tmp_path: Path) -> Fit:
     def fit(folder: str, skill: str, skill_options: dict[str, Any], method: str, **method_options: Any) -> Grown:
         phase = GrowPhase(
             skill,
-            skill_options,
+            skill_options=skill_options,
             name="learned",
             stack=tmp_path / folder,
             base=str(tiny_bases["llama"]),

@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
@@ -205,9 +206,9 @@ def check_phase(settings: Mapping[str, Any], where: str | Path) -> dict[str, Any
 
 def _fits(value: object, annotation: Any) -> bool:
     """Return whether a value is of one of an annotation's types; an int fits a float."""
-    kinds = getattr(annotation, "__args__", None) if not isinstance(annotation, type) else None
-    for kind in kinds or (annotation,):
-        kind = getattr(kind, "__origin__", kind)
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    for kind in kinds:
+        kind = get_origin(kind) or kind
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return True
         if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):

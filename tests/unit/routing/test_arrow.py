@@ -58,7 +58,7 @@ def test_the_state_comes_back_and_chooses_the_same(new_stack: Any, draw: Any):
     stack = new_stack("first", "second")
     router = taught(stack, "first", "second")
     again = Arrow(**router.options())
-    again.load_state_dict(router.state_dict(), stack)
+    again.load_state_dict(router.state_dict(), stack.architecture)
     prompts = [*draw("first")("test", 4), *draw("third")("test", 4)]
     assert again.known() == ("base", "first", "second")
     assert again.choose(stack, prompts) == router.choose(stack, prompts)
@@ -86,7 +86,7 @@ def test_a_module_that_changes_no_weight_is_refused(new_stack: Any):
 @pytest.mark.parametrize("key", ["first/model.layers.9.self_attn.q_proj", "first/model.layers.0.self_attn.q_proj"])
 def test_a_state_that_does_not_fit_is_refused(new_stack: Any, key: str):
     with pytest.raises(GrowlmError, match="does not fit router 'arrow'"):
-        Arrow().load_state_dict({key: torch.zeros(3)}, new_stack("first"))
+        Arrow().load_state_dict({key: torch.zeros(3)}, new_stack("first").architecture)
 
 
 def test_the_oracle_is_told(new_stack: Any):

@@ -101,7 +101,7 @@ def test_the_state_comes_back_and_a_module_is_forgotten(stack: ModuleStack) -> N
     router = taught(stack)
     opened(stack, first=1.0, second=2.0)
     again = Learned()
-    again.load_state_dict(router.state_dict(), stack)
+    again.load_state_dict(router.state_dict(), stack.architecture)
     assert again.known() == ("base", "first", "second")
     assert again.choose(stack, PROMPTS) == [("first", "second")] * 3
     again.forget("second")
@@ -135,7 +135,7 @@ def test_a_module_without_experts_is_refused(new_stack: Any) -> None:
     stack = new_stack("first")
     with pytest.raises(GrowlmError, match=r"module 'first' has no experts.*--method pmoe"):
         Learned().check(stack, "first", no_prompts)
-    with pytest.raises(GrowlmError, match="has no column"):
+    with pytest.raises(GrowlmError, match="has no experts"):
         Learned().learn(stack, "first", no_prompts)
 
 
@@ -144,4 +144,4 @@ def test_a_module_without_experts_is_refused(new_stack: Any) -> None:
 )
 def test_a_state_that_does_not_fit_is_refused(stack: ModuleStack, key: str, value: torch.Tensor) -> None:
     with pytest.raises(GrowlmError, match="does not fit router 'learned'"):
-        Learned().load_state_dict({key: value}, stack)
+        Learned().load_state_dict({key: value}, stack.architecture)

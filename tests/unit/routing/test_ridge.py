@@ -124,7 +124,7 @@ def test_the_state_comes_back_to_the_last_bit(new_stack: Any, draw: Any):
     stack = new_stack("first", "second")
     router = taught(stack, draw, NAMES[:3], width=20)
     again = Ridge(**router.options())
-    again.load_state_dict(router.state_dict(), stack)
+    again.load_state_dict(router.state_dict(), stack.architecture)
     assert again.known() == router.known()
     assert torch.equal(again.weights(), router.weights())
     assert all(torch.equal(again.state_dict()[key], value) for key, value in router.state_dict().items())
@@ -145,7 +145,7 @@ def test_a_state_that_does_not_fit_is_refused(new_stack: Any, draw: Any, key: st
     stack = new_stack("first")
     state = taught(stack, draw, NAMES[:2], width=20).state_dict() | {key: value}
     with pytest.raises(GrowlmError, match="does not fit router 'ridge'"):
-        Ridge(width=20).load_state_dict(state, stack)
+        Ridge(width=20).load_state_dict(state, stack.architecture)
 
 
 def test_without_knowledge_everything_goes_to_the_base(new_stack: Any):

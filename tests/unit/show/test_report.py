@@ -65,7 +65,7 @@ def report(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         cost = {"steps": 1_234, "tokens": 56_789, "seconds": 9.5}
         record = replace(stack.manifest.modules[0], skill=skill, scores=scores, cost=cost)
         console = Console(file=io.StringIO(), width=150)
-        print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", already_there), console)
+        print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", {}, already_there), console)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
     return report

@@ -7,7 +7,7 @@ import pytest
 
 import growlm.train.score_cache as module
 from growlm.errors import GrowlmError
-from growlm.metrics.scoring import score
+from growlm.metrics.scoring import score, score_with_answers
 from growlm.train.score_cache import ScoreCache
 
 NewStack = Callable[..., Any]
@@ -47,9 +47,9 @@ def test_a_score_is_measured_once_for_the_same_modules(new_stack: NewStack, monk
 
     def counting(stack: Any, skill: Any, **kwargs: Any) -> Any:
         measured.append(stack.path)
-        return score(stack, skill, **kwargs)
+        return score_with_answers(stack, skill, **kwargs)
 
-    monkeypatch.setattr(module, "score", counting)
+    monkeypatch.setattr(module, "score_with_answers", counting)
     memory, stack = ScoreCache(), new_stack(modules=("first", "second"))
     skill = memory.skill("arithmetic", OPTIONS)
     found = {}

@@ -52,7 +52,7 @@ def test_on_a_mixture_of_one_skill_it_is_per_skill_bit_for_bit(fit: Fit, weights
 
 
 def test_a_mixture_is_scored_by_its_loss(fit: Fit) -> None:
-    skills = {name: {"options": ARITHMETIC} for name in ("arithmetic", "commands")}
+    skills = {name: {"options": ARITHMETIC | {"difficulty": 0.0}} for name in ("arithmetic", "commands")}
     grown = fit("joint", "mixture", {"skills": skills}, "joint", module={"lora": {"rank": 2}})
     assert grown.record.kinds.keys() == {"lora"}
     scores = grown.record.scores["learned"]

@@ -26,7 +26,7 @@ from growlm.pretrain.validation import sample_stories
 
 
 def main() -> None:
-    """Measures, prints the table, writes it where wanted."""
+    """Measure, print the table, write it where wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/tinystories"), help="folder of train.txt and valid.txt")
     parser.add_argument("--blimp", type=Path, help="folder of BLiMP's 67 files")

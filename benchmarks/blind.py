@@ -56,7 +56,7 @@ class Blind:
 
 
 def answered(example: Encoded) -> Iterator[tuple[Tokens, int]]:
-    """Yields each token of an example's answers with those before it, from None on, which begins the answer."""
+    """Yield each token of an example's answers with those before it, from None on, which begins the answer."""
     before: Tokens = (None,)
     for token, trained in zip(example.input_ids, example.trained, strict=True):
         if not trained:
@@ -67,7 +67,7 @@ def answered(example: Encoded) -> Iterator[tuple[Tokens, int]]:
 
 
 def encoded(stack: ModuleStack, skill: Skill, split: Split, limit: int) -> Iterator[Encoded]:
-    """Yields the first examples of a split as tokens."""
+    """Yield the first examples of a split as tokens."""
     for example in islice(skill.examples(split), limit):
         yield encode(example, stack.tokenizer, stack.context_length)
 
@@ -79,7 +79,7 @@ def main(
     num_train: int = 800,
     num_test: int = 100,
 ) -> None:
-    """Scores every skill of a stack and prints a line for each.
+    """Score every skill of a stack and print a line for each.
 
     Args:
         stack: folder of the stack.

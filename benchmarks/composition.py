@@ -166,7 +166,7 @@ class Seed:
 
 @contextmanager
 def scaled(stack: ModuleStack, scale: float) -> Iterator[None]:
-    """Multiplies what all modules change, and lets every site run their sum as one, for a ``with`` block."""
+    """Multiply what all modules change, and let every site run their sum as one, for a ``with`` block."""
     before: dict[LoraPart | EmbeddingPart, float] = {}
     for part in (part for site in stack.sites().values() for part in site.parts.values() if scale != 1):
         if not isinstance(part, LoraPart | EmbeddingPart):
@@ -192,7 +192,7 @@ def main(
     scales: tuple[float, ...] = (),
     columns: tuple[str, ...] = (),
 ) -> None:
-    """Scores the stacks, writes ``composition-<metric>.json`` into the folder of the results, and prints a table.
+    """Score the stacks, write ``composition-<metric>.json`` into the folder of the results, and print a table.
 
     Args:
         results: folder of a benchmark.
@@ -226,7 +226,7 @@ def main(
 
 
 def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
-    """Finds the seeds of which every cell that is asked for is finished and has its stack.
+    """Find the seeds of which every cell that is asked for is finished and has its stack.
 
     Args:
         results: folder of a benchmark.
@@ -306,7 +306,7 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Writes the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
+    """Write the scores in percent, and the mean share of joint training's gain over the composites without a flag."""
     columns = list(dict.fromkeys(column for row in results.values() for column in row["scores"]))
     lines = [f"{'skill':24}" + "".join(f"{column:>18}" for column in columns) + "  best single"]
     for name, row in results.items():

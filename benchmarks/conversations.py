@@ -81,7 +81,7 @@ def main(
     device: str = "cpu",
     out: Path = Path("results/conversations.json"),
 ) -> None:
-    """Holds the conversations, writes what was counted, and prints it.
+    """Hold the conversations, write what was counted, and print it.
 
     Args:
         stack: folder of a stack with a router.
@@ -121,7 +121,7 @@ def main(
 def hold(
     stack: ModuleStack, plans: Sequence[list[tuple[str, str]]], max_new_tokens: int, result: dict[str, Any]
 ) -> None:
-    """Holds conversations side by side, and adds to the counts."""
+    """Hold conversations side by side, and add to the counts."""
     talks: list[list[Message]] = [[] for _ in plans]
     for turn in range(len(plans[0])):
         for talk, plan in zip(talks, plans, strict=True):
@@ -139,7 +139,7 @@ def hold(
 
 
 def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> list[int]:
-    """Encodes a conversation; the oldest turns leave the context, as in ``growlm chat``."""
+    """Encode a conversation; the oldest turns leave the context, as in ``growlm chat``."""
     asked = list(talk)
     room = stack.context_length - max_new_tokens
     while len(ids := encode_prompt(Example("talk", messages=tuple(asked)), stack.tokenizer)) > room and len(asked) > 2:
@@ -148,7 +148,7 @@ def fitting(stack: ModuleStack, talk: list[Message], max_new_tokens: int) -> lis
 
 
 def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int) -> list[tuple[str, str, list[str]]]:
-    """Answers prompts, each by the path that the router chooses.
+    """Answer prompts, each by the path that the router chooses.
 
     Args:
         stack: the stack.
@@ -170,7 +170,7 @@ def answer(stack: ModuleStack, prompts: Sequence[list[int]], max_new_tokens: int
 
 
 def decoded(stack: ModuleStack, tokens: list[int]) -> tuple[str, list[str]]:
-    """Decodes the new tokens of an answer; gives its text and what is to be counted of it."""
+    """Decode the new tokens of an answer; return its text and what is to be counted of it."""
     text = stack.tokenizer.decode(tokens, skip_special_tokens=True).strip()
     counted = [] if text else ["empty"]
     if not any(stop in tokens for stop in stop_ids(stack.tokenizer)):
@@ -181,7 +181,7 @@ def decoded(stack: ModuleStack, tokens: list[int]) -> tuple[str, list[str]]:
 
 
 def count(result: dict[str, Any], skill: str, path: str, counted: list[str], talk: list[Message], text: str) -> None:
-    """Adds an answer to the counts of its skill and path."""
+    """Add an answer to the counts of its skill and path."""
     counts = result["counts"].setdefault(skill, {}).setdefault(path, dict.fromkeys(("answers", *COUNTED), 0))
     for what in ("answers", *counted):
         counts[what] += 1
@@ -191,12 +191,12 @@ def count(result: dict[str, Any], skill: str, path: str, counted: list[str], tal
 
 
 def total(result: dict[str, Any], *what: str) -> int:
-    """Sums counts over skills and paths."""
+    """Sum counts over skills and paths."""
     return sum(counts[one] for paths in result["counts"].values() for counts in paths.values() for one in what)
 
 
 def report(result: dict[str, Any]) -> str:
-    """Writes the counts as lines."""
+    """Write the counts as lines."""
     lines = [f"{result['held']} conversations, {total(result, 'answers')} answers"]
     lines += [f"{what}: {total(result, what)}" for what in COUNTED]
     for skill, paths in sorted(result["counts"].items()):

@@ -59,7 +59,7 @@ class NGram:
                 counts = np.bincount(suffix[seen], minlength=len(keys[n - 1]))
 
     def bits(self, documents: Sequence[Sequence[int]]) -> float:
-        """Computes -log2 of the probability of all documents with their ends."""
+        """Compute -log2 of the probability of all documents with their ends."""
         tokens, predicted = self._stream(documents)
         probability = np.full(len(tokens), 1.0 / self.vocab_size)
         context = np.zeros(len(tokens), np.int64)  # id of the n - 1 tokens before, -1 if they never came
@@ -74,7 +74,7 @@ class NGram:
         return float(-np.log2(probability[predicted]).sum())
 
     def _stream(self, documents: Sequence[Sequence[int]]) -> tuple[Ints, NDArray[np.bool_]]:
-        """Joins documents; each follows order - 1 end tokens that nobody predicts."""
+        """Join documents; each follows order - 1 end tokens that nobody predicts."""
         before = [self.end] * (self.order - 1)
         tokens = np.concatenate([np.array([*before, *document, self.end], np.int64) for document in documents])
         predicted = np.concatenate([np.arange(len(document) + self.order) >= self.order - 1 for document in documents])
@@ -90,7 +90,7 @@ class NGram:
         return ids, keys
 
     def _shift(self, ids: Ints) -> Ints:
-        """Turns the n-grams that end at each position into the contexts of the positions after them."""
+        """Turn the n-grams that end at each position into the contexts of the positions after them."""
         return np.concatenate([ids[:1], ids[:-1]])
 
     def _suffixes(self, longer: Ints, shorter: Ints, count: int) -> Ints:
@@ -107,7 +107,7 @@ class NGram:
 
 
 def _discounts(of_counts: list[int]) -> Floats:
-    """Computes what counts of 0, 1, 2 and more lose, from how many n-grams have a count of 0, 1, 2, 3, 4."""
+    """Compute what counts of 0, 1, 2 and more lose, from how many n-grams have a count of 0, 1, 2, 3, 4."""
     if not all(of_counts[1:]):  # too little text for the estimate
         return np.array([0.0, 0.5, 1.0, 1.5])
     ratio = of_counts[1] / (of_counts[1] + 2 * of_counts[2])

@@ -57,7 +57,7 @@ def main(
     only: str | None = None,
     base: Path | None = None,
 ) -> None:
-    """Compares the arms, or runs one of them.
+    """Compare the arms, or run one of them.
 
     Args:
         size: size of the base.
@@ -113,7 +113,7 @@ def main(
 
 
 def save_base(size: str, folder: Path) -> None:
-    """Saves a base of random weights."""
+    """Save a base of random weights."""
     from growlm.base.presets import build_base
 
     build_base(size).save_pretrained(folder)
@@ -122,7 +122,7 @@ def save_base(size: str, folder: Path) -> None:
 def measured(
     arm: str, base: Path, steps: int, rows: int, length: int, preserve_ratio: float, same_loss: bool, precision: str
 ) -> dict[str, float]:
-    """Trains one arm for a few steps in this process.
+    """Train one arm for a few steps in this process.
 
     Args:
         arm: which arm.
@@ -169,7 +169,7 @@ Prepared = tuple[list[nn.Parameter], Loss, Callable[[], None], Callable[[], None
 
 
 def prepared(arm: str, base: Path, preserve_ratio: float, same_loss: bool) -> Prepared:
-    """Builds an arm.
+    """Build an arm.
 
     Returns:
         Its trained parameters, its loss as a function of tokens [B, T], and what it does after the backward pass and
@@ -179,7 +179,7 @@ def prepared(arm: str, base: Path, preserve_ratio: float, same_loss: bool) -> Pr
 
 
 def with_peft(base: Path, preserve_ratio: float) -> Prepared:
-    """Wraps the linears of the layers with PEFT's OSF; its projection hangs on the gradients."""
+    """Wrap the linears of the layers with PEFT's OSF; its projection hangs on the gradients."""
     from peft import OSFConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -196,7 +196,7 @@ def with_peft(base: Path, preserve_ratio: float) -> Prepared:
 
 
 def with_growlm(arm: str, base: Path, preserve_ratio: float, same_loss: bool) -> Prepared:
-    """Attaches a module as a phase does."""
+    """Attach a module as a phase does."""
     from growlm.data.batches import Batch, StepBatches
     from growlm.registry import methods, skills
     from growlm.stack.loss import trained_token_losses
@@ -219,7 +219,7 @@ def with_growlm(arm: str, base: Path, preserve_ratio: float, same_loss: bool) ->
 
 
 def plain_loss(logits_BTV: Tensor, ids_BT: Tensor) -> Tensor:
-    """Computes the mean cross-entropy of all tokens but the first of each row, from all logits at once."""
+    """Compute the mean cross-entropy of all tokens but the first of each row, from all logits at once."""
     return nn.functional.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten())
 
 
@@ -232,22 +232,22 @@ def declared(every: Iterable[nn.Parameter], chosen: Iterable[nn.Parameter]) -> l
 
 
 def nothing() -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 def peak_bytes() -> int:
-    """Reads the most memory that this process has held at once."""
+    """Read the most memory that this process has held at once."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) * 1024
 
 
 def spread(values: list[float]) -> str:
-    """Writes the median of some values and their range."""
+    """Write the median of some values and their range."""
     return f"{statistics.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
 
 
 def tell(line: str) -> None:
-    """Prints a line at once."""
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

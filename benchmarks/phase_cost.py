@@ -76,7 +76,7 @@ class Step:
             part.register_forward_pre_hook(self._called)
 
     def take(self) -> float:
-        """Takes a step and gives its seconds."""
+        """Take a step and return its seconds."""
         begin = time.perf_counter()
         self.optimizer.zero_grad()
         self.method.loss(self.stack, self.batch).backward()
@@ -111,7 +111,7 @@ def add_frozen(stack: ModuleStack, name: str, kinds: dict[str, Any], on: str) ->
 
 
 def inactive_parts(stack: ModuleStack) -> Iterator[tuple[str, nn.Module]]:
-    """Yields the parts of modules that are not on the active path, by site."""
+    """Yield the parts of modules that are not on the active path, by site."""
     for path, site in stack.sites().items():
         for key, part in site.parts.items():
             if part_owner(key) not in stack.path:
@@ -141,7 +141,7 @@ def main(
     device: str = "cpu",
     out: Path = Path("results/phase_cost.json"),
 ) -> None:
-    """Measures every phase side by side, writes the figures and prints them.
+    """Measure every phase side by side, write the figures and print them.
 
     Args:
         base: name of a shipped base, or a folder.

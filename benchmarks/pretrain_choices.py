@@ -50,7 +50,7 @@ class Choice:
 
 
 def _from_nano(rate: float | None) -> Choice:
-    """Begins as ``nano``, whose heads have 32 dimensions, at rates in the proportion of the defaults."""
+    """Begin as ``nano``, whose heads have 32 dimensions, at rates in the proportion of the defaults."""
     if rate is None:
         return Choice(size=_HEADS_OF_32)
     return Choice({"muon_lr": rate, "adamw_lr": rate / 5, "warmup_steps": 10}, size=_HEADS_OF_32, expand="nano")
@@ -107,7 +107,7 @@ def main(
     threads: int = 2,
     card: Path | None = None,
 ) -> None:
-    """Trains what has not been trained yet, writes ``choices.json`` and prints the table.
+    """Train what has not been trained yet, write ``choices.json`` and print the table.
 
     Args:
         question: which runs.
@@ -142,7 +142,7 @@ def main(
 
 
 def _validation(data: Path, out: Path, count: int) -> Path:
-    """Writes the first validation stories to a file of their own."""
+    """Write the first validation stories to a file of their own."""
     documents = TextSource(path=str(data / "tinystories" / "valid.txt")).documents()
     chosen = [story for story, _ in zip(documents, range(count), strict=False)]
     file = out / "validation.txt"

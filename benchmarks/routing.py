@@ -37,7 +37,7 @@ class Untrained(ModuleStack):
 
 
 def main(base: str) -> None:
-    """Teaches a router and prints which paths it chooses for the test split of every skill.
+    """Teach a router and print which paths it chooses for the test split of every skill.
 
     Args:
         base: name of a shipped base, or a folder.
@@ -83,13 +83,13 @@ def switches(stack: ModuleStack, first: Skill, then: Skill, limit: int) -> list[
 
 
 def shares(stack: ModuleStack, router: Ridge, prompts: Prompts) -> str:
-    """Writes the share of each path among the choices."""
+    """Write the share of each path among the choices."""
     chosen = Counter(format_path(path) for path in router.choose(stack, prompts))
     return ", ".join(f"{path} {100 * number / len(prompts):.1f} %" for path, number in chosen.most_common())
 
 
 def tell(line: str) -> None:
-    """Prints a line at once."""
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

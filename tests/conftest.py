@@ -45,7 +45,7 @@ _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")
 
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
-    """Seeds what the test may use; torch only if it was imported."""
+    """Seed what the test may use; torch only if it was imported."""
     random.seed(0)
     if "torch" in sys.modules:
         import torch
@@ -55,7 +55,7 @@ def _fixed_seeds() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a socket reach this machine alone."""
+    """Let a socket reach this machine alone."""
     if request.node.get_closest_marker("network"):
         return
 

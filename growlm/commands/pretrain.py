@@ -14,7 +14,7 @@ def pretrain(
     work: str = "runs",
     overwrite: bool = False,
 ) -> None:
-    """Trains a base; the same command goes on where a killed one stopped.
+    """Train a base; the same command resumes a killed one.
 
     Args:
         name: name of the base, which is written to the folder ``<out>/<name>``.

@@ -12,7 +12,7 @@ _KEPT = ("name", "size", "parameters", "tokens_seen", "sources", "run")
 
 
 def ancestors(base: str | None) -> list[dict[str, Any]]:
-    """Follows the smaller bases that a base began as, by the records that their trainings left.
+    """Follow the smaller bases that a base began as, by the records that their trainings left.
 
     Args:
         base: the smaller base, by name or folder; None: there is none.

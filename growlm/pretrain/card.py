@@ -9,7 +9,7 @@ _ROWS = 12
 
 
 def card_text(results: dict[str, Any], has_plot: bool) -> str:
-    """Writes the card.
+    """Write the card.
 
     Args:
         results: what ``training.json`` holds.
@@ -31,7 +31,7 @@ def card_text(results: dict[str, Any], has_plot: bool) -> str:
 
 
 def plot_curve(path: Path, name: str, curve: Sequence[dict[str, float]]) -> bool:
-    """Draws bits per byte and loss over the tokens seen, if matplotlib is there.
+    """Draw bits per byte and loss over the tokens seen, if matplotlib is there.
 
     Args:
         path: the PNG to write.

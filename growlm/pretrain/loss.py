@@ -61,7 +61,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def chunked_cross_entropy(
     hidden_states: Tensor, weight: Tensor, labels: Tensor, chunk: int = 2_048, ignored: int = -100
 ) -> Tensor:
-    """Computes the mean cross-entropy of ``softmax(hidden_states @ weight.T)``.
+    """Compute the mean cross-entropy of ``softmax(hidden_states @ weight.T)``.
 
     The products are made in the type of ``hidden_states``, or autocast's where it is on; everything else in fp32.
     Gradients flow to the hidden states and to the weight if it takes one.

@@ -23,7 +23,7 @@ class Together(torch.optim.Optimizer):
         self._share_groups()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Takes a step with each member, after one call of the closure."""
+        """Take a step with each member, after one call of the closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -37,7 +37,7 @@ class Together(torch.optim.Optimizer):
         return {"members": [member.state_dict() for member in self.members]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the members' states."""
+        """Restore the members' states."""
         for member, state in zip(self.members, state_dict["members"], strict=True):
             member.load_state_dict(state)
         self._share_groups()
@@ -50,7 +50,7 @@ class Together(torch.optim.Optimizer):
 def muon_and_adamw(
     model: nn.Module, muon_lr: float | None, adamw_lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Builds Muon (Jordan et al., 2024) for a transformer's inner matrices and AdamW for embeddings and vectors.
+    """Build Muon (Jordan et al., 2024) for a transformer's inner matrices and AdamW for embeddings and vectors.
 
     Where torch has no Muon yet (before 2.9), AdamW takes the matrices as well, at its own rate.
 
@@ -82,6 +82,6 @@ def muon_and_adamw(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Sets every group's learning rate to its peak, ``initial_lr``, times a factor."""
+    """Set every group's learning rate to its peak, ``initial_lr``, times a factor."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor

@@ -58,7 +58,7 @@ class PackedBatch:
         return [PackedBatch(*part) for part in parts]
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """Moves the batch to a device."""
+        """Move the batch to a device."""
         return PackedBatch(self.input_ids.to(device), self.labels.to(device), self.position_ids.to(device))
 
 
@@ -94,7 +94,7 @@ class PackedRows:
         self._rows: list[list[Piece]] = []
 
     def batch(self, step: int) -> PackedBatch:
-        """Builds the batch of a step."""
+        """Build the batch of a step."""
         first = step * self.rows_per_step
         return stack_rows([self._render(self._row(first + i)) for i in range(self.rows_per_step)])
 
@@ -136,13 +136,13 @@ class PackedRows:
 
 
 def stack_rows(rows: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]) -> PackedBatch:
-    """Stacks rows of tokens, labels and positions to a batch."""
+    """Stack rows of tokens, labels and positions to a batch."""
     tokens, labels, positions = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
     return PackedBatch(tokens, labels, positions)
 
 
 def best_fit(pieces: Sequence[Piece], row_length: int) -> list[list[Piece]]:
-    """Packs each piece, long ones first, into the row that it leaves the least room in.
+    """Pack each piece, long ones first, into the row that it leaves the least room in.
 
     Args:
         pieces: what to pack, none longer than a row.

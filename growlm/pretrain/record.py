@@ -88,7 +88,7 @@ def round_weights(model: LlamaForCausalLM) -> None:
 
 
 def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> None:
-    """Measures a base as it is going to be shipped and writes its folder in one step.
+    """Measure a base as it is going to be shipped and write its folder in one step.
 
     Args:
         folder: the base's folder; what is there is replaced.

@@ -60,15 +60,15 @@ class PretrainPhase(LightningModule):
                 layer.compile(dynamic=False)
 
     def train_dataloader(self) -> StepLoader[PackedBatch]:
-        """Builds the loader; with several processes each takes its own rows of every step."""
+        """Build the loader; with several processes each takes its own rows of every step."""
         return StepLoader(self._share, self.run.steps)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Builds Muon and AdamW."""
+        """Build Muon and AdamW."""
         return muon_and_adamw(self.model, self.run.muon_lr, self.run.adamw_lr, self.run.weight_decay)
 
     def on_train_batch_start(self, batch: PackedBatch, batch_idx: int) -> None:
-        """Sets the learning rate of the step."""
+        """Set the learning rate of the step."""
         run = self.run
         factor = schedule_factor(run.schedule, self.global_step, run.steps, run.warmup_steps, run.decay_share)
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
@@ -115,7 +115,7 @@ def pretrain_base(
     overwrite: bool = False,
     expand: str | None = None,
 ) -> Path:
-    """Trains a base and writes its folder; a killed run is continued.
+    """Train a base and write its folder; a killed run is resumed.
 
     Args:
         name: name of the base.
@@ -279,7 +279,7 @@ def _settings(
     rows: PackedRows,
     tokenizer: PreTrainedTokenizerBase,
 ) -> dict[str, str | int | float | bool | None]:
-    """Lists what the result depends on."""
+    """List what the result depends on."""
     ignored = {"save_seconds", "accelerator", "final_stories"}
     backend: Any = tokenizer.backend_tokenizer
     return {

@@ -53,7 +53,7 @@ class TextSource:
         return self.hub or self.skill or Path(self.path or "").name
 
     def digest(self) -> str:
-        """Computes a SHA-256 over the content (of a data set, its name and fingerprint) and what is taken of it."""
+        """Compute a SHA-256 over the content (of a data set, its name and fingerprint) and what is taken of it."""
         if self.skill is not None:
             content = self._skill().digest("train")
         else:
@@ -61,7 +61,7 @@ class TextSource:
         return hashlib.sha256(json.dumps([content, self.split, self.field, self.max_bytes]).encode()).hexdigest()
 
     def documents(self) -> Iterator[str]:
-        """Yields the documents, stripped of white space around them, empty ones left out.
+        """Yield the documents, stripped of white space around them, empty ones left out.
 
         Raises:
             GrowlmError: if the source is missing or malformed.

@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 
 def encode_source(source: TextSource, tokenizer: "PreTrainedTokenizerBase", cache: Path | None = None) -> EncodedText:
-    """Encodes a source, or maps what an earlier call wrote for the same text and tokenizer.
+    """Encode a source, or map what an earlier call wrote for the same text and tokenizer.
 
     Args:
         source: the text.

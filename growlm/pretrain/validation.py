@@ -61,19 +61,19 @@ class Watch(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the records."""
+        """Restore the records."""
         self.curve, self.samples = state_dict["curve"], state_dict["samples"]
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._loss_sum, self._since = state_dict["loss_sum"], state_dict["since"]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
-        """Starts the clock of a step."""
+        """Start the clock of a step."""
         self._clock = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Counts, and looks if it is time."""
+        """Count, and see whether it is time."""
         self._loss_sum += float(outputs["loss"])
         self._since += 1
         self.tokens += batch.num_tokens * trainer.world_size
@@ -105,7 +105,7 @@ def sample_stories(
     max_new_tokens: int = 300,
     temperature: float = 0.8,
 ) -> list[str]:
-    """Samples documents from the start token on; the global random state is left as it was.
+    """Sample documents from the start token on; the global random state is left as it was.
 
     Args:
         model: the model.

@@ -56,7 +56,7 @@ def evaluate(
     limit: int | None = None,
     stories: str | None = None,
 ) -> list[Result]:
-    """Scores skills of a stack.
+    """Score skills of a stack.
 
     Args:
         stack: the stack.

@@ -76,7 +76,7 @@ def importance_map(tensors: "Mapping[str, Tensor]", of_phase: bool = False) -> I
 
 
 def stack_importance(folder: Path, manifest: Manifest) -> Group:
-    """Draws the importance that the modules of a stack keep, those that were superseded apart.
+    """Draw the importance that the modules of a stack keep, those that were superseded apart.
 
     Args:
         folder: the stack's folder.
@@ -103,7 +103,7 @@ def stack_importance(folder: Path, manifest: Manifest) -> Group:
 
 
 def importance_table(found: ImportanceMap, title: str) -> Table:
-    """Draws a map as a table.
+    """Draw a map as a table.
 
     Args:
         found: the map.
@@ -122,7 +122,7 @@ def importance_table(found: ImportanceMap, title: str) -> Table:
 
 
 def plot_importance(found: ImportanceMap, title: str = "importance of units") -> "Axes":
-    """Plots a map as a heat map.
+    """Plot a map as a heat map.
 
     Args:
         found: the map.
@@ -148,7 +148,7 @@ def plot_importance(found: ImportanceMap, title: str = "importance of units") ->
 
 
 def draw_importance(axes: "Axes", found: ImportanceMap) -> "AxesImage":
-    """Draws a map as a heat map with logarithmic colours.
+    """Draw a map as a heat map with logarithmic colours.
 
     Args:
         axes: the axes to draw on.
@@ -176,7 +176,7 @@ def _kept(folder: Path, manifest: Manifest, record: ModuleRecord) -> "dict[str, 
 
 
 def _place(unit: str) -> tuple[str, str]:
-    """Finds the layer and the projection of a unit, named ``<kind>.<path of the site>`` and perhaps a tensor."""
+    """Find the layer and the projection of a unit, named ``<kind>.<path of the site>`` and perhaps a tensor."""
     site = re.sub(r"(\.[AB]|\.layer\.\w+|\.(weight|bias))$", "", unit.partition(".")[2] or unit)
     within = re.match(r"(.*?)\.(\d+)\.(.+)$", site)
     if within is None:
@@ -187,7 +187,7 @@ def _place(unit: str) -> tuple[str, str]:
 
 
 def _natural(layer: str) -> tuple[bool, str, int]:
-    """Orders layers by number, those outside last."""
+    """Order layers by number, those outside last."""
     stem, _, number = layer.rpartition(".")
     return layer == OUTSIDE, stem, int(number) if number.isdecimal() else -1
 

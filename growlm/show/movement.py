@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def layer_outputs(stack: "ModuleStack", input_ids: Tensor, path: Sequence[str]) -> Tensor:
-    """Computes the hidden states after every decoder layer of the base, what is inserted behind it included.
+    """Compute the hidden states after every decoder layer of the base, what is inserted behind it included.
 
     Args:
         stack: the stack.
@@ -43,7 +43,7 @@ def layer_outputs(stack: "ModuleStack", input_ids: Tensor, path: Sequence[str]) 
 
 
 def movement(stack: "ModuleStack", input_ids: Tensor, path: Sequence[str], other: Sequence[str] = ()) -> Tensor:
-    """Measures how far one path's hidden states are from another's.
+    """Measure how far one path's hidden states are from another's.
 
     Args:
         stack: the stack.
@@ -60,7 +60,7 @@ def movement(stack: "ModuleStack", input_ids: Tensor, path: Sequence[str], other
 
 
 def plot_movement(movements: Mapping[str, Tensor]) -> "Axes":
-    """Plots movements, one line each.
+    """Plot movements, one line each.
 
     Args:
         movements: by label, what ``movement`` gave, [L].

@@ -24,7 +24,7 @@ _NUM_SAMPLES = 3
 
 
 def print_grown(grown: "Grown", console: Console | None = None) -> None:
-    """Prints what a phase left behind.
+    """Print what a phase left behind.
 
     Args:
         grown: the phase's result.

@@ -12,7 +12,7 @@ from growlm.errors import GrowlmError
 def apart(
     parts: Mapping[Any, Sequence[Example]], where: object, may_be_empty: Sequence[str] = ()
 ) -> tuple[dict[str, list[Example]], tuple[str, ...]]:
-    """Leaves each example in one split only: in the test rather than in validation, there rather than in training.
+    """Leave each example in one split only: in the test rather than in validation, there rather than in training.
 
     Args:
         parts: the examples by split; all three.

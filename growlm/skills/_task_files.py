@@ -35,7 +35,7 @@ class TaskFiles(Skill):
         cut: Cut | None = None,
         max_prompt: int | None = None,
     ) -> None:
-        """Takes what was read: every example in one split only, and samples where there are limits.
+        """Take what was read: every example in one split only, and samples where there are limits.
 
         Args:
             parts: the examples by split; where nothing is left of validation, a tenth of training is held out for it.
@@ -69,7 +69,7 @@ class TaskFiles(Skill):
         }
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples in the files' order."""
+        """Yield the split's examples in the files' order."""
         return iter(self._parts[split])
 
 
@@ -79,12 +79,12 @@ def same_name(one: str, other: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Lists the folders in a folder by name; none if it is no folder."""
+    """List the folders in a folder by name; none if it is no folder."""
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def rows(path: Path, content: Any, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the rows of a JSON list.
+    """Yield the rows of a JSON list.
 
     Args:
         path: the file, for messages.
@@ -110,7 +110,7 @@ def rows(path: Path, content: Any, keys: Iterable[str]) -> Iterator[tuple[str, d
 
 
 def read_rows(path: Path, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the rows of a JSON file that holds a list; see ``rows``."""
+    """Yield the rows of a JSON file that holds a list; see ``rows``."""
     return rows(path, read_json(path), keys)
 
 

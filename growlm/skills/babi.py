@@ -80,7 +80,7 @@ class Babi(TaskFiles):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names the first file that is not there."""
+        """Name the first file that is not there."""
         folder = _folder(str(options.get("data")))
         files = (
             _file(folder, number, split) for number in _numbers(options.get("tasks")) for split in ("train", "test")
@@ -108,7 +108,7 @@ def _file(folder: Path, number: int, split: str) -> Path:
 
 
 def _read_task(folder: Path, number: int) -> dict[Split, list[Example]]:
-    """Reads one task; each question goes with the stories of its split."""
+    """Read one task; each question goes with the stories of its split."""
     train, validation, test = (_file(folder, number, split) for split in ("train", "valid", "test"))
     stories = {"train": list(_stories(train)), "test": list(_stories(test))}
     if validation.is_file():
@@ -128,7 +128,7 @@ def _read_task(folder: Path, number: int) -> dict[Split, list[Example]]:
 
 
 def _stories(path: Path) -> Iterator[list[tuple[str, str, str]]]:
-    """Yields the questions of each story: name, prompt and answer."""
+    """Yield the questions of each story: name, prompt and answer."""
     facts: list[str] = []
     questions: list[tuple[str, str, str]] = []
     found = False

@@ -77,7 +77,7 @@ class ClTask(TaskFiles):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names the file of the task that is not there."""
+        """Name the file of the task that is not there."""
         folder = Path(str(options.get("data"))).expanduser()
         try:
             found, ending = _find(folder, str(options.get("task")))
@@ -150,7 +150,7 @@ class _Prompt:
 
 
 def _find(data: Path, task: str) -> tuple[Path, str]:
-    """Finds a task's folder and the ending of its files."""
+    """Find a task's folder and the ending of its files."""
     for root in (data, data / _BENCHMARK):
         for folder in subfolders(root):
             if same_name(folder.name, task):
@@ -200,7 +200,7 @@ def _joined(instruction: str, text: str) -> str:
 
 
 def _asked(prompt: str) -> str:
-    """Ends a prompt as the authors do; some copies of the data end so already, some in one split only."""
+    """End a prompt as the authors do; some copies of the data end so already, some in one split only."""
     prompt = prompt if prompt.rstrip().endswith(_QUESTION) else f"{prompt}\n{_QUESTION}"
     return prompt.rstrip()
 

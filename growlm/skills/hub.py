@@ -104,7 +104,7 @@ class _Rows:
         self._labels = labels
 
     def read(self, table: Any) -> list[Example]:
-        """Reads a split."""
+        """Read a split."""
         labels = {**_own_labels(table), **self._labels}
         return [self._example(row, number, labels) for number, row in enumerate(table, 1)]
 
@@ -157,7 +157,7 @@ def _split_names(loaded: Mapping[str, Any], splits: Mapping[str, str] | None, da
 
 
 def _own_labels(table: Any) -> dict[str, list[str]]:
-    """Finds what a data set itself says that its numbers mean."""
+    """Find what a data set itself says that its numbers mean."""
     return {key: list(feature.names) for key, feature in table.features.items() if hasattr(feature, "names")}
 
 

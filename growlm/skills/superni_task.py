@@ -77,7 +77,7 @@ class SuperniTask(TaskFiles):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names the file of the task that is not there."""
+        """Name the file of the task that is not there."""
         root, task = Path(str(options.get("data"))).expanduser(), str(options.get("task"))
         lacking = _lacking(_find(root, task), root, task)
         return None if lacking is None else str(lacking)
@@ -123,7 +123,7 @@ def _head(path: Path, content: Mapping[str, Any], num_examples: int) -> str:
 
 
 def _find(data: Path, task: str) -> Path | None:
-    """Finds a task's folder or file."""
+    """Find a task's folder or file."""
     for root in (data, *(data / place for place in _PLACES)):
         if any(folder.name == task for folder in subfolders(root)):
             return root / task
@@ -142,7 +142,7 @@ def _lacking(place: Path | None, data: Path, task: str) -> Path | None:
 
 
 def _drawn(examples: list[Example], path: Path) -> dict[Split, list[Example]]:
-    """Draws test and validation from one file, by a hash of the content."""
+    """Draw test and validation from one file, by a hash of the content."""
     different = {(example.prompt, example.completion): example for example in examples}
     ordered = sorted(
         different.values(), key=lambda found: blake2b(repr((found.prompt, found.completion)).encode()).digest()

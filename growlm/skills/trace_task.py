@@ -94,7 +94,7 @@ class TraceTask(TaskFiles):
 
     @classmethod
     def missing_data(cls, options: Mapping[str, Any]) -> str | None:
-        """Names the file of the task that is not there."""
+        """Name the file of the task that is not there."""
         lacking = _lacking(_files(Path(str(options.get("data"))).expanduser(), _known(str(options.get("task")))))
         return None if lacking is None else str(lacking)
 

@@ -9,7 +9,7 @@ ScheduleName = Literal["constant", "cosine", "wsd"]
 def schedule_factor(
     name: ScheduleName, step: int, num_steps: int, warmup_steps: int = 0, decay_share: float = 0.5, floor: float = 0.0
 ) -> float:
-    """Computes what the peak learning rate is multiplied by at a step.
+    """Compute what the peak learning rate is multiplied by at a step.
 
     Args:
         name: ``"constant"``; ``"cosine"`` from 1 to the floor after warm-up (Loshchilov & Hutter, 2017); ``"wsd"``,

@@ -33,7 +33,7 @@ class ScoreCache:
         self._known: dict[Hashable, Any] = {}
 
     def skill(self, name: str, options: Mapping[str, Any], metric: Metric | None = None) -> Skill:
-        """Builds a skill; the same name, options and metric give the same object.
+        """Build a skill; the same name, options and metric give the same object.
 
         Args:
             name: the skill's name.
@@ -45,11 +45,11 @@ class ScoreCache:
         return skill if metric is None else self.get_or_compute((*key, str(metric)), lambda: skill.scored_by(metric))
 
     def digest(self, skill: Skill, split: Split) -> str:
-        """Computes the digest of a skill's split."""
+        """Compute the digest of a skill's split."""
         return self.get_or_compute(("digest", skill, split), lambda: skill.digest(split))
 
     def encoded(self, stack: ModuleStack, skill: Skill, max_length: int) -> list[Encoded]:
-        """Encodes a skill's training examples for a stack's base.
+        """Encode a skill's training examples for a stack's base.
 
         Args:
             stack: the stack.
@@ -80,7 +80,7 @@ class ScoreCache:
         )
 
     def score(self, stack: ModuleStack, skill: Skill, limit: int | None) -> Score:
-        """Scores a skill's test split with the path that is active, all of whose modules are frozen.
+        """Score a skill's test split with the path that is active, all of whose modules are frozen.
 
         Args:
             stack: the stack.
@@ -132,7 +132,7 @@ class ScoreCache:
         routed: bool,
         folded: bool = False,
     ) -> dict[str, dict[str, Any]]:
-        """Scores a skill's test split in every inference mode, each path once.
+        """Score a skill's test split in every inference mode, each path once.
 
         Args:
             stack: the stack, with all its modules frozen.

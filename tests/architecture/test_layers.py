@@ -172,7 +172,7 @@ def test_the_allow_list_is_short_and_alive():
 
 
 def test_the_checks_see_what_they_look_for():
-    """Guards the reading of imports itself: known edges are found."""
+    """Guard the reading of imports itself: known edges are found."""
     assert "errors.py" in graph()["files.py"]
     assert "cli/parser.py" in graph()["cli/main.py"], "an import inside a function counts"
     assert all(lower != upper for lower, upper in pairwise(LAYERS))

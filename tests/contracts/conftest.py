@@ -23,12 +23,12 @@ def kinds(request: pytest.FixtureRequest) -> dict[str, ModuleKind]:
 
 @pytest.fixture
 def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., ModuleStack]:
-    """Makes a stack without modules on the small base of a family."""
+    """Make a stack without modules on the small base of a family."""
     return lambda family="llama": ModuleStack.from_base(str(tiny_bases[family])).eval()
 
 
 def disturb(stack: ModuleStack, name: str, seed: int = 0) -> None:
-    """Moves a module's parameters as training would."""
+    """Move a module's parameters as training would."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in stack.module_parameters(name).values():
@@ -36,7 +36,7 @@ def disturb(stack: ModuleStack, name: str, seed: int = 0) -> None:
 
 
 def freeze(stack: ModuleStack, name: str, kinds: dict[str, ModuleKind]) -> None:
-    """Freezes a growing module with a record that says only what it must."""
+    """Freeze a growing module with a record that says only what it must."""
     tensors = tensor_digests(stack.module_tensors(name))
     stack.freeze(
         ModuleRecord(
@@ -55,12 +55,12 @@ def freeze(stack: ModuleStack, name: str, kinds: dict[str, ModuleKind]) -> None:
 
 
 def grown(stack: ModuleStack, name: str, kinds: dict[str, ModuleKind], on: tuple[str, ...] | None = None) -> None:
-    """Attaches, disturbs and freezes a module."""
+    """Attach, disturb and freeze a module."""
     stack.attach(name, kinds, on)
     disturb(stack, name, seed=len(stack.parents()))
     freeze(stack, name, kinds)
 
 
 def tokens(rows: int = 3, length: int = 12) -> torch.Tensor:
-    """Draws token ids, [B, T]."""
+    """Draw token ids, [B, T]."""
     return torch.randint(6, 300, (rows, length), generator=torch.Generator().manual_seed(1))

@@ -53,7 +53,7 @@ class Toy(Skill):
         self.answer = answer
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields every pair of words in one split."""
+        """Yield every pair of words in one split."""
         for number, word in enumerate(WORDS):
             for other in WORDS[: number + 1]:
                 if (split == "test") == (number % 4 == 0):
@@ -107,7 +107,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tiny_bases: dict[str, Path], stories: Path) -> Run:
-    """Runs a phase."""
+    """Run a phase."""
 
     def run(method: str, folder: Path, name: str = "toy", *callbacks: Callback, **settings: Any) -> Grown:
         given = {"batch_size": 4, "learning_rate": 1e-2, "num_scored": 4, "stories": str(stories)}
@@ -131,7 +131,7 @@ class Phase:
 
 @pytest.fixture(scope="module")
 def first(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Phase]:
-    """Gives the first phase of a method, run once."""
+    """Return the first phase of a method, run once."""
     seen: list[tuple[Method, dict[str, Any]]] = []
 
     class Keep(Callback):
@@ -383,5 +383,5 @@ def test_a_method_is_asked_in_this_order(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def without_seconds(grown: Grown) -> Any:
-    """Gives a record less what time it took."""
+    """Return a record less what time it took."""
     return replace(grown.record, cost={**grown.record.cost, "seconds": 0})

@@ -143,7 +143,7 @@ def test_modules_off_the_path_are_set_aside(new_stack: NewStack, kinds: Kinds, f
 
 
 def places(stack: ModuleStack) -> dict[str, int]:
-    """Tells where in memory every frozen tensor is."""
+    """Return where in memory every frozen tensor is."""
     return {name: tensor.data_ptr() for name, tensor in stack.frozen_tensors().items()}
 
 
@@ -297,5 +297,5 @@ def test_a_growing_module_is_not_saved(new_stack: NewStack, kinds: Kinds, tmp_pa
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Reads all files below a folder."""
+    """Read all files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -34,7 +34,7 @@ class Files(NamedTuple):
     stories: str
 
     def grow(self, stack: Path, *more: str, skill: str | None = None) -> list[str]:
-        """Writes the words of a small phase."""
+        """Write the words of a small phase."""
         words = f"grow --skill {skill or self.words} --stack {stack} --base {self.base} --stories {self.stories}"
         options = f"--steps {STEPS} --module lora --trainer.precision 32-true --trainer.accelerator cpu"
         sizes = "--model.batch_size 4 --model.num_scored 4 --model.learning_rate 1e-2 --model.checkpoint_every 3"
@@ -57,7 +57,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, tiny_bases: dict[str, Path])
 
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[[Sequence[object]], Outcome]:
-    """Runs growlm in this process."""
+    """Run growlm in this process."""
     from growlm.cli.main import main
 
     def command(words: Sequence[object]) -> Outcome:
@@ -81,13 +81,13 @@ class Child:
         self._err = err
 
     def signal(self, number: int) -> None:
-        """Sends a signal, if the process still runs."""
+        """Send a signal, if the process still runs."""
         assert self.process.pid is not None
         if self.process.is_alive():
             os.kill(self.process.pid, number)
 
     def wait(self) -> Outcome:
-        """Waits for the end; a negative status is the signal that ended it."""
+        """Wait for the end; a negative status is the signal that ended it."""
         self.process.join(120)
         assert self.process.exitcode is not None, "it hangs"
         return Outcome(self.process.exitcode, "", self._err.read_text())
@@ -95,7 +95,7 @@ class Child:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., Child]:
-    """Starts growlm in a process of its own, forked from one that has everything imported."""
+    """Start growlm in a process of its own, forked from one that has everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["growlm.cli.phase", "growlm.show.report", __name__])
     children: list[Child] = []
@@ -130,17 +130,17 @@ def _run(words: list[str], err: str, hook: Hook | None) -> None:
 
 
 def complaints(outcome: Outcome) -> list[str]:
-    """Gives the lines in which growlm says what is wrong."""
+    """Return the lines in which growlm says what is wrong."""
     return [line for line in outcome.err.splitlines() if line.startswith("growlm: ")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Reads all files below a folder."""
+    """Read all files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def result(folder: Path) -> dict[str, object]:
-    """Gives what a phase must produce bit for bit: all of a stack but the seconds that it took."""
+    """Return what a phase must produce bit for bit: all of a stack but the seconds that it took."""
     import json
 
     module = next(iter(sorted(folder.glob("modules/*"), reverse=True)))

@@ -53,7 +53,7 @@ def check(command: Command, words: Sequence[str], stack: Path, said: str) -> Non
 
 
 def flip(name: str, at: float) -> Callable[[Path], object]:
-    """Changes one bit of a file, at a share of its length."""
+    """Change one bit of a file, at a share of its length."""
 
     def damage(stack: Path) -> None:
         content = bytearray((stack / name).read_bytes())
@@ -69,7 +69,7 @@ def cut(stack: Path) -> None:
 
 
 def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
-    """Changes a word of a file."""
+    """Change a word of a file."""
 
     def damage(stack: Path) -> None:
         text = (stack / name).read_text(encoding="utf-8")
@@ -85,7 +85,7 @@ def later_version(stack: Path) -> None:
 
 
 def lose(name: str) -> Callable[[Path], object]:
-    """Removes a file or folder."""
+    """Remove a file or folder."""
     return lambda stack: shutil.rmtree(stack / name) if (stack / name).is_dir() else (stack / name).unlink()
 
 

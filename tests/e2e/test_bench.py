@@ -24,7 +24,7 @@ TIMED = ("seconds", "wall_seconds", "peak_bytes")
 
 @pytest.fixture(scope="module")
 def request_words(files: Files, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Writes a stream of two skills and a list of three methods; gives the words of a benchmark of them."""
+    """Write a stream of two skills and a list of three methods; return the words of a benchmark of them."""
     folder = tmp_path_factory.mktemp("bench")
     skills = {
         name: {"skill": "jsonl", "options": {"train": file}}
@@ -54,7 +54,7 @@ def whole(request_words: list[str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def measured(out: Path) -> dict[str, Any]:
-    """Reads all cells; what was timed is left out."""
+    """Read all cells; what was timed is left out."""
     found: dict[str, Any] = {}
     for path in sorted(out.glob("cells/*/*/*/cell.json")):
         cell = json.loads(path.read_text())
@@ -109,7 +109,7 @@ def test_two_processes_measure_the_same(
 
 
 def die_at(moment: int) -> None:
-    """Kills this process when a file is about to be moved into its place for the ``moment``-th time."""
+    """Kill this process when a file is about to be moved into its place for the ``moment``-th time."""
     replace = os.replace
     count = 0
 

@@ -93,7 +93,7 @@ def test_the_whole_way(
 
 
 def talk(command: Command, monkeypatch: pytest.MonkeyPatch, stack: Path, said: str, *more: str) -> Outcome:
-    """Talks through a pipe."""
+    """Talk through a pipe."""
     monkeypatch.setattr("sys.stdin", io.StringIO(said))
     done = command(["chat", stack, *more])
     assert done.status == 0

@@ -33,7 +33,7 @@ _MOMENTS = (
 
 
 def die_at(moment: int, seen: str) -> None:
-    """Kills this process when one of the moments comes up for the ``moment``-th time; notes each in a file."""
+    """Kill this process when one of the moments comes up for the ``moment``-th time; note each in a file."""
     import importlib
 
     count = 0
@@ -67,7 +67,7 @@ def whole(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def moments(start: Start, files: Files, folder: Path) -> list[str]:
-    """Lists the moments of an undisturbed phase."""
+    """List the moments of an undisturbed phase."""
     seen = folder / "seen.txt"
     assert start(files.grow(folder / "counted"), functools.partial(die_at, -1, str(seen))).wait().status == 0
     return seen.read_text().split()
@@ -132,7 +132,7 @@ def test_undo_killed_at_every_moment(files: Files, start: Start, command: Comman
 
 
 def interrupted_in_training(child: Child, stack: Path) -> Outcome:
-    """Waits until a state was saved, then presses Ctrl-C."""
+    """Wait until a state was saved, then presses Ctrl-C."""
     deadline = time.monotonic() + 120
     while not (stack / ".work" / "resume.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -141,7 +141,7 @@ def interrupted_in_training(child: Child, stack: Path) -> Outcome:
 
 
 def slow_steps(seconds: float) -> None:
-    """Makes every training step take its time, so that something can happen meanwhile."""
+    """Make every training step take its time, so that something can happen meanwhile."""
     from growlm.train.phase import GrowPhase
 
     step = GrowPhase.training_step

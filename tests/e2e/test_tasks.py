@@ -13,7 +13,7 @@ LABELS = ["yes", "no"]
 
 
 def task(folder: Path) -> Path:
-    """Writes a task of which one training and one test example are longer than the small base's context."""
+    """Write a task of which one training and one test example are longer than the small base's context."""
     (folder / "boolqa").mkdir(parents=True)
     for split, count in (("train", 12), ("test", 6)):
         rows = [

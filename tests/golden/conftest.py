@@ -36,7 +36,7 @@ NO_SKILL = NoSkill()
 
 
 def encoded(seed: int, count: int = 6, length: int = 7) -> list[Encoded]:
-    """Draws examples of random tokens whose last ones are trained."""
+    """Draw examples of random tokens whose last ones are trained."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(6, 300, (count, length), generator=generator).tolist()
     return [
@@ -53,7 +53,7 @@ def stack(tiny_bases: dict[str, Path]) -> ModuleStack:
 
 @pytest.fixture
 def begin() -> Callable[..., tuple[Method, StepBatches]]:
-    """Gives a function that does what a phase does before its first step."""
+    """Return a function that does what a phase does before its first step."""
 
     def begin(
         stack: ModuleStack, method: str, options: dict[str, Any], name: str, examples: list[Encoded]
@@ -72,7 +72,7 @@ def begin() -> Callable[..., tuple[Method, StepBatches]]:
 
 @pytest.fixture
 def run_phase(begin: Callable[..., tuple[Method, StepBatches]]) -> RunPhase:
-    """Gives a function that runs a phase with plain gradient descent, from attaching to freezing."""
+    """Return a function that runs a phase with plain gradient descent, from attaching to freezing."""
 
     def run(
         stack: ModuleStack,
@@ -117,7 +117,7 @@ def run_phase(begin: Callable[..., tuple[Method, StepBatches]]) -> RunPhase:
 
 
 def load_benchmark(name: str) -> Any:
-    """Imports a script of benchmarks/, which is no package."""
+    """Import a script of benchmarks/, which is no package."""
     path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

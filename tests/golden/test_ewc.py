@@ -43,7 +43,7 @@ def test_the_penalty_by_hand() -> None:
 
 
 def fisher_by_hand(stack: ModuleStack, name: str, seed: int) -> dict[str, torch.Tensor]:
-    """Averages the squared gradients of whole examples' losses, with backward passes of an own copy."""
+    """Average the squared gradients of whole examples' losses, with backward passes of an own copy."""
     stack = copy.deepcopy(stack)
     stack.set_path((name,))
     parameters = stack.module_parameters(name)

@@ -29,7 +29,7 @@ def _tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained() -> Any:
-    """Gives a base whose weights are no longer those of an untrained one, norms included."""
+    """Return a base whose weights are no longer those of an untrained one, norms included."""
     model = build_base("small")
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

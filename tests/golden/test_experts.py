@@ -103,14 +103,14 @@ def test_an_expert_that_takes_over_a_column_changes_no_bit_of_the_others() -> No
 
 
 def two_experts(stack: ModuleStack, **options: Any) -> ModuleStack:
-    """Grows two modules whose columns open for some tokens."""
+    """Grow two modules whose columns open for some tokens."""
     for name in "first", "second":
         grown(stack, name, {"experts": Experts(**options)})
     return stack
 
 
 def boundary_states(stack: ModuleStack, ids: torch.Tensor, layer: int) -> torch.Tensor:
-    """Runs the bare base and gives the hidden states after its shallow layers, scaled to a mean square of 1."""
+    """Run the bare base and return the hidden states after its shallow layers, scaled to a mean square of 1."""
     with torch.no_grad(), stack.active():
         hidden = stack.base.base_model(ids, output_hidden_states=True, use_cache=False).hidden_states[layer]
     return hidden / (hidden.square().mean(-1, keepdim=True) + 1e-6).sqrt()

@@ -21,7 +21,7 @@ Fit = Callable[..., Grown]
 
 @pytest.fixture
 def fit(tiny_bases: dict[str, Path], tmp_path: Path) -> Fit:
-    """Gives a function that runs a whole phase."""
+    """Return a function that runs a whole phase."""
 
     def fit(folder: str, skill: str, skill_options: dict[str, Any], method: str, **method_options: Any) -> Grown:
         phase = GrowPhase(

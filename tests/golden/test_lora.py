@@ -28,7 +28,7 @@ def tokens() -> torch.Tensor:
 
 
 def grown(base: Path, options: Lora) -> ModuleStack:
-    """Attaches a module whose A and B are both random."""
+    """Attach a module whose A and B are both random."""
     stack = ModuleStack.from_base(str(base)).eval()
     stack.attach("first", {"lora": options})
     generator = torch.Generator().manual_seed(2)
@@ -40,7 +40,7 @@ def grown(base: Path, options: Lora) -> ModuleStack:
 
 
 def with_peft(base: Path, options: Lora, stack: ModuleStack) -> Any:
-    """Builds PEFT's model with the stack's A and B."""
+    """Build PEFT's model with the stack's A and B."""
     settings = peft.LoraConfig(
         r=options.rank,
         lora_alpha=2 * options.rank if options.alpha is None else options.alpha,

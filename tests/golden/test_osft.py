@@ -22,7 +22,7 @@ Q, UP = "model.layers.1.self_attn.q_proj", "model.layers.2.mlp.up_proj"
 
 
 def weights(stack: ModuleStack) -> dict[str, Tensor]:
-    """Gives all linears' weights with the active path, [O, I] in fp64; they are those of the merged stock model."""
+    """Return all linears' weights with the active path, [O, I] in fp64; they are those of the merged stock model."""
     merged = stack.merged()
     found = {}
     for site in stack.architecture.linear_sites(None, range(stack.architecture.num_layers)):
@@ -33,7 +33,7 @@ def weights(stack: ModuleStack) -> dict[str, Tensor]:
 
 
 def train(stack: ModuleStack, begin: Any, options: dict[str, Any], name: str, steps: int = 40) -> Method:
-    """Does what a phase does, with AdamW, and leaves the module growing."""
+    """Do what a phase does, with AdamW, and leave the module growing."""
     member, batches = begin(stack, "osft", options, name, encoded(len(name)))
     declared = list(member.parameters(stack, name))
     for parameter in stack.module_parameters(name).values():
@@ -49,7 +49,7 @@ def train(stack: ModuleStack, begin: Any, options: dict[str, Any], name: str, st
 
 
 def leaks(weight: Tensor, delta: Tensor, preserved: int) -> tuple[float, float, float]:
-    """Measures what of a change lies in preserved outputs, in preserved inputs, and in the block of both."""
+    """Measure what of a change lies in preserved outputs, in preserved inputs, and in the block of both."""
     U, _, Vt = torch.linalg.svd(weight, full_matrices=False)
     U_h, V_h = U[:, :preserved], Vt[:preserved].T
     parts = (U_h.T @ delta, delta @ V_h, U_h.T @ delta @ V_h)
@@ -97,7 +97,7 @@ def test_two_phases_in_the_block_form(
 
 
 def block_after(steps: int, *, gradient: bool, change: bool) -> float:
-    """Trains a difference with AdamW and gives how much of it lies in the preserved block."""
+    """Train a difference with AdamW and return how much of it lies in the preserved block."""
     generator = torch.Generator().manual_seed(0)
     weight = 0.1 * torch.randn(32, 20, generator=generator)
     difference = nn.Parameter(0.02 * torch.randn(32, 20, generator=generator))
@@ -246,7 +246,7 @@ def test_the_cosine_of_what_goes_in_and_comes_out() -> None:
 
 @pytest.fixture
 def adaptive(stack: ModuleStack, run_phase: RunPhase) -> dict[str, Any]:
-    """Runs a first phase with adaptive ranks."""
+    """Run a first phase with adaptive ranks."""
     options = {"ranks": "adaptive", "num_samples": 4}
     run_phase(stack, "osft", "one", options, examples=encoded(1))
     return options

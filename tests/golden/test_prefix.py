@@ -35,12 +35,12 @@ def test_every_head_reads_its_own_vectors() -> None:
 
 
 def unit(queries: Tensor) -> Tensor:
-    """Scales to a mean square of 1."""
+    """Scale to a mean square of 1."""
     return queries / (queries.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
 
 def attached(folder: Path, options: Prefix) -> ModuleStack:
-    """Attaches a prefix whose values are worth something."""
+    """Attach a prefix whose values are worth something."""
     stack = ModuleStack.from_base(str(folder)).eval()
     stack.attach("first", {"prefix": options})
     with torch.no_grad():
@@ -52,7 +52,7 @@ def attached(folder: Path, options: Prefix) -> ModuleStack:
 
 @contextmanager
 def seen(module: nn.Module) -> Iterator[list[Any]]:
-    """Notes the inputs and outputs of a module."""
+    """Note the inputs and outputs of a module."""
     noted: list[Any] = []
     handle = module.register_forward_hook(lambda _, inputs, output: noted.append((inputs[0], output)))
     yield noted
@@ -60,7 +60,7 @@ def seen(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def stock_queries(family: str, qkv_BTO: Tensor) -> Tensor:
-    """Takes the queries out of a linear's output as the stock models do; all have 4 heads of 8 dims."""
+    """Take the queries out of a linear's output as the stock models do; all have 4 heads of 8 dims."""
     if family == "gpt2":
         qkv_BTO = qkv_BTO.split(32, dim=2)[0]
     if family == "gpt_neox":

@@ -36,7 +36,7 @@ OPTIONS = {"rank": 2, "inner_steps": 3, "outer_steps": 2, "outer_rate": 2.0, "me
 
 
 def remembered(stack: ModuleStack, name: str, examples: list[Encoded]) -> list[Encoded]:
-    """Reads the examples that a module keeps, and checks that they are the phase's."""
+    """Read the examples that a module keeps, and check that they are the phase's."""
     kept = stack.method_tensors(name)
     ends = kept["memory/offsets"].tolist()
     tokens = [tuple(kept["memory/tokens"][a:b].tolist()) for a, b in pairwise(ends)]
@@ -47,7 +47,7 @@ def remembered(stack: ModuleStack, name: str, examples: list[Encoded]) -> list[E
 def loop_by_hand(
     stack: ModuleStack, parameters: dict[str, Any], batches: list[Any], rate: float, scores: dict[str, Tensor]
 ) -> None:
-    """Takes steps of plain gradient descent, and the importance of every element as the formulas say."""
+    """Take steps of plain gradient descent, and the importance of every element as the formulas say."""
     for batch in batches:
         trained_token_losses(stack, batch).mean().backward()
         for key, value in parameters.items():
@@ -61,7 +61,7 @@ def loop_by_hand(
 
 
 def top_by_hand(scores: dict[str, Tensor], keys: list[str]) -> dict[str, Tensor]:
-    """Marks the fifth of all elements whose product of both means is the greatest."""
+    """Mark the fifth of all elements whose product of both means is the greatest."""
     products = {key: (scores[key + "/mean"].double() * scores[key + "/deviation"].double()) for key in keys}
     flat = torch.cat([value.flatten() for value in products.values()]).sort().values
     edge = flat[-(len(flat) // 5) - 1]

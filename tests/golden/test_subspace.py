@@ -96,7 +96,7 @@ def test_free_directions_complete_the_preserved_ones(
 
 
 def trained_part(weight: Tensor, preserved: int, null_space: bool, steps: int) -> SubspacePart:
-    """Trains a part towards a random weight with all that an optimizer may do."""
+    """Train a part towards a random weight with all that an optimizer may do."""
     shape = (weight.shape[0], weight.shape[1])
     part = SubspacePart(*shape, *num_free(shape, preserved, null_space))
     part.set_directions(*free_directions(weight, preserved, null_space))

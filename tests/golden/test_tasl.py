@@ -171,7 +171,7 @@ STEPS, RATE = 4, 0.1
 def phase_by_hand(
     stack: ModuleStack, name: str, examples: list[Encoded], base: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Trains a module of a copy by plain gradient descent, with importance as the formulas say, tensor by tensor."""
+    """Train a module of a copy by plain gradient descent, with importance as the formulas say, tensor by tensor."""
     from growlm.data.batches import StepBatches
 
     batches = StepBatches(examples, 3, 0, pad_id=5)

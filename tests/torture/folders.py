@@ -74,7 +74,7 @@ def files_of(manifest: Manifest) -> store.Files:
 
 
 def grow(folder: Path, name: str, parents: tuple[str, ...] = (), scores: Mapping[str, Any] | None = None) -> None:
-    """Does to the folder what a phase does."""
+    """Do to the folder what a phase does."""
     with folder_lock(folder):
         store.recover(folder)
         if not (folder / "stack.json").exists():

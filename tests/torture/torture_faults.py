@@ -48,7 +48,7 @@ FAULTS = {"die": die, "ENOSPC": fail(errno.ENOSPC), "EIO": fail(errno.EIO)}
 
 @contextmanager
 def injected(moment: int, fault: Callable[[], None]) -> Iterator[list[str]]:
-    """Lets the file operation number ``moment`` fail; yields the names of those that were begun."""
+    """Let the file operation number ``moment`` fail; yield the names of those that were begun."""
     seen: list[str] = []
 
     def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,7 +77,7 @@ def injected(moment: int, fault: Callable[[], None]) -> Iterator[list[str]]:
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Runs something in a process of its own; returns its exit status, negative for a signal."""
+    """Run something in a process of its own; return its exit status, negative for a signal."""
     child = os.fork()
     if child == 0:
         status = 0
@@ -102,7 +102,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
-    """Checks a folder after an interruption; returns which state it is in."""
+    """Check a folder after an interruption; return which state it is in."""
     names = [module.name for module in read_manifest(folder).modules]
     verify_files(folder)  # readers find a whole stack before anything is recovered
     with folder_lock(folder):

@@ -84,7 +84,7 @@ def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 def calmly(name: str, read: Callable[[], object]) -> bool:
-    """Reads; returns whether it was refused. Anything but a result or one line fails the test."""
+    """Read; return whether it was refused. Anything but a result or one line fails the test."""
     COUNTS[name] = COUNTS.get(name, 0) + 1
     begun = time.monotonic()
     refused = False
@@ -97,7 +97,7 @@ def calmly(name: str, read: Callable[[], object]) -> bool:
 
 
 def read_all(folder: Path) -> None:
-    """Reads a stack as every command does that builds no model."""
+    """Read a stack as every command does that builds no model."""
     from rich.console import Console
 
     manifest = read_manifest(folder)

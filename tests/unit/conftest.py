@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
-    """Makes a stack of one family with modules on it, each moved as training would."""
+    """Make a stack of one family with modules on it, each moved as training would."""
 
     def make(family: str = "llama", modules: tuple[str, ...] = ("first",), skill: str = "chat") -> Any:
         import torch

@@ -46,7 +46,7 @@ class Point:
 
 @pytest.fixture
 def declare(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Declares entry points of the group ``growlm.methods``."""
+    """Declare entry points of the group ``growlm.methods``."""
 
     def declare(**members: object) -> None:
         points = [Point(name, member) for name, member in members.items()]

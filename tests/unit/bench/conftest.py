@@ -89,7 +89,7 @@ def make_cell() -> Callable[..., CellResult]:
 
 @pytest.fixture
 def write_cells(tmp_path: Path) -> Callable[..., Path]:
-    """Writes cells into a folder of results."""
+    """Write cells into a folder of results."""
 
     def write(*cells: CellResult) -> Path:
         for cell in cells:

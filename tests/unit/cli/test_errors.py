@@ -134,7 +134,7 @@ def test_values_of_plain_options_are_data(tmp_path: Path):
     spec = {"class_path": "never_imported.Thing", "init_args": {"command": "true"}}
 
     def takes(options: dict[str, Any] | None = None, anything: Any = None) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(takes)

@@ -56,7 +56,7 @@ def test_mistakes_are_one_line_and_status_2(words: list[str], message: str, caps
 
 def raising(error: BaseException):
     def ls(sort: str | None = None) -> None:
-        """Fails."""
+        """Fail."""
         raise error
 
     return ls

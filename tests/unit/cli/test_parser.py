@@ -24,7 +24,7 @@ def example(
     names: list[str] | None = None,
     rate: float | None = None,
 ) -> None:
-    """Does nothing.
+    """Do nothing.
 
     At all.
 
@@ -41,7 +41,7 @@ def example(
 
 
 def needed(skill: str, steps: int = 3) -> None:
-    """Needs a skill.
+    """Need a skill.
 
     Args:
         skill: which.
@@ -157,7 +157,7 @@ def test_help_says_what_the_docstring_says(capsys: pytest.CaptureFixture[str]):
 
 def test_an_option_may_be_a_word_of_python():
     def reading(from_: Path | None = None, json: bool = False) -> None:
-        """Reads.
+        """Read.
 
         Args:
             from_: where from.

@@ -29,7 +29,7 @@ def batches(batch_size: int = 8, seed: int = 0, rank: int = 0, world_size: int =
 
 
 def seen(of: StepBatches, steps: range) -> list[list[int]]:
-    """Gives, for each step, which examples its batch holds, known by their last tokens."""
+    """Return, for each step, which examples its batch holds, known by their last tokens."""
     return [(of(step).labels.amax(1) - 100).tolist() for step in steps]
 
 

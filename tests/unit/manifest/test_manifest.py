@@ -47,7 +47,7 @@ def write(folder: Path, manifest: Manifest = MANIFEST) -> Path:
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], module: Callable[..., None] | None = None) -> None:
-    """Changes the manifest as one would who knows how its digests are made."""
+    """Change the manifest as one would who knows how its digests are made."""
     content = json.loads((folder / "stack.json").read_text())
     if module is not None:
         path = folder / content["modules"][0]["folder"] / "module.json"

@@ -43,7 +43,7 @@ def top(manifest: Manifest) -> dict[str, bytes]:
 
 
 def write(folder: Path, *names: str) -> Path:
-    """Writes what growlm 0.1.0 wrote, users' files that it copied included."""
+    """Write what growlm 0.1.0 wrote, users' files that it copied included."""
     manifest = Manifest(BASE)
     for name in names:
         grown = replace(manifest, modules=(*manifest.modules, record(name)))

@@ -26,7 +26,7 @@ class NoSkill(Skill):
 
 
 def phase(stack: ModuleStack, method: str, name: str, options: dict[str, Any] | None = None) -> None:
-    """Does what a phase does to the stack, without training."""
+    """Do what a phase does to the stack, without training."""
     member = methods.build(method, options)
     kinds = member.build(stack, NoSkill())
     on = member.grow_on(stack, stack.manifest.current())

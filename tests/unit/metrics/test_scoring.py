@@ -79,7 +79,7 @@ class Fixed(Skill):
 
 
 def by_hand(stack: Any, example: Example) -> list[float]:
-    """Computes the losses of an example's trained tokens from the logits of a pass of its own."""
+    """Compute the losses of an example's trained tokens from the logits of a pass of its own."""
     encoded = encode(example, stack.tokenizer, 256)
     logits = stack(torch.tensor([encoded.input_ids])).logits[0].double()
     chances = logits.log_softmax(-1)

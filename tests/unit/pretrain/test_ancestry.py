@@ -11,7 +11,7 @@ from growlm.pretrain.ancestry import ancestors
 
 
 def base(folder: Path, record: Any) -> str:
-    """Makes what is found as a base, with a record of its training."""
+    """Make what is found as a base, with a record of its training."""
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     if record is not None:

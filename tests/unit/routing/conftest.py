@@ -20,7 +20,7 @@ WORDS = {
 
 
 def drawn(name: str) -> Callable[[str, int], Prompts]:
-    """Gives prompts of a module's skill: words of its own, other ones in each split."""
+    """Return prompts of a module's skill: words of its own, other ones in each split."""
 
     def draw(split: str, limit: int) -> Prompts:
         dice = random.Random(f"{name}/{split}")
@@ -36,7 +36,7 @@ def draw() -> Callable[[str], Callable[[str, int], Prompts]]:
 
 @pytest.fixture
 def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., ModuleStack]:
-    """Makes a stack with modules of a kind, each moved as training would, none grown on another."""
+    """Make a stack with modules of a kind, each moved as training would, none grown on another."""
 
     def make(*names: str, kind: str = "lora", on: str = "none", family: str = "llama") -> ModuleStack:
         stack = ModuleStack.from_base(str(tiny_bases[family])).eval()

@@ -22,7 +22,7 @@ NewStack = Callable[..., Any]
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], str, int | None]]:
-    """Replaces scoring by a note of what was to be scored."""
+    """Replace scoring by a note of what was to be scored."""
     calls: list[tuple[str, tuple[str, ...], str, int | None]] = []
 
     def note(stack: Any, skill: Any, split: str, limit: int | None) -> Score:

@@ -37,7 +37,7 @@ class Sample(Skill):
         self.shape = shape
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields them, only for the test."""
+        """Yield them, only for the test."""
         yield from EXAMPLES[self.shape] if split == "test" else []
 
 
@@ -47,13 +47,13 @@ class Point:
     name = "sample"
 
     def load(self) -> type:
-        """Gives the skill."""
+        """Return the skill."""
         return Sample
 
 
 @pytest.fixture
 def report(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Prints what a phase with examples of a shape left behind."""
+    """Print what a phase with examples of a shape left behind."""
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "growlm.skills" else [])
 
     def report(shape: str, already_there: bool = False) -> str:

@@ -23,7 +23,7 @@ NewStack = Callable[..., Any]
 
 
 def generated(stack: Any, ids: list[int], max_new_tokens: int) -> str:
-    """Gives what transformers' own greedy decoding says after some tokens."""
+    """Return what transformers' own greedy decoding says after some tokens."""
     output = stack.generate(
         torch.tensor([ids]), max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=stop_ids(stack.tokenizer),
         pad_token_id=stack.tokenizer.pad_token_id,

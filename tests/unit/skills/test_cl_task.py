@@ -14,7 +14,7 @@ LABELS = ["entailment", "contradiction"]
 
 
 def stored(folder: Path, group: str = "NLI", task: str = "RTE", **files: Any) -> Path:
-    """Writes a task as O-LoRA's authors store it."""
+    """Write a task as O-LoRA's authors store it."""
     where = folder / "CL_Benchmark" / group / task
     where.mkdir(parents=True)
     rows = {
@@ -35,7 +35,7 @@ def line(split: str, number: int, **changes: Any) -> dict[str, Any]:
 
 
 def lines(folder: Path, **files: Any) -> Path:
-    """Writes a task as JSON lines."""
+    """Write a task as JSON lines."""
     where = folder / "boolqa"
     where.mkdir(parents=True)
     rows = {split: [line(split, n) for n in range(count)] for split, count in (("train", 6), ("dev", 2), ("test", 4))}

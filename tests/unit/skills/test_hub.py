@@ -19,7 +19,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def saved(folder: Path, **splits: int) -> str:
-    """Saves a data set of news with numbered labels to disk."""
+    """Save a data set of news with numbered labels to disk."""
     features = datasets.Features({
         "text": datasets.Value("string"),
         "label": datasets.ClassLabel(names=["World", "Sports"]),

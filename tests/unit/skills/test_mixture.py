@@ -31,7 +31,7 @@ class Counted(Skill):
         self.counts: dict[Split, int] = {"train": num_train, "validation": 1, "test": num_test}
 
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yields the split's examples."""
+        """Yield the split's examples."""
         for number in range(self.counts[split]):
             yield Example(f"{self.word}{number}", prompt=split, completion=f"{self.word} {number}")
 

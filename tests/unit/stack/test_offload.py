@@ -21,7 +21,7 @@ def some_tensors() -> list[Tensor]:
 
 
 def mapped_file(tensor: Tensor) -> str:
-    """Gives the file that a tensor's memory is mapped from; empty if it is ordinary memory."""
+    """Return the file that a tensor's memory is mapped from; empty if it is ordinary memory."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         begin, end = (int(address, 16) for address in line.split()[0].split("-"))
         if begin <= tensor.data_ptr() < end:

@@ -21,7 +21,7 @@ def stack(request: pytest.FixtureRequest, new_stack: Callable[..., Any]) -> Any:
 
 @contextmanager
 def calls(model: nn.Module) -> Iterator[list[nn.Module]]:
-    """Lists the activation functions that are run, by the module."""
+    """List the activation functions that are run, by the module."""
     ran: list[nn.Module] = []
     for name, module in model.named_modules():
         if name.endswith((".act_fn", ".act")):

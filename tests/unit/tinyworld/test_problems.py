@@ -194,7 +194,7 @@ def test_ledgers_balance_and_their_facts_never_hold_the_answer():
 
 
 def replay(sentences: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Reads a scene sentence by sentence: where everybody is, and who or what has each thing."""
+    """Read a scene sentence by sentence: where everybody is, and who or what has each thing."""
     place: dict[str, str] = {}
     holder: dict[str, str] = {}
     at = r"(?:to|in|on|by|at) the (\w+)"

@@ -17,7 +17,7 @@ WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big")
 
 @pytest.fixture
 def run(tiny_bases: dict[str, Path], tmp_path: Path) -> Callable[..., Grown]:
-    """Grows a module on one of two skills of prompts and completions."""
+    """Grow a module on one of two skills of prompts and completions."""
     stories = tmp_path / "stories.txt"
     stories.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
     for name, ask in {"first": "hello {}", "second": "{} 1 2 3 {}"}.items():

@@ -32,7 +32,7 @@ class Crash(BaseException):
 
 @pytest.fixture(scope="session")
 def grow(tiny_bases: dict[str, Path]) -> Callable[..., Path]:
-    """Grows modules, each on the parents given, into a folder as phases do: router, card and matrix included."""
+    """Grow modules, each on the parents given, into a folder as phases do: router, card and matrix included."""
 
     def build(folder: Path, **modules: tuple[str, ...]) -> Path:
         stack = ModuleStack.from_base(str(tiny_bases["llama"])).eval()
@@ -147,7 +147,7 @@ def test_what_another_went_on_from_is_kept(grow: Callable[..., Path], tmp_path: 
 
 @contextmanager
 def crashing_at(step: int) -> Iterator[None]:
-    """Ends the process at the so-manieth change of the file system."""
+    """End the process at the so-manieth change of the file system."""
     left = step
 
     def counted(change: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,7 +28,7 @@ class Kill(Callback):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Reads the stack's files, not those of an unfinished phase."""
+    """Read the stack's files, not those of an unfinished phase."""
     files = [path for path in folder.rglob("*") if path.is_file() and store.WORK not in path.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

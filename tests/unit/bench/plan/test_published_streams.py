@@ -13,7 +13,7 @@ ENDINGS = {"cl_task": ".jsonl", "superni_task": ".json", "trace_task": ".json"}
 
 
 def data_of(name: str, folder: Path, without: tuple[str, ...] = ()) -> Path:
-    """Makes the files that a stream's tasks are looked for in; nothing reads them before a phase does."""
+    """Make the files that a stream's tasks are looked for in; nothing reads them before a phase does."""
     from growlm.recipes import read_yaml
 
     for skill, entry in read_yaml(recipe_path("streams", name))["skills"].items():

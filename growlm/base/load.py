@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DEFAULT_BASE = "tinystories-50m"
+DEFAULT_BASE = "mini"
 
 
 def checkpoint_folders() -> list[Path]:

@@ -12,6 +12,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 MIN_COVERAGE = 90
+FAST = "not slow and not exhaustive and not e2e and not contract and not golden"
 
 
 def install(session: nox.Session) -> None:
@@ -40,9 +41,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """Run the quick tests: neither slow ones, nor contracts, nor the command line as a whole."""
+    """Run the unit and architecture tests alone: under a minute."""
     install(session)
-    session.run("python", "-m", "pytest", "-n", "2", "-m", "not slow and not e2e and not contract", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "-m", FAST, *session.posargs)
 
 
 @nox.session

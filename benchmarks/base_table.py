@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--blimp", type=Path, help="folder of BLiMP's 67 files")
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--bases", nargs="*", help="names; all that are shipped if left out")
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--json", type=Path, help="where the numbers go")
     parser.add_argument("--write", action="store_true", help="put the table into the bases' cards")
     arguments = parser.parse_args()
     stories = list(TextSource(path=str(arguments.data / "valid.txt")).documents())

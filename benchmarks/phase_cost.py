@@ -141,7 +141,7 @@ def main(
     device: str = "cpu",
     out: Path = Path("results/phase_cost.json"),
 ) -> None:
-    """Measure every phase side by side, write the figures and print them.
+    """Measure every phase side by side, write the numbers and print them.
 
     Args:
         base: name of a shipped base, or a folder.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def printable(text: str) -> str:
-    """Replace what steers a terminal (escape sequences, carriage returns, bidirectional marks) by spaces.
+    """Replace what steers a terminal (escape sequences, carriage returns, bidirectional controls) by spaces.
 
     Line breaks and tabs stay.
     """

@@ -1,15 +1,17 @@
 """Finds words that this project does not use; run by ``nox -s lint`` and before each commit.
 
-Each entry has a pattern and what to write instead. Prose, docstrings, messages and names are searched alike.
+Each entry has a pattern and what to write instead. Prose, docstrings, messages and names are searched alike. The
+docstring of a function has to begin with an imperative.
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXCEPT = ("growlm/tinyworld",)  # stories for children
-FOLDERS = ("growlm", "docs", "benchmarks", "recipes", "examples", "scripts", ".github")
+EXCEPT = ("growlm/tinyworld", "tests/unit/tinyworld", "tests/unit/skills")  # stories for children
+FOLDERS = ("growlm", "tests", "docs", "benchmarks", "recipes", "examples", "scripts", ".github")
 PAGES = ("README.md", "CONTRIBUTING.md", "REPRODUCIBILITY.md", "SECURITY.md", "CHANGELOG.md", "noxfile.py")
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}
 
@@ -26,8 +28,28 @@ WORDS = {
     r"\btold\b": "given, predicted, recognised",
     r"\bSwitch\b|\bunfold\b|\bwatched\b|\bNotice\b": "context, unmerge, captured, logging",
     r"\bContinuedMethod\b|\brows_beside\b|\bwith_layer\b": "VersionedMethod, extra_forward_rows, fused_forward",
-    r'"""(?:Gives|Lets|Tells|Puts)\b': "the imperative: Return …",
+    r"\b[Ff]igures?\b": "number, score or metric; plot or picture",
+    r"\bstands?\b": "is, means, replaces",
+    r"(?<!pytest\.)\bmark(?:s|ed)?\b": "score, tag, name",
+    r"\b(?:un)?fold(?:s|ed|ing)?\b": "merge",
 }
+LIBRARIES = re.compile(
+    r"matplotlib|Figure\(|\bfigure(?:\.|, axes)|<figure|figure\{|tr,figure|\"figures\"|overflow=\"fold\"|_mark\b"
+)
+"""Lines in which matplotlib, rich, YAML, HTML or an older file uses such a word."""
+
+VERBS = (
+    "add answer append apply ask assert attach average begin build call carry change check choose collect compare "
+    "compute copy count cut decode delete describe do draw drop encode end fail fill find finish fit fix follow "
+    "forget freeze generate get give go group grow guard hold import install join keep kill leave let list load "
+    "look make map mark measure merge move multiply name need note number open order pack pick place plot prepare "
+    "print put raise read record refuse remove replace require restore return run sample save say score seed "
+    "select send set show sort start stop store sum take talk teach tell test train turn undo use wait warn watch "
+    "wrap write yield "
+)
+THIRD_PERSON = re.compile(
+    "|".join(rf"{verb.capitalize()}e?s" for verb in VERBS.split()) + "|Applies|Carries|Copies|Multiplies|Tries|Has|Is"
+)
 
 
 def offenders(text: str) -> list[tuple[int, str, str]]:
@@ -37,7 +59,25 @@ def offenders(text: str) -> list[tuple[int, str, str]]:
         for number, line in enumerate(text.splitlines(), 1)
         for pattern, advice in WORDS.items()
         for match in re.finditer(pattern, line)
+        if not LIBRARIES.search(line)
     ]
+
+
+def indicative(code: str) -> list[tuple[int, str, str]]:
+    """Return the same of each function's docstring that does not begin with an imperative."""
+    functions = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    found = []
+    for function in functions:
+        first = (ast.get_docstring(function) or "").partition(" ")[0]
+        if THIRD_PERSON.fullmatch(first) and first not in ("Means", "Groups"):
+            found.append((function.lineno, first, "the imperative"))
+    return found
+
+
+def checked(path: Path) -> list[tuple[int, str, str]]:
+    """Return what is found in a file."""
+    text = path.read_text(encoding="utf-8")
+    return offenders(text) + (indicative(text) if path.suffix == ".py" else [])
 
 
 def main() -> int:
@@ -49,7 +89,7 @@ def main() -> int:
         for path in paths
         if path != Path(__file__).resolve() and path.exists()
         if not path.relative_to(ROOT).as_posix().startswith(EXCEPT)
-        for number, word, advice in offenders(path.read_text(encoding="utf-8"))
+        for number, word, advice in checked(path)
     ]
     print("\n".join(found))
     return int(bool(found))

@@ -4,7 +4,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # before transformers or torch are imported
@@ -16,15 +16,17 @@ import pytest
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
 
 TESTS = Path(__file__).parent
-TIERS = {"contracts": "contract", "e2e": "e2e", "torture": "slow"}
+TIERS = {"contracts": "contract", "e2e": "e2e", "golden": "golden", "torture": "slow"}
 SLOW = (
-    "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
-    "contracts/test_every_method.py::test_another_seed_gives_other_bits",
+    "e2e/test_bench.py::test_killed_and_run_again",
+    "e2e/test_bench.py::test_submitit_runs_the_same_cells",
+    "e2e/test_bench.py::test_two_processes_measure_the_same",
     "e2e/test_interrupted.py",
     "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
     "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
     "unit/pretrain/test_run.py::test_a_stopped_run_ends_with_the_same_bits",
     "unit/pretrain/test_run.py::test_the_same_seed_gives_the_same_weights_and_another_one_others",
+    "unit/train/test_drop.py::test_after_a_crash_at_any_moment_it_is_there_or_gone",
 )
 """Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
 
@@ -68,12 +70,29 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
+@pytest.fixture
+def short_answers() -> Iterator[None]:
+    """Let no answer become longer than a few tokens: untrained bases never end theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_answers(patch)
+        yield
+
+
+def shorten_answers(patch: pytest.MonkeyPatch) -> None:
+    from growlm.skills.commands import Commands
+    from growlm.skills.procedural import Procedural
+    from growlm.skills.skill import Skill
+
+    for skill in (Skill, Procedural, Commands):
+        patch.setattr(skill, "max_answer_tokens", 6)
+
+
 SENTENCE = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3"
 
 
 @pytest.fixture(scope="session")
 def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders with a small random base of every supported family, saved as stock models with a shared tokenizer."""
+    """Folders with a small random base of each supported family, saved as stock models when first asked for."""
     import torch
     import transformers as hf
 
@@ -96,16 +115,21 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gpt_neo": hf.GPTNeoConfig(**ends, vocab_size=len(tokenizer), hidden_size=32, num_layers=4, num_heads=4, **neo),
         "gpt_neox": hf.GPTNeoXConfig(**small, num_attention_heads=4),
     }
-    folders: dict[str, Path] = {}
-    for name, config in configs.items():
-        torch.manual_seed(0)
-        folders[name] = tmp_path_factory.mktemp(f"base-{name}")
-        model = hf.AutoModelForCausalLM.from_config(config)
-        for parameter in model.parameters():  # biases and norms as training leaves them, not at 0 and 1
-            parameter.data += 0.02 * torch.randn_like(parameter)
-        model.to(torch.bfloat16).save_pretrained(folders[name])
-        tokenizer.save_pretrained(folders[name])
-    return folders
+
+    class Folders(dict[str, Path]):
+        def __missing__(self, name: str) -> Path:
+            config = configs[name]
+            torch.manual_seed(0)
+            model = hf.AutoModelForCausalLM.from_config(config)
+            for parameter in model.parameters():  # biases and norms as training leaves them, not at 0 and 1
+                parameter.data += 0.02 * torch.randn_like(parameter)
+            folder = tmp_path_factory.mktemp(f"base-{name}")
+            model.to(torch.bfloat16).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            self[name] = folder
+            return folder
+
+    return Folders()
 
 
 def scores(**values: tuple[str, float, float, float]) -> dict[str, dict[str, dict[str, object]]]:

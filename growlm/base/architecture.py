@@ -22,7 +22,7 @@ class Family:
             the attention, then that of the feed-forward part.
         num_layers_key: the config's own name for the number of layers.
         queries: dotted path, inside a layer, of the linear that computes the queries.
-        fused: how the queries stand beside keys and values in that linear's output: not at all (``"no"``), as the
+        fused: how the queries lie beside keys and values in that linear's output: not at all (``"no"``), as the
             first of three parts of it (``"parts"``), or so within each head (``"heads"``).
     """
 
@@ -185,7 +185,7 @@ class Architecture:
         """Check indices of decoder layers.
 
         Raises:
-            GrowlmError: if one does not exist or stands twice.
+            GrowlmError: if one does not exist or is given twice.
         """
         wrong = [layer for layer in layers if not 0 <= layer < self.num_layers]
         if wrong or len(set(layers)) != len(layers):

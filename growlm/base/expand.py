@@ -7,7 +7,7 @@ equal ones would get equal gradients and stay copies of each other for ever. Hea
 further inner units write nothing at first, and further layers are copies whose output projections are zero (LLaMA Pro,
 Wu et al. 2024, arXiv 2401.02415). Proved by tests/golden/test_expand.py.
 
-Shapes: D hidden, H heads, K head dim, F inner dim, L layers; a prime marks the larger base.
+Shapes: D hidden, H heads, K head dim, F inner dim, L layers; a prime denotes the larger base.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def layer_sources(small: int, large: int) -> list[int]:
         large: L'.
 
     Returns:
-        Indices; a negative one, -i, stands for a further layer made from layer i (never from layer 0).
+        Indices; a negative one, -i, means a further layer made from layer i (never from layer 0).
     """
     further = [0] * small
     for number in range(large - small):

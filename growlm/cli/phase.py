@@ -27,7 +27,7 @@ SHORT = {
     "on": "model.parents",
     "steps": "trainer.max_steps",
 }
-"""Short options of ``growlm grow``, and the long ones that they stand for."""
+"""Short options of ``growlm grow``, and the long ones that they abbreviate."""
 
 _SPELLED_OUT = ("skill", "module", "config")
 
@@ -185,7 +185,7 @@ def _current_recipe(config: str, folder: Path) -> str:
 def long_options(arguments: Sequence[str]) -> list[str]:
     """Spell short options out.
 
-    ``--skill NAME`` stands for the recipe of that name if there is one, else for the skill itself; ``--module`` for
+    ``--skill NAME`` means the recipe of that name if there is one, else for the skill itself; ``--module`` for
     the kinds of the new module, joined by ``+`` (with the recipe's options for each) or as JSON with options. A
     ``--method`` other than the recipe's does not get the options that the recipe has for its own.
 

@@ -206,8 +206,8 @@ def _marked(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
     starts = [index for index, pair in enumerate(pairwise([False, *trained])) if pair == (False, True)]
     if len(starts) != len(answers):
         raise GrowlmError(
-            f"{example.name}: the chat template marks {len(starts)} turns of {len(answers)}, so turns of weight 0 "
-            "cannot be found; mark every assistant's turn"
+            f"{example.name}: the chat template tags {len(starts)} turns of {len(answers)}, so turns of weight 0 "
+            "cannot be found; tag every assistant's turn"
         )
     for message, start, end in zip(answers, starts, [*starts[1:], len(ids)], strict=True):
         if not message.trained:

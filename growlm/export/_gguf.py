@@ -128,7 +128,7 @@ def pre_tokenizer_name(tokenizer: Any) -> str:
 
 
 def plain_template(template: str) -> str:
-    """Remove transformers' ``{% generation %}`` marks, which other template engines refuse."""
+    """Remove transformers' ``{% generation %}`` tags, which other template engines refuse."""
     for word in ("generation", "endgeneration"):
         for left in ("{%-", "{%"):
             for right in ("-%}", "%}"):

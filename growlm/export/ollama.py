@@ -31,20 +31,20 @@ class Ollama(Exporter):
 
     def write(self, stack: ModuleStack, folder: Path) -> list[Check]:
         """Write both files and compare them; see ``Exporter.write``."""
-        turns = turn_marks(stack.tokenizer)
+        turns = turn_texts(stack.tokenizer)
         checks = write_gguf(stack, folder / FILE, getattr(torch, self.dtype))
         write_text(folder / "Modelfile", modelfile(turns, stack.tokenizer))
         return [*checks, Check("turns of the Modelfile's template", "the same text as the base's chat template")]
 
 
-def turn_marks(tokenizer: Any) -> dict[str, tuple[str, str]]:
+def turn_texts(tokenizer: Any) -> dict[str, tuple[str, str]]:
     """Find what a chat template writes around the content of a turn, by role.
 
     Args:
         tokenizer: the base's tokenizer.
 
     Returns:
-        By role, the text before and after the content; the start token is left out, and stands under ``"start"``.
+        By role, the text before and after the content; the start token is left out, and is kept under ``"start"``.
 
     Raises:
         GrowlmError: if the template does not write every turn of a role alike, so that a Modelfile cannot say it.
@@ -62,22 +62,22 @@ def turn_marks(tokenizer: Any) -> dict[str, tuple[str, str]]:
     asked = render(("user", _MARK), ask=True).removeprefix(start)
     before_user, _, after_user = user.partition(_MARK)
     before_answer, _, after_answer = pair.removeprefix(user).partition(_MARK)
-    marks = {"user": (before_user, after_user), "assistant": (before_answer, after_answer)}
+    turns = {"user": (before_user, after_user), "assistant": (before_answer, after_answer)}
     talk = [("user", "one"), ("assistant", "two"), ("user", "three")]
-    written = "".join(marks[role][0] + content + marks[role][1] for role, content in talk) + before_answer
+    written = "".join(turns[role][0] + content + turns[role][1] for role, content in talk) + before_answer
     if asked != user + before_answer or render(*talk, ask=True).removeprefix(start) != written:
         raise GrowlmError(
             "the base's chat template does not write every turn of a role alike, so no Modelfile can say it: export "
             "with --to gguf, which holds the template itself"
         )
-    return marks
+    return turns
 
 
-def modelfile(marks: dict[str, tuple[str, str]], tokenizer: Any) -> str:
+def modelfile(turns: dict[str, tuple[str, str]], tokenizer: Any) -> str:
     """Write a Modelfile.
 
     Args:
-        marks: what ``turn_marks`` found.
+        turns: what ``turn_texts`` found.
         tokenizer: the base's tokenizer.
 
     Returns:
@@ -85,9 +85,9 @@ def modelfile(marks: dict[str, tuple[str, str]], tokenizer: Any) -> str:
     """
     roles = "".join(
         f'{{{{ {"if" if first else "else if"} eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}'
-        for first, (role, (before, after)) in zip((True, False), marks.items(), strict=True)
+        for first, (role, (before, after)) in zip((True, False), turns.items(), strict=True)
     )
-    template = f"{{{{- range .Messages }}}}{roles}{{{{ end }}}}{{{{- end }}}}{marks['assistant'][0]}"
+    template = f"{{{{- range .Messages }}}}{roles}{{{{ end }}}}{{{{- end }}}}{turns['assistant'][0]}"
     stops = [tokenizer.decode([index]) for index in stop_ids(tokenizer)]
     return "\n".join(
         [

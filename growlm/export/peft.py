@@ -1,8 +1,8 @@
 """A LoRA adapter folder that PEFT loads onto the same base.
 
-Several modules on one linear become one adapter: their A stand one above the other and their scaled B side by side, so
-that B A is the sum of the modules' s_i B_i A_i. Numbers as in PEFT (``peft.LoraConfig``); an embedding's A [V, R] and B
-[R, D] are PEFT's ``lora_embedding_A`` [R, V] and ``lora_embedding_B`` [D, R], transposed.
+Several modules on one linear become one adapter: their A are stacked as rows, their scaled B as columns, so that B A is
+the sum of the modules' s_i B_i A_i. Numbers as in PEFT (``peft.LoraConfig``); an embedding's A [V, R] and B [R, D] are
+PEFT's ``lora_embedding_A`` [R, V] and ``lora_embedding_B`` [D, R], transposed.
 
 Shapes: R rank, I input dim, O output dim.
 """

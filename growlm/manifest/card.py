@@ -26,12 +26,12 @@ def accuracy_json(manifest: Manifest) -> str:
     return json.dumps(score_tables(manifest).to_json(), indent=2, ensure_ascii=False) + "\n"
 
 
-def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
+def score_tables(manifest: Manifest, field: str = "value") -> ScoreTables:
     """Collect the scores that were measured when each module of a stack was finished.
 
     Args:
         manifest: the stack's manifest.
-        figure: which figure of each score: ``value``, ``loss``, or ``routing_accuracy``.
+        field: which field of each score: ``value``, ``loss``, or ``routing_accuracy``.
 
     Returns:
         A matrix for each inference mode.
@@ -40,8 +40,8 @@ def score_tables(manifest: Manifest, figure: str = "value") -> ScoreTables:
     skills = tuple(record.name for record in modules)
     matrices: dict[str, Matrix] = {}
     for mode in MODES:
-        base_row = [record.scores.get(record.name, {}).get("base", {}).get(figure) for record in modules]
-        rows = [[record.scores.get(skill, {}).get(mode, {}).get(figure) for skill in skills] for record in modules]
+        base_row = [record.scores.get(record.name, {}).get("base", {}).get(field) for record in modules]
+        rows = [[record.scores.get(skill, {}).get(mode, {}).get(field) for skill in skills] for record in modules]
         matrices[mode] = [base_row, *rows]
     metrics = {record.name: record.scores.get(record.name, {}).get("oracle", {}).get("metric") for record in modules}
     return ScoreTables(skills, matrices, metrics)
@@ -71,15 +71,15 @@ def score_rows(record: ModuleRecord) -> list[tuple[str, ...]]:
         record: the module.
 
     Returns:
-        For each skill and each of its figures: skill, figure (an arrow says which way is better), and its value on the
+        For each skill and each of its scores: skill, score (an arrow says which way is better), and its value on the
         bare base, on the skill's own path, with the router choosing if that was measured, and on the whole stack.
     """
     modes = _measured(record)
     rows: list[tuple[str, ...]] = []
     for skill, entry in record.scores.items():
-        columns = [figures(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in modes]
-        for figure in zip(*columns, strict=True):
-            rows.append((skill, figure[0][0], *(value for _, value in figure)))
+        columns = [named_scores(entry[mode]["metric"], entry[mode]["value"], entry[mode]["loss"]) for mode in modes]
+        for score in zip(*columns, strict=True):
+            rows.append((skill, score[0][0], *(value for _, value in score)))
         right = entry.get("routed", {}).get("routing_accuracy")
         if right is not None:
             shown = {"routed": percent(right)}
@@ -92,7 +92,7 @@ def _measured(record: ModuleRecord) -> list[str]:
     return everywhere if record.scores else []
 
 
-def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
+def named_scores(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
     """Format a score for people.
 
     Args:
@@ -101,13 +101,13 @@ def figures(metric: str, value: float, loss: float) -> list[tuple[str, str]]:
         loss: mean cross-entropy of the trained tokens, in nats.
 
     Returns:
-        Pairs of a figure's name, with an arrow to the better side, and its value: the metric, and the loss where the
+        Pairs of a score's name, with an arrow to the better side, and its value: the metric, and the loss where the
         metric is another thing than a loss.
     """
     if metric == "bits_per_byte":
         return [("bits per byte ↓", f"{value:.9f}")]  # all digits: retention means that none of them moves
-    loss_figure = ("loss per token ↓", f"{loss:.3f}")
-    return [loss_figure] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), percent(value)), loss_figure]
+    loss_score = ("loss per token ↓", f"{loss:.3f}")
+    return [loss_score] if metric == "loss" else [(f"{metric} ↑".replace("_", " "), percent(value)), loss_score]
 
 
 def percent(share: float) -> str:
@@ -163,7 +163,7 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield ""
     yield "Scores when the module was finished (held-out examples, greedy decoding):"
     yield ""
-    titles = ("skill", "figure", *score_titles(record))
+    titles = ("skill", "score", *score_titles(record))
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in score_rows(record):

@@ -81,12 +81,12 @@ def base_scores(manifest: Manifest) -> ScoreTable:
         manifest: the stack's manifest.
 
     Returns:
-        A row for each figure, as it was measured when the newest module was finished.
+        A row for each score, as it was measured when the newest module was finished.
     """
     if not manifest.modules:
         return ScoreTable()
     newest, names = manifest.modules[-1], manifest.parents()
-    rows = tuple((f"{skill}: {figure}", *values) for skill, figure, *values in score_rows(newest) if skill not in names)
+    rows = tuple((f"{skill}: {label}", *values) for skill, label, *values in score_rows(newest) if skill not in names)
     return ScoreTable(("score now", *score_titles(newest)), rows) if rows else ScoreTable()
 
 
@@ -98,19 +98,19 @@ def skill_scores(manifest: Manifest, record: ModuleRecord) -> ScoreTable:
         record: the module.
 
     Returns:
-        A row for each figure; "now" is when the newest module was finished.
+        A row for each score; "now" is when the newest module was finished.
     """
-    then = [(figure, values) for skill, figure, *values in score_rows(record) if skill == record.name]
+    then = [(label, values) for skill, label, *values in score_rows(record) if skill == record.name]
     titles, newest = score_titles(record), manifest.modules[-1]
     if not then:
         return ScoreTable()
     if newest.name == record.name or record.name not in newest.scores:
-        return ScoreTable(("score", *titles), tuple((f"{record.name}: {figure}", *values) for figure, values in then))
+        return ScoreTable(("score", *titles), tuple((f"{record.name}: {label}", *values) for label, values in then))
     later = [index for index, title in enumerate(score_titles(newest)) if title != BARE_BASE]
-    now = {figure: values for skill, figure, *values in score_rows(newest) if skill == record.name}
+    now = {label: values for skill, label, *values in score_rows(newest) if skill == record.name}
     rows = tuple(
-        (f"{record.name}: {figure}", *values, *(now[figure][index] if figure in now else "" for index in later))
-        for figure, values in then
+        (f"{record.name}: {label}", *values, *(now[label][index] if label in now else "" for index in later))
+        for label, values in then
     )
     now_titles = (f"now: {score_titles(newest)[index]}" for index in later)
     return ScoreTable(("score", *titles, *now_titles), rows)

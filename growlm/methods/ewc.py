@@ -10,7 +10,7 @@ diagonal of the empirical Fisher information: the mean, over examples of the pha
 example's whole loss, the negative log-likelihood of its trained tokens together. Squares of batch gradients, which
 much code takes because they are free, are another quantity: in them the gradients of different examples cancel.
 To be cheap all the same, F_new looks at ``num_samples`` examples only, drawn at random from the phase's, one at a time.
-It is not normalised, as Schwarz et al. do: a phase whose examples say more counts more. No Fisher information stands
+It is not normalised, as Schwarz et al. do: a phase whose examples say more counts more. There is no Fisher information
 for the base itself, whose data no phase has: the first phase is plain fine-tuning.
 
 Cost per step: that of ``sequential`` and a few operations per weight; at the end of a phase ``num_samples`` forward and

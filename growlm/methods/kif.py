@@ -11,7 +11,7 @@ for its row and its column alike; the first phase is kept as it is. While traini
 
     loss = task + 0.1 · mean over all A and B of ‖A Aᵀ - I‖_F and ‖Bᵀ B - I‖_F,
 
-so that the ranks of a change do not stand for the same; the gradients of this loss are those that importance is
+so that the ranks of a change do not mean the same; the gradients of this loss are those that importance is
 measured with. ``order`` ``mixed`` is the paper's |w g - (w g)² / 2|.
 
 After the authors' code (WoodScene/TaSL, ``TasLoRA``, which has no licence; nothing of it is here), as the paper's code

@@ -3,7 +3,7 @@
 Li and Hoiem 2017 (arXiv 1606.09282), eqs. 1 and 2: loss = task + λ Σ H(p_old^(1/τ), p_new^(1/τ)) on the new examples.
 Here p are the distributions of the next token at the trained tokens, p_old those of the module that the new one
 supersedes; the first phase is plain fine-tuning, as there is no version before, or is taught by the bare base if asked
-to be. In place of the cross-entropy stands the Kullback-Leibler divergence, whose gradient is the same and which is 0
+to be. The cross-entropy is replaced by the Kullback-Leibler divergence, whose gradient is the same and which is 0
 when nothing was forgotten, times τ², so that λ means the same at every temperature (Hinton et al. 2015,
 arXiv 1503.02531). The authors begin a phase by training the new head alone; a language model has no head per skill.
 

@@ -6,7 +6,7 @@ O-LoRA is Wang et al. 2023 (arXiv 2310.14152), not OLoRA, an initialisation: all
 
 The paper holds the factor orthogonal whose columns span the subspace of a skill's gradients, and squares the entries;
 the authors' code (issue 39 of cmnfriend/O-LoRA) takes the factor that reads the input, ``A`` here, sums the entries'
-absolute values, and adds the norms. Their figures are the code's, so this is what the code does: with all rows of A_new
+absolute values, and adds the norms. Their numbers are the code's, so this is what the code does: with all rows of A_new
 orthogonal to all of A_old, two skills' changes read different directions of the same input. The sums run over all
 entries and sites as in the code, so that λ1 means what it means there; a larger base or rank has more entries. The code
 concatenates the earlier changes into one; here each stays a module of its own, and the sum is the same. The penalty is

@@ -132,7 +132,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Turns:
-    """The answers of a skill's examples, and what stands before each as a router sees it.
+    """The answers of a skill's examples, and what precedes each as a router sees it.
 
     Args:
         found: the answers.

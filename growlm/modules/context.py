@@ -37,7 +37,7 @@ class ActivePath:
         return replace(self, modules=tuple(module for module in self.modules if module != name), rows=rows)
 
     def repeated(self, copies: int) -> "ActivePath":
-        """Return the path for a batch in which ``copies`` rows, one after the other, stand for each row of this one."""
+        """Return the path for a batch in which ``copies`` rows, one after the other, replace each row of this one."""
         if self.num_rows is None:
             return self
         rows = {module: mask_B.repeat_interleave(copies) for module, mask_B in self.rows.items()}

@@ -1,10 +1,10 @@
 """A low-rank change of the token embedding, and of the output embedding if asked for.
 
-A base that never saw a figure or a mark of conversation has no use for its embedding, and no change inside the layers
+A base that never saw a digit or a turn token has no use for its embedding, and no change inside the layers
 makes up for that. Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685, eq. 3) of an embedding gives every token a few
 numbers of its own: E + s A B, with A zero at first.
 
-In the output embedding this is what it takes to say words that the base has no logits for, such as figures, and what
+In the output embedding this is what it takes to say words that the base has no logits for, such as digits, and what
 it takes to learn by heart who is talked about: a model that was trained to say certain names says these instead of a
 new one. So it is left out unless a skill's answers are made of such words. Embeddings that are tied stay tied. Proved
 by tests/golden/test_embedding.py.

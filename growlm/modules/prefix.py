@@ -1,7 +1,7 @@
 """Learned keys and values that every layer's attention reads beside those of the tokens, worth nothing at first.
 
 After prefix tuning: Li & Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation" (arXiv 2101.00190),
-P learned keys and values for every head of every layer. There they stand in one softmax with those of the tokens, which
+P learned keys and values for every head of every layer. There they share one softmax with those of the tokens, which
 changes the outputs at once, whatever their values. So they are read with a softmax of their own, as in LLaMA-Adapter
 (Zhang et al. 2023, arXiv 2303.16199, section 3.2), and added:
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from growlm.base.load import no_progress_bar
+from growlm.base.load import find_base, no_progress_bar
 from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id, wrap_tokenizer
-from growlm.files import file_digest, write_json, write_text
+from growlm.errors import GrowlmError
+from growlm.files import file_digest, read_json, write_json, write_text
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.pretrain.card import card_text, plot_curve
 from growlm.pretrain.config import PretrainData, PretrainRun
@@ -17,6 +18,8 @@ from growlm.pretrain.validation import sample_stories
 
 _NUM_SAMPLES = 6
 _SHARD_SIZE = "45MB"
+_RECORD = "training.json"
+_KEPT = ("name", "size", "parameters", "tokens_seen", "sources", "run")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class BaseRecord:
         size: its size, a preset's name or numbers.
         seed: seed of the run.
         expanded: the smaller base that it began with, if any.
-        ancestors: what is known of that base and of those before it, see ``growlm.pretrain.ancestry``.
+        ancestors: what is known of that base and of those before it, see ``ancestors``.
         data: what it learned from.
         run: how it learned.
         digests: SHA-256 of each source.
@@ -113,7 +116,7 @@ def write_base(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedToken
     backend: Any = tokenizer.backend_tokenizer
     wrap_tokenizer(backend.to_str()).save_pretrained(temporary)
     has_plot = plot_curve(temporary / "curve.png", record.name, record.curve)
-    write_json(temporary / "training.json", results)
+    write_json(temporary / _RECORD, results)
     write_text(temporary / "README.md", card_text(results, has_plot))
     for path in temporary.iterdir():  # safetensors writes for its owner alone
         path.chmod(0o644)
@@ -162,3 +165,29 @@ def _measure(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, record
         "samples_while_training": record.samples,
         "samples": sample_stories(model, tokenizer, _NUM_SAMPLES, seed=0),
     }
+
+
+def ancestors(base: str | None) -> list[dict[str, Any]]:
+    """Follow the smaller bases that a base began as, by the records that their trainings left.
+
+    Args:
+        base: the smaller base, by name or folder; None: there is none.
+
+    Returns:
+        What is known of each, the nearest first: ``name``, ``size``, ``parameters``, ``tokens_seen``, ``sources`` and
+        ``run``; the name alone of one that has no record.
+
+    Raises:
+        GrowlmError: if one of them is not there or its record is damaged.
+    """
+    found: list[dict[str, Any]] = []
+    followed: set[str] = set()
+    while base is not None and base not in followed:
+        followed.add(base)
+        file = Path(find_base(base)) / _RECORD
+        record = read_json(file) if file.is_file() else {"name": base}
+        if not isinstance(record, dict):
+            raise GrowlmError(f"{file} is no record of a training, but {record!r:.60}: restore it from a copy")
+        found.append({key: record[key] for key in _KEPT if key in record})
+        base = record.get("expanded")
+    return found

@@ -22,12 +22,11 @@ from growlm.base.tokenizer import PAD, special_id, train_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_name, combined_digest, folder_lock, require_disk_space, tensor_digests
 from growlm.metrics.bits_per_byte import bits_per_byte
-from growlm.pretrain.ancestry import ancestors
 from growlm.pretrain.config import PretrainData, PretrainRun
 from growlm.pretrain.loss import chunked_cross_entropy
 from growlm.pretrain.optimizers import muon_and_adamw, set_learning_rate
 from growlm.pretrain.pack import PackedBatch, PackedRows
-from growlm.pretrain.record import BaseRecord, SeparatedRows, round_weights, write_base
+from growlm.pretrain.record import BaseRecord, SeparatedRows, ancestors, round_weights, write_base
 from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch

@@ -1,4 +1,4 @@
-"""The router that stands inside a stack with experts: its gates, and a pass that goes no further than they do."""
+"""The router inside a stack with experts: its gates, and a pass that goes no further than they do."""
 
 from collections.abc import Iterable
 from contextlib import suppress

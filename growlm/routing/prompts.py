@@ -14,7 +14,7 @@ from growlm.errors import GrowlmError
 from growlm.skills.skill import Skill
 
 TEXT_PROMPT = 32
-"""By how many tokens a plain text is begun where one beginning must stand for it."""
+"""By how many tokens a plain text is begun where one beginning must represent it."""
 
 _LONGEST_BEGINNING = 256
 
@@ -74,7 +74,7 @@ def turn_frame(tokenizer: Any) -> TurnFrame:
 
 
 def prompts_before_answers(example: Example) -> Iterator[Example]:
-    """Yield what stands before each answer of an example: a conversation up to an assistant's turn, or a prompt.
+    """Yield what precedes each answer of an example: a conversation up to an assistant's turn, or a prompt.
 
     A plain text is its own prompt.
     """
@@ -87,7 +87,7 @@ def prompts_before_answers(example: Example) -> Iterator[Example]:
 
 
 def routed_prompt(example: Example, tokenizer: Any) -> list[int]:
-    """Encode what stands before an answer as a router sees it: whole, also where the model is given less of it.
+    """Encode what precedes an answer as a router sees it: whole, also where the model is given less of it.
 
     What tells skills apart, such as an instruction, may be in the part that is left out to save time.
 

@@ -168,7 +168,7 @@ class Ridge(Router):
         layer = self._layer(stack)
 
         def features() -> Tensor:
-            return folded(shallow_features(stack, prompts, layer), self.width)
+            return hashed(shallow_features(stack, prompts, layer), self.width)
 
         if not isinstance(prompts, DrawnPrompts):
             return features()
@@ -220,8 +220,8 @@ def ridge_weights(means: list[Tensor], penalty: float) -> Tensor:
     return torch.linalg.solve(total_EE + torch.diag(ridge_E), sums_EK)
 
 
-def folded(features_ND: Tensor, width: int) -> Tensor:
-    """Fold features into at most ``width`` by signed hashing (Weinberger et al. 2009, arXiv 0902.2206).
+def hashed(features_ND: Tensor, width: int) -> Tensor:
+    """Hash features into at most ``width`` by signed hashing (Weinberger et al. 2009, arXiv 0902.2206).
 
     Inner products are kept in expectation. Which feature goes where is fixed for ever.
 

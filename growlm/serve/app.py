@@ -7,7 +7,7 @@ The ``model`` of an answer names the path that answered.
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -21,10 +21,10 @@ from growlm.data.example import Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import format_path
 from growlm.serve.engine import AUTO, BusyError, Engine, Job, Sampling
-from growlm.serve.text import text_pieces
 
 MAX_BODY = 1 << 20
 """Largest request in bytes."""
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 class TextPart(BaseModel):
@@ -181,3 +181,35 @@ class _Answer:
     def _event(self, delta: dict[str, str], finish_reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         return f"data: {json.dumps({**self._head, 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
+
+
+def text_pieces(tokenizer: Any, tokens: Iterable[int], stops: Sequence[str] = ()) -> Iterator[str]:
+    """Decode tokens as they come; a character is yielded once all of its bytes are there.
+
+    Args:
+        tokenizer: the tokenizer.
+        tokens: token ids.
+        stops: texts that end the answer; neither they nor anything after them is yielded.
+
+    Yields:
+        Pieces that add up to the decoded text.
+    """
+    seen: list[int] = []
+    sent = 0
+    longest = max(map(len, stops), default=0)
+    for token in tokens:
+        seen.append(token)
+        text = tokenizer.decode(seen, skip_special_tokens=True)
+        if text.endswith(_UNFINISHED):
+            continue
+        found = [position for stop in stops if (position := text.find(stop)) >= 0]
+        if found:
+            yield text[sent : min(found)]
+            return
+        ready = len(text) - max(0, longest - 1)  # what could be the beginning of a stop text waits
+        if ready > sent:
+            yield text[sent:ready]
+            sent = ready
+    rest = tokenizer.decode(seen, skip_special_tokens=True)[sent:]
+    if rest:
+        yield rest

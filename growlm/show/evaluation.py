@@ -10,7 +10,7 @@ from rich.table import Table
 
 from growlm.data.example import Split
 from growlm.errors import unknown_name
-from growlm.manifest.card import ROUTING_ACCURACY, figures, percent
+from growlm.manifest.card import ROUTING_ACCURACY, named_scores, percent
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_path
 from growlm.metrics.references import References, interval, learned, references
@@ -101,10 +101,10 @@ def evaluate(
 
 def evaluation_table(results: list[Result]) -> Table:
     """Return scores as a table, one row a score."""
-    table = Table("skill", "split", "mode", "path", "figure", "value", "scored")
+    table = Table("skill", "split", "mode", "path", "score", "value", "scored")
     for result in results:
         path = "chosen" if result.path is None else format_path(result.path)
-        rows = figures(result.score.metric, result.score.value, result.score.loss)
+        rows = named_scores(result.score.metric, result.score.value, result.score.loss)
         if result.score.scoring.startswith("candidates"):
             rows.append(("asked by", result.score.scoring.replace("_", " ")))
         if result.score.cut:
@@ -115,8 +115,8 @@ def evaluation_table(results: list[Result]) -> Table:
             rows.append(("paths", ", ".join(f"{path} {percent(share)}" for path, share in result.score.paths.items())))
         if result.references is not None and result.score.metric in OF_MESSAGES:
             rows += _beside(result.score, result.references)
-        for figure, value in rows:
-            table.add_row(result.skill, result.split, result.mode, path, figure, value, str(result.score.count))
+        for name, value in rows:
+            table.add_row(result.skill, result.split, result.mode, path, name, value, str(result.score.count))
     return table
 
 

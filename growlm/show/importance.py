@@ -129,7 +129,7 @@ def plot_importance(found: ImportanceMap, title: str = "importance of units") ->
         title: the plot's title.
 
     Returns:
-        The axes of a new figure.
+        The axes of a new plot.
 
     Raises:
         GrowlmError: if matplotlib is not installed.

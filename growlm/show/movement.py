@@ -66,7 +66,7 @@ def plot_movement(movements: Mapping[str, Tensor]) -> "Axes":
         movements: by label, what ``movement`` gave, [L].
 
     Returns:
-        The axes of a new figure.
+        The axes of a new plot.
 
     Raises:
         GrowlmError: if matplotlib is not installed.

@@ -30,7 +30,7 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
         grown: the phase's result.
         console: where to; None: standard output.
     """
-    # a pipe has no width; wide enough there that no figure is broken over lines
+    # a pipe has no width; wide enough there that no number is broken over lines
     console = console or safe_console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     record = grown.record
     if grown.already_there:
@@ -49,7 +49,7 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
 
 def _scores(grown: "Grown") -> Table:
     table = Table(title="scores on held-out examples")
-    for title in ("skill", "figure", *score_titles(grown.record)):
+    for title in ("skill", "score", *score_titles(grown.record)):
         table.add_column(title, overflow="fold")
     for row in score_rows(grown.record):
         table.add_row(*row)

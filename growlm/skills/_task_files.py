@@ -22,7 +22,7 @@ class TaskFiles(Skill):
     """A task that was read from files.
 
     Attributes:
-        left_out: names of the examples taken out of a split because they stand in another, too.
+        left_out: names of the examples taken out of a split because they are in another, too.
     """
 
     left_out: tuple[str, ...]

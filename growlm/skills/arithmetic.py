@@ -1,4 +1,4 @@
-"""Arithmetic: adding and taking away, in figures, in words and about things that somebody has."""
+"""Arithmetic: adding and taking away, in digits, in words and about things that somebody has."""
 
 from growlm.data.example import Message
 from growlm.skills.procedural import Procedural
@@ -8,10 +8,10 @@ from growlm.tinyworld.problem import turn
 
 
 class Arithmetic(Procedural):
-    """Arithmetic: adding and taking away, in figures, in words and about things that somebody has.
+    """Arithmetic: adding and taking away, in digits, in words and about things that somebody has.
 
     One exchange. The answer works place by place, with the one that is carried or borrowed, and ends with the
-    result: ``7 + 5 = 12. 2 + 1 + 1 = 4. 42.`` Training covers all sums of two figures; each other sum is one split's.
+    result: ``7 + 5 = 12. 2 + 1 + 1 = 4. 42.`` Training covers all sums of two digits; each other sum is one split's.
 
     Args:
         num_train: number of training examples.

@@ -4,7 +4,7 @@ Two formats are read: O-LoRA's folders (Wang et al. 2023, arXiv 2310.14152),
 ``CL_Benchmark/<group>/<task>/{train,dev,test}.json`` with ``labels.json``, and JSON lines,
 ``<task>/{train,dev,test}.jsonl`` of ``task``, ``instruction``, ``input`` and ``output``. The prompt is the authors':
 instruction, the options on one line, the text, ``Answer:``. Their wording of the instructions is read from their
-``configs/instruction_config.json`` where it stands beside the data; elsewhere one plain sentence stands in for it.
+``configs/instruction_config.json`` where it lies beside the data; elsewhere one plain sentence replaces it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _NO_LABEL = "-"  # of the inference data sets: the annotators did not agree
 class ClTask(TaskFiles):
     """A classification task of the 4- and 15-task continual-learning benchmarks.
 
-    Answers are compared in any case, white space around them apart. Rows of development and training that stand in the
+    Answers are compared in any case, white space around them apart. Rows of development and training that are in the
     test, too, are left out of them, and so are rows with the label ``-``, on which their annotators did not agree.
     Where no row is left of development, a tenth of training is held out for validation.
 
@@ -175,7 +175,7 @@ def _labels(path: Path) -> list[str]:
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
         raise GrowlmError(f"{path}: no list of labels; restore it from a copy")
     if len(set(labels)) < len(labels):
-        raise GrowlmError(f"{path}: a label stands twice in {labels}; take one out")
+        raise GrowlmError(f"{path}: a label appears twice in {labels}; take one out")
     return labels
 
 

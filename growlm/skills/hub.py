@@ -23,7 +23,7 @@ class Hub(TaskFiles):
     """Any Hugging Face data set, by name, with its fields mapped in a recipe (needs ``pip install 'growlm[data]'``).
 
     A row becomes one of four shapes, as in ``jsonl``: ``messages``, ``turns``, ``prompt`` with ``completion``, or
-    ``text``. Nothing of the data set is executed. Examples that stand in several splits stay in one only.
+    ``text``. Nothing of the data set is executed. Examples that are in several splits stay in one only.
 
     Args:
         dataset: its name on the hub; or a folder written by ``save_to_disk``, or one with JSON, CSV or Parquet files.

@@ -29,14 +29,14 @@ class SuperniTask(TaskFiles):
     """A task of Super-NaturalInstructions: an instruction in words, scored by ROUGE-L.
 
     Where training has at most 20 different outputs of at most 5 words, they are the choices. Instances of validation
-    and training that stand in the test, too, are left out of them. Where none is left of validation,
+    and training that are in the test, too, are left out of them. Where none is left of validation,
     a tenth of training is held out for it.
 
     Args:
         data: folder that holds ``<task>/{train,dev,test}.json`` or ``<task>.json``, or such a folder ``SuperNI``,
             ``CL_Benchmark/SuperNI`` or ``tasks``.
         task: the task's full name.
-        num_examples: how many of its positive examples stand in the prompt.
+        num_examples: how many of its positive examples the prompt shows.
         num_train: size of the training sample.
         num_test: size of the test sample.
         scoring: how the model is asked for its answer; by candidates only where there are choices.

@@ -21,7 +21,7 @@ from growlm.skills._task_files import Cut, TaskFiles, read_rows, same_name, subf
 from growlm.skills.metric import Metric, Scoring
 
 _FILES: dict[Split, str] = {"train": "train", "validation": "eval", "test": "test"}
-_CORPUS_START = "<s>"  # a mark of the corpus of code, and a special token of many a base
+_CORPUS_START = "<s>"  # a separator of the corpus of code, and a special token of many a base
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ _TASKS = {
 class TraceTask(TaskFiles):
     """A task of the benchmark TRACE: stances, monetary policy, meetings, code, science, numbers, simplification.
 
-    Rows of evaluation and training that stand in the test, too, are left out of them. Where
+    Rows of evaluation and training that are in the test, too, are left out of them. Where
     no row is left of evaluation, a tenth of training is held out for validation.
 
     Args:

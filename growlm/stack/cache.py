@@ -40,7 +40,7 @@ def roomy_cache(config: PreTrainedConfig) -> DynamicCache:
 
 
 def _extended(room: Tensor | None, held: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """Write behind what is held, into the room it stands in, or into a new one if that is full or another's."""
+    """Write behind what is held, into the room it is in, or into a new one if that is full or another's."""
     begin = held.shape[-2] if held.numel() else 0
     end = begin + new.shape[-2]
     own = room is not None and held.data_ptr() == room.data_ptr() and held.shape[0] == room.shape[0]

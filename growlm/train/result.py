@@ -1,7 +1,8 @@
-"""The last part of a phase: prove that nothing frozen moved, freeze the new module, and score every skill."""
+"""The last part of a phase: prove that nothing frozen moved, freeze the new module, score every skill, and commit."""
 
 import logging
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,9 +12,12 @@ from torch import Tensor
 
 from growlm.errors import GrowlmError
 from growlm.files import combined_digest, read_json, tensor_digests, write_json
+from growlm.manifest import store
+from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.manifest import ModuleRecord
 from growlm.manifest.path import format_path
 from growlm.routing.update import update_router
+from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL
 from growlm.train.machine import describe_environment
@@ -199,3 +203,20 @@ def _warn_of_loss(name: str, scores: Mapping[str, Any]) -> None:
             own,
             bare,
         )
+
+
+def commit(prepared: Prepared, grown: Grown) -> None:
+    """Add the module to the folder in one step, then remove the work folder.
+
+    Raises:
+        GrowlmError: if the disk is too full.
+    """
+    stack, manifest = grown.stack, grown.stack.manifest
+    files: store.Files = {
+        **router_files(stack.router, manifest),
+        "README.md": stack_card(manifest),
+        "accuracy.json": accuracy_json(manifest),
+    }
+    tensors = stack.module_tensors(grown.record.name)
+    store.commit(prepared.config.stack, manifest, stack.config, tensors, grown.method_tensors, files)
+    shutil.rmtree(prepared.work)

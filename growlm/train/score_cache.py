@@ -130,7 +130,7 @@ class ScoreCache:
         own: StackPath,
         limit: int | None,
         routed: bool,
-        folded: bool = False,
+        merged: bool = False,
     ) -> dict[str, dict[str, Any]]:
         """Score a skill's test split in every inference mode, each path once.
 
@@ -140,14 +140,14 @@ class ScoreCache:
             own: the path that is right for it.
             limit: greatest number of examples, from the first on; None: all.
             routed: let the stack's router choose, too.
-            folded: run the modules of a path as one change of weights where they are such; the same up to rounding.
+            merged: run the modules of a path as one change of weights where they are such; the same up to rounding.
 
         Returns:
             By mode, the fields of its score.
         """
         measured: dict[StackPath, Score] = {}
         for path in (own, stack.manifest.current()):
-            with stack.active(*path), stack.frozen_merged() if folded else nullcontext():
+            with stack.active(*path), stack.frozen_merged() if merged else nullcontext():
                 measured[path] = self.score(stack, skill, limit)
         scores = {"oracle": asdict(measured[own]), "all": asdict(measured[stack.manifest.current()])}
         if routed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,40 @@ from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
+METHODS = ("ewc", "grow", "joint", "kif", "olora", "osft", "pmoe", "replay")
+"""Methods whose phases the default tier runs: each mechanism once."""
+KILLED = ("ewc", "grow", "osft", "replay")
+"""Of these, the phases that it kills at each of several steps, too."""
+TWO_FAMILIES = ("test_merged_frozen_modules_compute_the_same", "test_modules_off_the_path_are_offloaded")
+"""Contracts that the default tier runs on two families, as they wrap the base in few ways."""
+
+
+def is_covered(name: str, params: dict[str, Any]) -> bool:
+    """Return whether a contract belongs to the default tier: of each product of members a selection that covers all.
+
+    Every kind runs on one family, all kinds together on every family; each mechanism of learning runs once.
+
+    Args:
+        name: the test's name without its parameters.
+        params: its parameters.
+    """
+    if method := params.get("method"):
+        killed = name.startswith(("test_a_killed", "test_another_seed"))
+        return name == "test_the_file_says_what_it_costs_and_what_proves_it" or method in (
+            KILLED if killed else METHODS
+        )
+    family = params.get("family", "llama")
+    if family == "llama":
+        return True
+    return len(params.get("kinds", KINDS[-1])) > 1 and (family == "gpt2" or name not in TWO_FAMILIES)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the default tier leaves out of the products of members."""
+    for item in items:
+        own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
+        if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):
+            item.add_marker("exhaustive")
 
 
 @pytest.fixture(params=KINDS, ids="+".join)

@@ -87,7 +87,7 @@ def test_merged_stock_model_computes_the_same_or_is_refused(
 
 @every_family
 @pytest.mark.parametrize("offload_to", [False, True])
-def test_folded_it_computes_the_same(
+def test_merged_frozen_modules_compute_the_same(
     new_stack: NewStack, kinds: Kinds, family: str, offload_to: bool, tmp_path: Path
 ) -> None:
     stack = new_stack(family)
@@ -116,7 +116,7 @@ def test_folded_it_computes_the_same(
         assert {name for name, place in places(stack).items() if place != before[name]} == (
             idle if offload_to else set()
         )
-    disturb(stack, "third", seed=5)  # what grows is not folded
+    disturb(stack, "third", seed=5)  # what grows is not merged
     moved = stack(tokens()).logits
     with stack.active("first"):
         assert torch.equal(stack(tokens()).logits, logits[("first",)])
@@ -126,7 +126,7 @@ def test_folded_it_computes_the_same(
 
 
 @every_family
-def test_modules_off_the_path_are_set_aside(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
+def test_modules_off_the_path_are_offloaded(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
     stack = new_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds, on=())

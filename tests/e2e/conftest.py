@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.conftest import shorten_answers
+
 STEPS = 12
 WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big", "hello", "yes", "no", "on")
 
@@ -39,6 +41,11 @@ class Files(NamedTuple):
         options = f"--steps {STEPS} --module lora --trainer.precision 32-true --trainer.accelerator cpu"
         sizes = "--model.batch_size 4 --model.num_scored 4 --model.learning_rate 1e-2 --model.checkpoint_every 3"
         return [*words.split(), *options.split(), *sizes.split(), *more]
+
+
+@pytest.fixture(autouse=True)
+def _short(short_answers: None) -> None:
+    """Generate short answers in every test of this folder."""
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +129,7 @@ def _run(words: list[str], err: str, hook: Hook | None) -> None:
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     from growlm.cli.main import main
 
+    shorten_answers(pytest.MonkeyPatch())
     if hook is not None:
         hook()
     status = main(words)

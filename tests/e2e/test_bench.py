@@ -31,6 +31,7 @@ def request_words(files: Files, tmp_path_factory: pytest.TempPathFactory) -> lis
         for name, file in (("words", files.words), ("talk", files.talk))
     }
     phase = {"steps": 3, "batch_size": 4, "num_scored": 3, "stories": files.stories, "router": "ridge"}
+    phase["metric"] = "token_accuracy"  # nothing is generated
     orders = {"1": ["words", "talk"], "2": ["talk", "words"]}
     (folder / "pair.yaml").write_text(yaml.safe_dump({"skills": skills, "orders": orders, "phase": phase}))
     entries = {
@@ -267,7 +268,7 @@ def test_report_of_a_benchmark_and_of_a_stack(whole: Path, command: Command, tmp
     assert done.status == 0, done.err
     (rows,) = json.loads(done.out)
     assert [row["mode"] for row in rows] == ["oracle", "routed", "all"]
-    assert float(rows[0]["BWT ↑"]) == 0, "a path that stands computes what it did"
+    assert float(rows[0]["BWT ↑"]) == 0, "a path that is kept computes what it did"
     old = tmp_path / "old.json"
     old.write_text('{"format_version": 1, "skills": []}')
     for words, said in (
@@ -284,7 +285,8 @@ def test_report_of_a_benchmark_and_of_a_stack(whole: Path, command: Command, tmp
 def test_answers_are_kept_and_scored_by_another_metric(
     request_words: list[str], command: Command, tmp_path: Path
 ) -> None:
-    options = ["--skill_options", '{"metric": "exact_match"}', "--exclude", "talk", "--workers", "1"]
+    options = ["--phase", '{"metric": null}', "--skill_options", '{"metric": "exact_match"}']
+    options += ["--exclude", "talk", "--workers", "1"]
     out = tmp_path / "asked"
     done = command([*request_words, *options, "--methods", "lora,all-weights", "--seeds", "0", "--out", out])
     assert done.status == 0, done.err

@@ -25,7 +25,7 @@ def test_the_whole_way(
     assert done.status == 0
     assert f"frozen: {len(base_tensors(files))} tensors, unchanged (sha256 " in done.out
     assert "scores on held-out examples" in done.out
-    assert all(figure in done.out for figure in ("bits per byte", "exact match", "loss per token", "before", "after"))
+    assert all(written in done.out for written in ("bits per byte", "exact match", "loss per token", "before", "after"))
     assert "Warning" not in done.out + done.err
     first = contents(stack)
     assert {Path(name).suffix for name in first} == {".json", ".safetensors", ".md"}
@@ -35,10 +35,10 @@ def test_the_whole_way(
     assert scores["stories"]["oracle"]["value"] == scores["stories"]["base"]["value"]
 
     done = command(["eval", stack, "--limit", "4", "--stories", files.stories, "--json"])
-    told = {(row["skill"], row["mode"]): row["score"] for row in json.loads(done.out)}
-    for skill, mode in told:
-        assert told[skill, mode] == scores[skill][mode]
-    assert len(told) == 7
+    got = {(row["skill"], row["mode"]): row["score"] for row in json.loads(done.out)}
+    for skill, mode in got:
+        assert got[skill, mode] == scores[skill][mode]
+    assert len(got) == 7
     done = command(["eval", stack, "--skill", "words", "--path", "base", "--limit", "4"])
     assert done.status == 0
     assert f"{scores['words']['base']['loss']:.3f}" in done.out

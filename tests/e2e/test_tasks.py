@@ -45,8 +45,8 @@ def test_a_task_is_grown_and_scored_as_asked(
         assert score["value"] in (0, 0.25, 0.5, 0.75, 1)
         assert score["cut"] == 0, "the long test example is not among the first four"
     assert module["scores"]["stories"]["oracle"]["scoring"] == "likelihood"
-    told = command(["eval", str(stack), "--skill", "boolqa", "--json"])
-    assert told.status in (0, None), told.err
-    cuts = [row["score"]["cut"] for row in json.loads(told.out)]
+    got = command(["eval", str(stack), "--skill", "boolqa", "--json"])
+    assert got.status in (0, None), got.err
+    cuts = [row["score"]["cut"] for row in json.loads(got.out)]
     assert cuts
     assert set(cuts) == {1}

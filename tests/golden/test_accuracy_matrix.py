@@ -12,7 +12,7 @@ WORKED = [
     [0.60, 0.50, 0.75],
 ]
 
-FIGURES = {
+METRICS = {
     "ap": (0.60 + 0.50 + 0.75) / 3,
     "learning_accuracy": (0.80 + 0.70 + 0.75) / 3,
     "bwt": ((0.60 - 0.80) + (0.50 - 0.70)) / 2,
@@ -30,8 +30,8 @@ def filled(rows: list[list[float]]) -> AccuracyMatrix:
 
 
 def test_worked_example():
-    figures = filled(WORKED).compute()
-    assert {name: float(value) for name, value in figures.items()} == pytest.approx(FIGURES, abs=1e-12)
+    metrics = filled(WORKED).compute()
+    assert {name: float(value) for name, value in metrics.items()} == pytest.approx(METRICS, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_worked_example():
 def test_which_figure_reads_which_cell(after: int, skill: int, changed: set[str]):
     rows = [list(row) for row in WORKED]
     rows[after][skill] += 0.01
-    figures = filled(rows).compute()
+    metrics = filled(rows).compute()
     assert {
-        name for name, value in figures.items() if float(value) != pytest.approx(FIGURES[name], abs=1e-9)
+        name for name, value in metrics.items() if float(value) != pytest.approx(METRICS[name], abs=1e-9)
     } == changed

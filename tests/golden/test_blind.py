@@ -14,7 +14,7 @@ def blind() -> Any:
 
 
 def example(*answers: tuple[int, ...]) -> Encoded:
-    """An example whose answers stand each after a question of two tokens, which differ from one to the next."""
+    """An example each of whose answers follows a question of two tokens, which differ from one to the next."""
     ids: list[int] = []
     trained: list[bool] = []
     for number, answer in enumerate(answers):
@@ -27,7 +27,7 @@ def example(*answers: tuple[int, ...]) -> Encoded:
     ("order", "right"),
     [
         (0, 2),  # 2 is the most frequent token: 3 of 8
-        (1, 3),  # 1 begins, 2 follows 1, and 3 follows 2; 3 follows 7 nowhere, and 2 is told then
+        (1, 3),  # 1 begins, 2 follows 1, and 3 follows 2; 3 follows 7 nowhere, and 2 is predicted then
         (2, 4),  # after 5 and 2 comes 4
     ],
 )
@@ -38,5 +38,5 @@ def test_what_followed_most_often_is_told(blind: Any, order: int, right: int) ->
 
 
 def test_answers_are_told_apart_and_questions_left_out(blind: Any) -> None:
-    told = list(blind.answered(example((1, 2), (3,))))
-    assert told == [((None,), 1), ((None, 1), 2), ((None,), 3)]
+    predicted = list(blind.answered(example((1, 2), (3,))))
+    assert predicted == [((None,), 1), ((None, 1), 2), ((None,), 3)]

@@ -103,7 +103,7 @@ def test_an_expert_that_takes_over_a_column_changes_no_bit_of_the_others() -> No
 
 
 def two_experts(stack: ModuleStack, **options: Any) -> ModuleStack:
-    """Grow two modules whose columns open for some tokens."""
+    """Grow two modules whose gates open for some tokens."""
     for name in "first", "second":
         grown(stack, name, {"experts": Experts(**options)})
     return stack

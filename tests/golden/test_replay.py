@@ -27,7 +27,7 @@ from tests.golden.conftest import NO_SKILL, RunPhase, encoded
 
 
 class Scripted(random.Random):
-    """Draws what it is told to."""
+    """Draws what it is given."""
 
     def __init__(self, *draws: int) -> None:
         super().__init__(0)
@@ -375,7 +375,7 @@ def test_own_answers_follow_the_kept_prompts(stack: ModuleStack, run_phase: RunP
     assert isinstance(member, Replay)
     gold, own = member._buffer.examples, member._rehearsed
     assert len(own) == len(gold) == 3
-    prompts = {example.input_ids[:2] for example in gold}  # two tokens stand before the trained ones
+    prompts = {example.input_ids[:2] for example in gold}  # two tokens precede the trained ones
     assert {example.input_ids[:2] for example in own} == prompts
     for example in own:
         length = len(example.input_ids)

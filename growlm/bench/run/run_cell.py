@@ -186,7 +186,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         path = tuple(module for module in stack.parents() if module in own)
         with stack.active():
             base = memory.score(stack, skill, limit)
-        scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell), folded=True)
+        scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell), merged=True)
         result.composites[name] = {
             "base": base.value,
             **{mode: scores[mode]["value"] if mode in scores else None for mode in MODES},

@@ -53,8 +53,8 @@ def test_the_chat_template_marks_what_the_assistant_says_and_its_end(tokenizer: 
         "<|endoftext|><|system|>Be kind.<|end|><|user|>hello<|end|><|assistant|>The cat.<|end|>"
         "<|user|>the mat<|end|><|assistant|>a dog<|end|>"
     )
-    marked = [i for i, kept in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if kept]
-    assert tokenizer.decode(marked) == "The cat.<|end|>a dog<|end|>"
+    trained = [i for i, kept in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if kept]
+    assert tokenizer.decode(trained) == "The cat.<|end|>a dog<|end|>"
 
 
 def test_the_generation_prompt_is_a_prefix_of_the_answered_conversation(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -142,7 +142,7 @@ def test_status_and_raw_arguments(monkeypatch):
 
 
 def test_a_reader_that_went_away_is_no_error():
-    # it speaks only when it is told that the reader has gone
+    # it writes only when it is signalled that the reader has gone
     program = "import sys; from growlm.cli.main import main; sys.stdin.read(); sys.exit(main(['--help']))"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe) as process:

@@ -1,4 +1,4 @@
-"""The short options of ``growlm grow`` and the long ones that they stand for."""
+"""The short options of ``growlm grow`` and the long ones that they abbreviate."""
 
 from pathlib import Path
 

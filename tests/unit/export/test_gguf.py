@@ -10,7 +10,7 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.export._gguf import interleave, plain_template, pre_tokenizer_name
 from growlm.export.exporter import export
-from growlm.export.ollama import turn_marks
+from growlm.export.ollama import turn_texts
 from growlm.registry import exporters
 
 gguf = pytest.importorskip("gguf")
@@ -100,4 +100,4 @@ def test_a_template_that_marks_only_the_last_turn_has_no_modelfile(new_stack: Ne
         "{% for m in messages %}{{ m['content'] }}{% if loop.last %}<|end|>{% endif %}{% endfor %}"
     )
     with pytest.raises(GrowlmError, match="does not write every turn of a role alike"):
-        turn_marks(tokenizer)
+        turn_texts(tokenizer)

@@ -1,11 +1,11 @@
-"""What a manifest says for people and for plots: every figure that was measured is there."""
+"""What a manifest says for people and for plots: every score that was measured is there."""
 
 import json
 from dataclasses import replace
 
 import pytest
 
-from growlm.manifest.card import accuracy_json, figures, score_rows, score_titles, stack_card
+from growlm.manifest.card import accuracy_json, named_scores, score_rows, score_titles, stack_card
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord
 
 BASE = BaseRecord("mini", "llama", 8_123_456, {"model.weight": "ab", "lm_head.weight": "cd"}, "basedigest")
@@ -104,11 +104,11 @@ def test_modes_that_were_not_measured_have_no_column() -> None:
         ("bits_per_byte", [("bits per byte ↓", "0.500000000")]),
     ],
 )
-def test_figures(metric: str, written: list[tuple[str, str]]) -> None:
-    assert figures(metric, 0.5, 2.0) == written
+def test_named_scores(metric: str, written: list[tuple[str, str]]) -> None:
+    assert named_scores(metric, 0.5, 2.0) == written
 
 
-def test_the_card_holds_every_figure() -> None:
+def test_the_card_holds_every_score() -> None:
     card = stack_card(MANIFEST)
     for module in MANIFEST.modules:
         for row in score_rows(module):

@@ -7,7 +7,7 @@ from growlm.manifest.manifest import Manifest, ModuleRecord
 
 
 class Outline(HTMLParser):
-    """Records each piece of text with how many boxes it stands in, and checks that tags are closed in order."""
+    """Records each piece of text with how many boxes it is in, and checks that tags are closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ def test_short_number(value: float, text: str):
 
 
 def test_a_skill_is_shown_as_it_was_and_as_it_is_now(manifest: Manifest, make_module: Callable[..., ModuleRecord]):
-    """What was measured with the newest module in place stands beside what was measured at first."""
+    """What was measured with the newest module in place is shown beside what was measured at first."""
     chat, *_ = manifest.modules
     both = {
         "stories": {mode: {"metric": "bits_per_byte", "value": 0.5, "loss": 1.0} for mode in ("base", "oracle", "all")},

@@ -88,7 +88,7 @@ def test_skills_kept_apart_answer_for_themselves(stack: ModuleStack) -> None:
 
 def test_a_wrapped_method_finds_its_own_versions_only(stack: ModuleStack) -> None:
     phase(stack, "sequential", "plain")
-    phase(stack, "replay", "wrapped")  # sequential unless it is told otherwise
+    phase(stack, "replay", "wrapped")  # sequential unless another method is named
     phase(stack, "replay", "held", {"method": "ewc"})
     phase(stack, "ewc", "alone")
     assert stack.manifest.current() == ("plain", "wrapped", "held", "alone")

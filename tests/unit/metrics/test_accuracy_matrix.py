@@ -24,11 +24,11 @@ def cells(matrix: AccuracyMatrix) -> list[tuple[int, int, float]]:
 @pytest.mark.parametrize("num_skills", [2, 3, 7])
 def test_properties_of_any_matrix(num_skills: int):
     matrix = random_matrix(num_skills)
-    figures = matrix.compute()
+    metrics = matrix.compute()
     n = num_skills
-    assert figures["forgetting"] >= 0
-    assert figures["forgetting"] >= -figures["bwt"] - 1e-12, "the best score is at least the first one"
-    assert figures["ap"] == pytest.approx(figures["learning_accuracy"] + figures["bwt"] * (n - 1) / n)
+    assert metrics["forgetting"] >= 0
+    assert metrics["forgetting"] >= -metrics["bwt"] - 1e-12, "the best score is at least the first one"
+    assert metrics["ap"] == pytest.approx(metrics["learning_accuracy"] + metrics["bwt"] * (n - 1) / n)
     assert matrix.missing() == {}
 
 
@@ -64,9 +64,9 @@ def test_a_figure_is_nan_exactly_where_cells_are_missing(left_out: tuple[int, in
 
 def test_one_skill_has_levels_but_nothing_to_forget():
     matrix = random_matrix(1)
-    figures = matrix.compute()
-    assert figures["ap"] == figures["learning_accuracy"]
-    assert all(figures[name].isnan() for name in ("bwt", "forgetting", "fwt"))
+    metrics = matrix.compute()
+    assert metrics["ap"] == metrics["learning_accuracy"]
+    assert all(metrics[name].isnan() for name in ("bwt", "forgetting", "fwt"))
     assert matrix.missing() == {}
 
 

@@ -9,7 +9,7 @@ from growlm.skills.metric import higher_is_better, require_metric
 
 
 @pytest.mark.parametrize(
-    ("metric", "answer", "wanted", "mark"),
+    ("metric", "answer", "wanted", "expected"),
     [
         ("exact_match", "True", "True", 1),
         ("exact_match", " True\n", "True", 1),
@@ -38,15 +38,15 @@ from growlm.skills.metric import higher_is_better, require_metric
         ("edit_similarity", "<NUM_LIT><STR_LIT>", "0", 1),
     ],
 )
-def test_marks(metric: str, answer: str, wanted: str, mark: float):
-    assert answer_metric(metric)(answer, wanted, "") == pytest.approx(mark)
+def test_scores(metric: str, answer: str, wanted: str, expected: float):
+    assert answer_metric(metric)(answer, wanted, "") == pytest.approx(expected)
 
 
 def test_sari_splits_words_as_usual():
-    mark = answer_metric("sari")
-    assert mark("The cat sat.", "the cat sat .", "The CAT sat .") == 1
-    assert mark("", "the cat", "the cat") == 0
-    assert 0 < mark("The cat sat", "The cat sat down", "The old cat sat down quietly") < 1
+    sari = answer_metric("sari")
+    assert sari("The cat sat.", "the cat sat .", "The CAT sat .") == 1
+    assert sari("", "the cat", "the cat") == 0
+    assert 0 < sari("The cat sat", "The cat sat down", "The old cat sat down quietly") < 1
 
 
 @pytest.mark.parametrize(

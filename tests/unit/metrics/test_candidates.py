@@ -38,10 +38,10 @@ def test_batches_hold_whole_prompts_and_all_of_them(new_stack: NewStack, monkeyp
     stack = new_stack()
     given = [asked(f"{prompt} {number}") for number, prompt in enumerate(PROMPTS * 3)]
     at_once = choose_answers(stack, given, per_token=False)
-    told: list[tuple[int, int]] = []
+    got: list[tuple[int, int]] = []
     monkeypatch.setattr(candidates, "_MOST_ROWS", 9)  # two prompts of four choices
-    assert choose_answers(stack, given, False, lambda done, total: told.append((done, total))) == at_once
-    assert told == [(number, 6) for number in range(1, 7)]
+    assert choose_answers(stack, given, False, lambda done, total: got.append((done, total))) == at_once
+    assert got == [(number, 6) for number in range(1, 7)]
     monkeypatch.setattr(candidates, "_MOST_ROWS", 1)  # less than one prompt has
     assert choose_answers(stack, given, per_token=False) == at_once
 

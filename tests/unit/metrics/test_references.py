@@ -40,9 +40,10 @@ def test_a_skill_whose_answers_are_not_replies_has_none():
     assert references(skills.build("stories", {"num_test": 2})) is None
 
 
+@pytest.mark.parametrize("size", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", ["arithmetic", "memory", "reasoning", "commands", "code", "chat"])
-def test_no_shipped_skill_is_had_without_the_question(name: str):
-    found = references(skills.build(name, {"num_test": 200}), num_train=400)
+def test_no_shipped_skill_is_had_without_the_question(name: str, size: int):
+    found = references(skills.build(name, {"num_test": size}), num_train=2 * size)
     assert found is not None
     assert found.best < 0.5
     assert (found.stateless is not None) == (name == "memory")

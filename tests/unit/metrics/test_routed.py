@@ -21,6 +21,8 @@ TEXTS = [Example(f"text {number}", text=f"the cat sat on {number} red box") for 
 
 
 class Fixed(Skill):
+    max_answer_tokens = 8
+
     def __init__(self, metric: Any, examples: Sequence[Example]) -> None:
         self.metric = metric
         self.all = examples
@@ -29,10 +31,10 @@ class Fixed(Skill):
         return iter(self.all)
 
 
-class Told:
-    """A router that is told what to choose, by the prompt."""
+class Given:
+    """A router that is given what to choose, by the prompt."""
 
-    name = "told"
+    name = "given"
 
     def __init__(self, choice: Callable[[Sequence[int]], Path]) -> None:
         self.choice = choice
@@ -46,7 +48,7 @@ class Told:
 )
 def test_a_right_router_scores_what_the_oracle_does(new_stack: Any, skill: Skill):
     stack = new_stack(modules=("first", "second"))
-    stack.router = Told(lambda prompt: ("first",))
+    stack.router = Given(lambda prompt: ("first",))
     with stack.active("first"):
         oracle = score(stack, skill)
     found = routed_score(stack, skill, ("first",))
@@ -61,7 +63,7 @@ def test_a_right_router_scores_what_the_oracle_does(new_stack: Any, skill: Skill
 
 def test_a_known_score_is_taken_over_for_its_own_path_only(new_stack: Any):
     stack = new_stack(modules=("first", "second"))
-    stack.router = Told(lambda prompt: ("first",))
+    stack.router = Given(lambda prompt: ("first",))
     known = {path: Score("loss", float(len(path)), 1.0, 3) for path in ((), ("first",))}
     assert routed_score(stack, Fixed("loss", TALKS), (), known=known).value == 1.0
     assert routed_score(stack, Fixed("loss", TALKS), (), known={(): known[()]}).value != 0.0
@@ -70,7 +72,7 @@ def test_a_known_score_is_taken_over_for_its_own_path_only(new_stack: Any):
 def test_every_turn_goes_by_its_own_path(new_stack: Any):
     stack = new_stack(modules=("first", "second"))
     short = max(len(encode_prompt(Example("x", messages=TALK[begin : begin + 1]), stack.tokenizer)) for begin in (0, 2))
-    stack.router = Told(lambda prompt: () if len(prompt) > short else ("first",))
+    stack.router = Given(lambda prompt: () if len(prompt) > short else ("first",))
     found = routed_score(stack, Fixed("loss", TALKS), ("first",))
     assert found.paths == {"first": 0.75, "base": 0.25}
     assert found.routing_accuracy == 0.75
@@ -94,7 +96,7 @@ def test_a_prompt_that_is_held_short_is_routed_by_the_whole_of_it(new_stack: Any
         seen.append(len(prompt))
         return ("first",) if len(prompt) > 10 else ()
 
-    stack.router = Told(choose)
+    stack.router = Given(choose)
     found = routed_score(stack, skill, ("first",))
     assert found.paths == {"base": 0.5, "first": 0.5}
     lengths = [len(encode_prompt(Example("x", prompt=example.prompt), stack.tokenizer)) for example in asked]
@@ -121,11 +123,11 @@ def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
     stack = new_stack(modules=("first", "second"))
     prompts = [Example("x", messages=TALK[:1]), Example("x", messages=TALK[2:3])]
     ids = [encode_prompt(prompt, stack.tokenizer) for prompt in prompts]
-    stack.router = Told(lambda prompt: ("first",) if list(prompt) == ids[0] else ())
+    stack.router = Given(lambda prompt: ("first",) if list(prompt) == ids[0] else ())
     with stack.active("first"):
-        first = generate_answers(stack, prompts[:1])
+        first = generate_answers(stack, prompts[:1], 8)
     with stack.active():
-        second = generate_answers(stack, prompts[1:])
+        second = generate_answers(stack, prompts[1:], 8)
     assert routed._answers(stack, Fixed("contains", TALKS), prompts, {}) == [*first, *second]
     assert routed._answers(stack, Fixed("contains", TALKS), prompts[::-1], {}) == [*second, *first]
     assert routed_score(stack, Fixed("contains", TALKS), None).routing_accuracy is None
@@ -134,7 +136,7 @@ def test_answers_are_those_of_the_chosen_paths(new_stack: Any):
 def test_texts_go_by_their_beginning(new_stack: Any):
     stack = new_stack()
     seen: list[Sequence[int]] = []
-    stack.router = Told(lambda prompt: seen.append(prompt) or (("first",) if len(seen) % 2 else ()))
+    stack.router = Given(lambda prompt: seen.append(prompt) or (("first",) if len(seen) % 2 else ()))
     long = [Example("x", text="the cat sat on the box " * 40), *TEXTS]
     found = routed_score(stack, Fixed("bits_per_byte", long), ())
     assert len(seen[0]) == 32

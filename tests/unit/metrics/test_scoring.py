@@ -1,4 +1,4 @@
-"""Scoring: what counts as right, and figures that a hand computation confirms."""
+"""Scoring: what counts as right, and scores that a hand computation confirms."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from growlm.metrics.scoring import (
 from growlm.skills.skill import Skill
 
 NewStack = Callable[..., Any]
+OTHERS = ("mistral", "gpt_neo", "gpt_neox")
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "park"]
 
 
@@ -111,7 +112,7 @@ def test_an_answer_is_what_greedy_decoding_says(new_stack: NewStack) -> None:
     assert generate_answers(stack, [prompt], max_new_tokens=12) == [expected]
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2", "gpt_neo", "gpt_neox"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", *(pytest.param(x, marks=pytest.mark.exhaustive) for x in OTHERS)])
 def test_answers_do_not_depend_on_their_neighbours(new_stack: NewStack, family: str) -> None:
     stack = new_stack(family)
     prompts = [Example(example.name, prompt=example.prompt) for example in examples(9)]
@@ -126,10 +127,10 @@ def test_answers_do_not_depend_on_their_neighbours(new_stack: NewStack, family: 
 
 def test_batches_are_counted(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("growlm.metrics.scoring._BATCH", 4)
-    told = []
+    got = []
     prompts = [Example(example.name, prompt=example.prompt) for example in examples(9)]
-    answers = generate_answers(new_stack(), prompts, 4, lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    answers = generate_answers(new_stack(), prompts, 4, lambda done, total: got.append((done, total)))
+    assert got == [(1, 3), (2, 3), (3, 3)]
     assert len(answers) == 9
 
 
@@ -230,9 +231,9 @@ def test_token_accuracy_counts_the_likeliest_tokens(new_stack: NewStack) -> None
     for example in given:  # one at a time, unbatched
         encoded = encode(example, stack.tokenizer, 256)
         likeliest = stack(torch.tensor([encoded.input_ids])).logits[0].argmax(-1).tolist()
-        told = [t for t in range(1, len(encoded.input_ids)) if encoded.trained[t]]
-        right += sum(likeliest[t - 1] == encoded.input_ids[t] for t in told)
-        total += len(told)
+        got = [t for t in range(1, len(encoded.input_ids)) if encoded.trained[t]]
+        right += sum(likeliest[t - 1] == encoded.input_ids[t] for t in got)
+        total += len(got)
     answering = Fixed("exact_match", given)
     found = score(stack, answering.scored_by("token_accuracy"))
     assert (found.metric, found.value, found.count, found.scoring) == (

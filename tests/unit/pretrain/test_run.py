@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ from growlm.base import presets
 from growlm.base.presets import Preset
 from growlm.errors import GrowlmError
 from growlm.files import file_digest
+from growlm.pretrain import record
+from growlm.pretrain import validation as validation_module
 from growlm.pretrain.config import PretrainData, PretrainRun
 from growlm.pretrain.pack import PackedBatch
 from growlm.pretrain.run import PretrainPhase, pretrain_base
 from growlm.pretrain.source import TextSource
-from growlm.pretrain.validation import Watch
+from growlm.pretrain.validation import Watch, sample_stories
 from growlm.train.progress import suppress_lightning_notices
 
 TOY = Preset(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48)
@@ -34,7 +37,9 @@ RUN = PretrainRun(
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PretrainData:
-    """A toy preset and toy text."""
+    """A toy preset, toy text, and samples of a few tokens, since a toy never ends a story."""
+    for module in (record, validation_module):
+        monkeypatch.setattr(module, "sample_stories", partial(sample_stories, max_new_tokens=8))
     monkeypatch.setitem(presets.PRESETS, "toy", TOY)
     monkeypatch.setenv("GROWLM_CACHE", str(tmp_path / "cache"))
     train, validation = tmp_path / "train.txt", tmp_path / "valid.txt"
@@ -60,8 +65,8 @@ def test_a_base_begins_as_a_smaller_one(data: PretrainData, tmp_path: Path, monk
     card = (folder / "README.md").read_text()
     assert "It began as `toy`, each expanded" in card
     assert f"{results[0]['tokens_seen'] + results[1]['tokens_seen']:,} tokens in all" in card
-    figures = [result["validation"]["bits_per_byte"] for result in results]
-    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    values = [result["validation"]["bits_per_byte"] for result in results]
+    assert values[1] == pytest.approx(values[0], rel=1e-3)
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.num_hidden_layers == larger.num_layers
 
@@ -74,7 +79,7 @@ def test_the_folder_is_a_plain_transformers_model(data: PretrainData, tmp_path: 
     assert model.generation_config.eos_token_id == [0, 4]
     assert model.generation_config.pad_token_id == tokenizer.pad_token_id == 5
     assert model.config.tie_word_embeddings
-    # the special tokens, none of which occurs in the text, can be told apart
+    # the special tokens, none of which occurs in the text, can be distinguished
     assert len(model.get_input_embeddings().weight[1:38].float().unique(dim=0)) == 37
     assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json", ".jinja", ".md", ".png"}
     results = json.loads((folder / "training.json").read_text())

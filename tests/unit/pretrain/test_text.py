@@ -43,12 +43,12 @@ def test_only_the_first_documents_are_taken(plain: Path) -> None:
 
 
 def test_a_skill_tells_its_training_texts() -> None:
-    told = TextSource(skill="stories", skill_options={"num_train": 3})
-    stories = list(told.documents())
+    got = TextSource(skill="stories", skill_options={"num_train": 3})
+    stories = list(got.documents())
     assert len(stories) == 3
     assert stories == [example.text for example in skills.build("stories", {"num_train": 3}).examples("train")]
-    assert told.digest() == TextSource(skill="stories", skill_options={"num_train": 3}).digest()
-    assert told.digest() != TextSource(skill="stories", skill_options={"num_train": 2}).digest()
+    assert got.digest() == TextSource(skill="stories", skill_options={"num_train": 3}).digest()
+    assert got.digest() != TextSource(skill="stories", skill_options={"num_train": 2}).digest()
 
 
 def test_a_skill_without_plain_texts_is_refused() -> None:

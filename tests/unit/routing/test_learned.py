@@ -42,7 +42,7 @@ def stack(tiny_bases: dict[str, Path]) -> ModuleStack:
 
 
 def opened(stack: ModuleStack, **biases: float) -> None:
-    """Make columns that are the same for every token."""
+    """Make gates that are the same for every token."""
     with torch.no_grad():
         for name, bias in biases.items():
             gates(stack)[name].weight.zero_()

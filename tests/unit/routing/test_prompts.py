@@ -1,4 +1,4 @@
-"""Prompts of a skill: what stands before its answers, as the model gets it."""
+"""Prompts of a skill: what precedes its answers, as the model gets it."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -11,7 +11,7 @@ from growlm.errors import GrowlmError
 from growlm.routing import ridge
 from growlm.routing._features import shallow_features
 from growlm.routing.prompts import DrawnPrompts
-from growlm.routing.ridge import Ridge, augmented, folded, mean_and_covariance, moment, packed, ridge_weights, unpacked
+from growlm.routing.ridge import Ridge, augmented, hashed, mean_and_covariance, moment, packed, ridge_weights, unpacked
 
 NAMES = ("base", "first", "second", "third")
 
@@ -170,10 +170,10 @@ def test_moments_hold_mean_and_covariance():
 
 def test_folding_keeps_inner_products_and_never_changes():
     x = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    y = folded(x, 1_000)
+    y = hashed(x, 1_000)
     assert y.shape == (2, 1_000)
     assert torch.allclose(y @ y.T, x @ x.T, atol=500, rtol=0.1)
     assert (
-        folded(torch.eye(6, dtype=torch.float64), 3).tolist() == folded(torch.eye(6, dtype=torch.float64), 3).tolist()
+        hashed(torch.eye(6, dtype=torch.float64), 3).tolist() == hashed(torch.eye(6, dtype=torch.float64), 3).tolist()
     )
-    assert torch.equal(folded(x, 4_000), x)
+    assert torch.equal(hashed(x, 4_000), x)

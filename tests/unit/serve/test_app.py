@@ -14,9 +14,8 @@ from fastapi.testclient import TestClient
 
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
-from growlm.serve.app import MAX_BODY, create_app
+from growlm.serve.app import MAX_BODY, create_app, text_pieces
 from growlm.serve.engine import Engine, Sampling, sharpened
-from growlm.serve.text import text_pieces
 
 NewStack = Callable[..., Any]
 HELLO = [{"role": "user", "content": "hello Tom"}]

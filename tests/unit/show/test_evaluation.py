@@ -33,14 +33,14 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], 
     return calls
 
 
-def told(results: list[Result]) -> list[tuple[str, str, tuple[str, ...]]]:
+def summary(results: list[Result]) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(result.skill, result.mode, result.path) for result in results]
 
 
 def test_every_skill_by_every_path_each_once(new_stack: NewStack, scored: list[Any]) -> None:
     stack = new_stack(modules=("first", "second"))
     results = evaluate(stack, limit=7)
-    assert told(results) == [
+    assert summary(results) == [
         ("stories", "base", ()),
         ("stories", "all", ("first", "second")),
         ("first", "base", ()),
@@ -59,7 +59,7 @@ def test_every_skill_by_every_path_each_once(new_stack: NewStack, scored: list[A
 class Told:
     """A router that always chooses the first module."""
 
-    name = "told"
+    name = "given"
 
     def choose(self, stack: Any, prompts: list[list[int]]) -> list[tuple[str, ...]]:
         return [("first",)] * len(prompts)
@@ -95,7 +95,7 @@ def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None
 
 def test_one_skill_on_one_path(new_stack: NewStack, scored: list[Any]) -> None:
     stack = new_stack(modules=("first", "second"))
-    assert told(evaluate(stack, "first", "first", split="validation")) == [("first", "path", ("first",))]
+    assert summary(evaluate(stack, "first", "first", split="validation")) == [("first", "path", ("first",))]
     assert scored == [("Chat", ("first",), "validation", None)]
 
 
@@ -105,14 +105,14 @@ def test_skills_that_the_stack_does_not_know(new_stack: NewStack, scored: list[A
     stories = tmp_path / "stories.txt"
     stories.write_text("x")
     stack = new_stack()
-    assert told(evaluate(stack, str(file))) == [("mine.jsonl", "base", ()), ("mine.jsonl", "all", ("first",))]
-    assert told(evaluate(stack, "stories", stories=str(stories)))[0] == ("stories", "base", ())
-    assert told(evaluate(stack, "chat", "base")) == [("chat", "path", ())]
+    assert summary(evaluate(stack, str(file))) == [("mine.jsonl", "base", ()), ("mine.jsonl", "all", ("first",))]
+    assert summary(evaluate(stack, "stories", stories=str(stories)))[0] == ("stories", "base", ())
+    assert summary(evaluate(stack, "chat", "base")) == [("chat", "path", ())]
     assert [call[0] for call in scored] == ["Jsonl", "Jsonl", "Stories", "Stories", "Chat"]
 
 
 def test_a_bare_stack(new_stack: NewStack, scored: list[Any]) -> None:
-    assert told(evaluate(new_stack(modules=()))) == [("stories", "base", ())]
+    assert summary(evaluate(new_stack(modules=()))) == [("stories", "base", ())]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_scores_are_those_of_the_path(new_stack: NewStack, tmp_path: Path) -
     assert results[0].score.loss != results[1].score.loss
 
 
-def test_the_table_holds_every_figure() -> None:
+def test_the_table_holds_every_score() -> None:
     results = [
         Result("chat", "test", "oracle", ("first", "chat"), Score("contains", 0.625, 1.2345, 77)),
         Result("stories", "test", "base", (), Score("bits_per_byte", 0.123456789, 1.0, 9)),
@@ -152,8 +152,8 @@ def test_the_table_holds_every_figure() -> None:
     console = Console(width=200, file=io.StringIO())
     console.print(evaluation_table(results))
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    for figure in ("62.5 %", "1.234", "0.123456789", "first+chat", "oracle", "77", "9", "base"):
-        assert figure in text
+    for written in ("62.5 %", "1.234", "0.123456789", "first+chat", "oracle", "77", "9", "base"):
+        assert written in text
 
 
 def test_the_table_tells_how_it_was_asked_and_what_was_cut() -> None:

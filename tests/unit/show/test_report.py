@@ -78,7 +78,7 @@ def test_samples_scores_and_the_proof(report: Callable[..., str]) -> None:
     text = report("talk")
     assert [line.split()[1:] for line in text.splitlines() if line.startswith("asked")] == [["hello"], ["Tom"]]
     assert text.count("before") == text.count("after ") == 2
-    assert all(figure in text for figure in ("5.500", "1.250", "1.375", "loss per token ↓"))
+    assert all(written in text for written in ("5.500", "1.250", "1.375", "loss per token ↓"))
     assert "frozen: 41 tensors, unchanged (sha256 abcdef0123456789…)" in text
     assert "on base, 1,234 steps, 56,789 tokens, 9.5 s" in text
     assert "grown already" not in text

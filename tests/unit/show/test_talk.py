@@ -66,12 +66,12 @@ def test_a_text_that_only_repeats_itself_is_ended(parrot: Any) -> None:
     assert "".join(stream_text(parrot, "the cat", max_new_tokens=200)) == parrot.tokenizer.decode(ids[-1:] * WINDOW)
 
 
-@pytest.mark.parametrize(("word", "most", "told"), [("cat", 40, 40), ("cat.", 40, 32), ("cat.", 4, 4)])
-def test_a_text_ends_with_its_sentence_where_the_limit_is_near(parrot: Any, word: str, most: int, told: int) -> None:
+@pytest.mark.parametrize(("word", "most", "written"), [("cat", 40, 40), ("cat.", 40, 32), ("cat.", 4, 4)])
+def test_a_text_ends_with_its_sentence_where_the_limit_is_near(parrot: Any, word: str, most: int, written: int) -> None:
     ids = encode_prompt(Example("x", prompt=word), parrot.tokenizer)
-    assert "".join(stream_text(parrot, word, max_new_tokens=most)) == parrot.tokenizer.decode(ids[-1:] * told)
+    assert "".join(stream_text(parrot, word, max_new_tokens=most)) == parrot.tokenizer.decode(ids[-1:] * written)
     new_tokens = greedy_tokens(parrot, [ids], most, in_talk=True)[0]
-    assert new_tokens == ids[-1:] * told
+    assert new_tokens == ids[-1:] * written
 
 
 def test_drawing_is_a_function_of_the_seed(new_stack: NewStack) -> None:
@@ -228,7 +228,7 @@ def test_opening_fused(
 class Told:
     """A router that chooses by what is said, and notes what it saw."""
 
-    name = "told"
+    name = "given"
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []

@@ -174,7 +174,7 @@ def test_a_sample_is_always_the_same(tmp_path: Path):
         ({"test": [{"sentence": " ", "label": "entailment"}]}, r"row 1: 'sentence' is ' '; a text was expected"),
         ({"test": [{"sentence": "\ud800", "label": "entailment"}]}, r"holds half of a surrogate pair"),
         ({"labels": {}}, r"labels.json: no list of labels"),
-        ({"labels": ["a", "a"]}, r"labels.json: a label stands twice"),
+        ({"labels": ["a", "a"]}, r"labels.json: a label appears twice"),
         ({"test": None}, r"task 'rte' is incomplete: .*test.json is missing; add it or leave the task out"),
         ({"train": [{"sentence": "t", "label": "entailment"}], "test": [{"sentence": "t", "label": "entailment"}]},
          r"nothing is left for train"),

@@ -1,6 +1,7 @@
 """What holds for every skill made from TinyWorld: a new file in growlm/skills is tested without being named here."""
 
 import re
+from functools import cache
 from itertools import islice, product
 from typing import Any
 
@@ -55,8 +56,14 @@ def said(examples: list[Example]) -> set[str]:
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
-def scored(skill: Skill, split: Any = "test") -> list[Message]:
-    return [message for example in skill.examples(split) for message in example.messages if message.expected]
+@cache
+def drawn(name: str, split: Any = "test", **options: Any) -> list[Example]:
+    """Draw the examples of a split once for all tests."""
+    return list(build(name, **options).examples(split))
+
+
+def scored(name: str, num_test: int = 60) -> list[Message]:
+    return [message for example in drawn(name, num_test=num_test) for message in example.messages if message.expected]
 
 
 def test_there_are_some():
@@ -76,14 +83,13 @@ def test_the_examples_are_the_same_everywhere(name: str):
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_more_examples_keep_the_first_ones(name: str):
     few = list(build(name, num_test=10).examples("test"))
-    assert few == list(islice(build(name, num_test=30).examples("test"), 10))
+    assert few == list(islice(drawn(name, num_test=60), 10))
     assert few != list(build(name, num_test=10, seed=1).examples("test"))
 
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_the_reference_answer_is_right_and_a_generic_one_is_not(name: str):
-    skill = build(name, num_test=60)
-    messages = scored(skill)
+    skill, messages = build(name), scored(name)
     assert len(messages) >= 60
     assert [message for message in messages if not judge(skill, message, message.content)] == []
     assert all(phrase for message in messages for alternatives in message.expected for phrase in alternatives)
@@ -94,10 +100,10 @@ def test_the_reference_answer_is_right_and_a_generic_one_is_not(name: str):
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_the_question_does_not_hold_the_answer(name: str):
     """Repeating the user's words must not score."""
-    skill = build(name, num_test=60)
+    skill = build(name)
     pairs = [
         (question, answer)
-        for example in skill.examples("test")
+        for example in drawn(name, num_test=60)
         for question, answer in zip(example.messages[::2], example.messages[1::2], strict=True)
         if answer.expected
     ]
@@ -105,10 +111,11 @@ def test_the_question_does_not_hold_the_answer(name: str):
     assert echoed <= (0.45 if name == "chat" else 0.05) * len(pairs)  # chat has to say again what one tells it
 
 
+@pytest.mark.parametrize("num_test", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
-def test_an_answer_that_lists_every_choice_is_wrong(name: str):
-    skill = build(name, num_test=200)
-    listed = [message for message in scored(skill) if len(message.choices) > 1]
+def test_an_answer_that_lists_every_choice_is_wrong(name: str, num_test: int):
+    skill = build(name, num_test=num_test)
+    listed = [message for message in scored(name, num_test) if len(message.choices) > 1]
     assert listed or name in ("code", "commands", "memory_commands", "code_arithmetic")
     for separator in (" ", ", ", ". ", "\n"):
         replies = [(message, separator.join(message.choices)) for message in listed]
@@ -120,25 +127,30 @@ def test_an_answer_that_lists_every_choice_is_wrong(name: str):
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_choices_hold_the_right_one(name: str):
-    for message in scored(build(name, num_test=60)):
+    for message in scored(name):
         if message.choices:
             answers = {". ".join(parts) for parts in product(*message.expected)} | set(message.expected[0])
             assert answers & set(message.choices)
             assert len(set(message.choices)) == len(message.choices)
 
 
+@pytest.mark.parametrize("num_test", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
-def test_chance_and_majority_are_low(name: str):
-    skill = build(name)
+def test_chance_and_majority_are_low(name: str, num_test: int):
+    skill = build(name, num_test=num_test)
     assert 0 <= skill.chance() < 0.5
     assert 0 < skill.majority() < 0.25
 
 
+@pytest.mark.parametrize("num_train", [100, pytest.param(800, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", PROCEDURAL)
-def test_splits_share_nothing(name: str):
-    skill = build(name, num_train=800)
+def test_splits_share_nothing(name: str, num_train: int):
+    skill = build(name, num_train=num_train)
     asked = {
-        split: {" ".join(message.content for message in example.messages) for example in skill.examples(split)}
+        split: {
+            " ".join(message.content for message in example.messages)
+            for example in islice(skill.examples(split), num_train)
+        }
         for split in ("train", "validation", "test")
     }
     assert asked["train"] & asked["test"] == set()
@@ -151,9 +163,9 @@ def test_splits_share_nothing(name: str):
 def test_held_out_words_are_absent_from_training(name: str, kept: str):
     sorts = ("GIRLS", "BOYS", "THINGS", "PLACES", "ANIMALS", "MANY")
     held_out = {word.lower() for sort in sorts for word in getattr(getattr(lexicon, sort), kept)}
-    assert held_out & said(list(build(name, num_train=400, hold_out_words=True).examples("train"))) == set()
+    assert held_out & said(list(build(name, num_train=200, hold_out_words=True).examples("train"))) == set()
     if name != "code":
-        taught = said(list(build(name, num_train=400).examples("train")))
+        taught = said(list(build(name, num_train=200).examples("train")))
         assert held_out & taught, "without holding words out, training covers all of them"
 
 
@@ -166,7 +178,7 @@ def test_the_first_edition_is_refused(name: str):
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_difficulty_makes_examples_longer(name: str):
     def length(difficulty: float) -> int:
-        examples = build(name, num_validation=60, difficulty=difficulty).examples("validation")
+        examples = build(name, num_validation=20, difficulty=difficulty).examples("validation")
         return sum(len(message.content) for example in examples for message in example.messages)
 
     assert length(0.0) < length(1.0)
@@ -174,7 +186,7 @@ def test_difficulty_makes_examples_longer(name: str):
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_answers_are_short_enough_to_be_generated(name: str):
-    examples = list(build(name, num_test=100).examples("test"))
+    examples = drawn(name, num_test=60)
     assert (
         max(len(message.content.split()) for e in examples for message in e.messages if message.role == "assistant")
         < 110
@@ -194,7 +206,7 @@ def test_a_composite_is_for_testing_only(name: str):
 
 @pytest.mark.parametrize("name", [name for name in COMPOSITE if name.startswith("chat_")])
 def test_a_composite_with_chat_needs_the_users_name(name: str):
-    for example in build(name, num_test=60).examples("test"):
+    for example in drawn(name, num_test=60):
         answer = example.messages[-1]
         assert [message.expected for message in example.messages[:-1]] == [()] * (len(example.messages) - 1)
         without_name, name_said = answer.content.removesuffix(".").rsplit(", ", 1)

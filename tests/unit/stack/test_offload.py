@@ -33,11 +33,11 @@ def mapped_file(tensor: Tensor) -> str:
 def test_tensors_are_read_from_a_file_and_taken_back(tmp_path: Path) -> None:
     tensors = some_tensors()
     before = [tensor.clone() for tensor in tensors]
-    aside = Offload([*tensors, tensors[0]], tmp_path)
+    offload = Offload([*tensors, tensors[0]], tmp_path)
     assert all(mapped_file(tensor).startswith(str(tmp_path)) for tensor in tensors[:-1])
     assert all(torch.equal(tensor, was) for tensor, was in zip(tensors, before, strict=True))
     assert not list(tmp_path.iterdir())  # its name is gone: a crash leaves nothing behind
-    aside.restore()
+    offload.restore()
     assert not any(mapped_file(tensor) for tensor in tensors[:-1])
     assert all(torch.equal(tensor, was) for tensor, was in zip(tensors, before, strict=True))
     assert isinstance(tensors[0], nn.Parameter)
@@ -45,15 +45,15 @@ def test_tensors_are_read_from_a_file_and_taken_back(tmp_path: Path) -> None:
 
 def test_what_was_moved_meanwhile_stays_where_it_is(tmp_path: Path) -> None:
     moved, stayed = nn.Linear(3, 2, bias=False), nn.Linear(3, 2, bias=False)
-    aside = Offload([moved.weight, stayed.weight], tmp_path)
+    offload = Offload([moved.weight, stayed.weight], tmp_path)
     moved.to(torch.float64)
     places = moved.weight.data_ptr(), stayed.weight.data_ptr()
-    aside.restore()
+    offload.restore()
     assert moved.weight.data_ptr() == places[0]
     assert stayed.weight.data_ptr() != places[1]
 
 
-def test_nothing_to_set_aside_makes_no_file(tmp_path: Path) -> None:
+def test_nothing_to_offload_makes_no_file(tmp_path: Path) -> None:
     Offload([torch.empty(0)], tmp_path / "missing").restore()
 
 
@@ -62,8 +62,8 @@ def test_on_a_full_disk_everything_stays_in_memory(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     tensor = torch.ones(100)
     place = tensor.data_ptr()
-    aside = Offload([tensor], tmp_path)
+    offload = Offload([tensor], tmp_path)
     assert tensor.data_ptr() == place
-    aside.restore()
+    offload.restore()
     assert tensor.data_ptr() == place
     assert not list(tmp_path.iterdir())

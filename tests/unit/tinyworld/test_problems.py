@@ -59,7 +59,7 @@ def test_sums_are_worked_place_by_place():
         assert int("".join(value[-1] for _, value in reversed(steps))) == total.result
 
 
-def test_a_sum_belongs_to_one_split_and_training_has_all_of_two_figures():
+def test_a_sum_belongs_to_one_split_and_training_has_all_of_two_digits():
     texts = {
         split: {draw_sum(cast(number, split), 30).text for number in range(400)}
         for split in ("train", "validation", "test")

@@ -55,7 +55,7 @@ def test_lists_are_apart(name: str):
 
 
 def test_no_word_is_known_in_one_list_and_held_out_in_another():
-    """A word may stand in two lists, but then with the same standing."""
+    """A word may be in two lists, but then with the same standing."""
     standing: dict[str, set[str]] = {}
     for words in LISTS.values():
         for split in ("train", "validation", "test"):

@@ -15,6 +15,11 @@ from growlm.train.result import Grown
 WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big")
 
 
+@pytest.fixture(autouse=True)
+def _short(short_answers: None) -> None:
+    """Generate short answers in every test of this folder."""
+
+
 @pytest.fixture
 def run(tiny_bases: dict[str, Path], tmp_path: Path) -> Callable[..., Grown]:
     """Grow a module on one of two skills of prompts and completions."""

@@ -83,18 +83,18 @@ def test_modes_that_share_a_path_share_its_score(new_stack: NewStack):
     assert base["all"] == scores["all"]
 
 
-def test_folded_modules_score_the_same(new_stack: NewStack):
+def test_merged_modules_score_the_same(new_stack: NewStack):
     stack = new_stack(modules=("first", "second"))
     calls: list[str] = []
     for site in stack.sites().values():
         for key, part in site.parts.items():
             part.register_forward_pre_hook(lambda *_, key=key: calls.append(key))
     scores = []
-    for folded in (False, True):
+    for merged in (False, True):
         memory = ScoreCache()
         skill = memory.skill("arithmetic", OPTIONS)
-        scores.append(memory.mode_scores(stack, skill, ("first",), 2, routed=False, folded=folded))
-        assert bool(calls) != folded, "as one change of weights, or every part by itself"
+        scores.append(memory.mode_scores(stack, skill, ("first",), 2, routed=False, merged=merged))
+        assert bool(calls) != merged, "as one change of weights, or every part by itself"
         calls.clear()
     for mode in ("oracle", "all"):
         assert scores[0][mode]["loss"] == pytest.approx(scores[1][mode]["loss"], rel=1e-5)

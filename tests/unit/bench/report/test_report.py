@@ -1,4 +1,4 @@
-"""The report: a page that stands on its own, and the numbers it is made of."""
+"""The report: a page that needs no other file, and the numbers it is made of."""
 
 import base64
 import hashlib
@@ -181,7 +181,7 @@ def test_numbers_as_written(spread: Spread, decimals: int, scale: float, shown: 
 
 def test_every_plot_is_whole_as_svg_and_as_png(tmp_path: Path):
     matrix = [[0.1, None], [0.5, 0.2], [0.25, 1.0]]
-    figures = [
+    plots = [
         heat_map("a", r"A & <B> \1 $x", matrix, ["one", "two"], percent=True),
         heat_map("b", "losses", matrix, ["one", "two"], percent=False),
         heat_map("c", "many", [[0.5] * 15] * 16, [f"skill{i}" for i in range(15)], percent=True),
@@ -190,16 +190,16 @@ def test_every_plot_is_whole_as_svg_and_as_png(tmp_path: Path):
         scatter("f", "near", [("1", 2.0, 3.0), ("2", 3.0, float("nan"))], ("x", "y")),
         scatter("g", "far", [("1", 2.0, 3.0), ("2", 3_000.0, 4.0)], ("x", "y")),
     ]
-    for figure in figures:
-        svg = to_svg(figure)
+    for plot in plots:
+        svg = to_svg(plot)
         root = ElementTree.fromstring(svg)
-        assert root.get("aria-label") == figure.title
+        assert root.get("aria-label") == plot.title
         assert "viewBox" in root.attrib
         assert "width" not in root.attrib, "the page decides how wide it is"
         assert "currentColor" in svg, "text has the page's colour"
-        assert not re.search(r"#0[1-9a]0[1-9a]0[1-9a]", svg), "no stand-in colour is left"
-    write_png(figures[3:4] * 4, tmp_path / "plots" / "figure.png")
-    assert (tmp_path / "plots" / "figure.png").read_bytes().startswith(b"\x89PNG")
+        assert not re.search(r"#0[1-9a]0[1-9a]0[1-9a]", svg), "no placeholder colour is left"
+    write_png(plots[3:4] * 4, tmp_path / "plots" / "plots.png")
+    assert (tmp_path / "plots" / "plots.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_figures_of_recorded_scores():
@@ -265,7 +265,7 @@ def test_a_markdown_page_keeps_what_is_written_around_its_tables(folder: Path, t
     assert renewed.endswith("\nAfter.\n")
     assert "58.3 ± 0.0" in renewed
     assert "99.9" not in renewed
-    page.write_text("no marks")
+    page.write_text("no markers")
     with pytest.raises(GrowlmError, match="has no generated part"):
         write_results_page(folder, tmp_path / "pages")
 

@@ -1,4 +1,4 @@
-"""From cells to figures, worked by hand."""
+"""From cells to metrics, worked by hand."""
 
 import math
 from collections.abc import Callable
@@ -33,12 +33,12 @@ def test_spread():
 
 
 def test_matrix_metrics(make_cell: Make):
-    figures = matrix_metrics(make_cell().scores, "routed")
-    assert figures["ap"] == pytest.approx((0.25 + 0.5 + 1) / 3)
-    assert figures["learning_accuracy"] == pytest.approx((1 + 0.75 + 1) / 3)
-    assert figures["bwt"] == pytest.approx((-0.75 - 0.25) / 2)
-    assert figures["forgetting"] == pytest.approx((0.75 + 0.25) / 2)
-    assert math.isnan(figures["fwt"]), "nothing above the diagonal was measured"
+    metrics = matrix_metrics(make_cell().scores, "routed")
+    assert metrics["ap"] == pytest.approx((0.25 + 0.5 + 1) / 3)
+    assert metrics["learning_accuracy"] == pytest.approx((1 + 0.75 + 1) / 3)
+    assert metrics["bwt"] == pytest.approx((-0.75 - 0.25) / 2)
+    assert metrics["forgetting"] == pytest.approx((0.75 + 0.25) / 2)
+    assert math.isnan(metrics["fwt"]), "nothing above the diagonal was measured"
 
 
 def test_losses_enter_with_a_minus(make_cell: Make):
@@ -48,9 +48,9 @@ def test_losses_enter_with_a_minus(make_cell: Make):
 
 
 def test_learning_all_at_once_has_a_last_row_alone(make_cell: Make):
-    figures = matrix_metrics(make_cell("joint", at_once=True).scores, "all")
-    assert figures["ap"] == pytest.approx(1.75 / 3)
-    assert all(math.isnan(figures[name]) for name in ("bwt", "forgetting", "learning_accuracy", "fwt"))
+    metrics = matrix_metrics(make_cell("joint", at_once=True).scores, "all")
+    assert metrics["ap"] == pytest.approx(1.75 / 3)
+    assert all(math.isnan(metrics[name]) for name in ("bwt", "forgetting", "learning_accuracy", "fwt"))
 
 
 def test_learning_curve(make_cell: Make):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.pretrain.ancestry import ancestors
+from growlm.pretrain.record import ancestors
 
 
 def base(folder: Path, record: Any) -> str:

@@ -23,20 +23,21 @@ WORDS = {
     r"\bgoes on where it was\b": "resumes",
     r"\bin the mean\b": "on average",
     r"\bset aside\b|\baside\b": "offload",
-    r"\bso many\b": "a number of, at most",
+    r"\bso[ -]man(?:y|ieth)\b": "a number of, at most, given",
     r"\bmend\b": "correct",
     r"\btold\b": "given, predicted, recognised",
     r"\bSwitch\b|\bunfold\b|\bwatched\b|\bNotice\b": "context, unmerge, captured, logging",
     r"\bContinuedMethod\b|\brows_beside\b|\bwith_layer\b": "VersionedMethod, extra_forward_rows, fused_forward",
     r"\b[Ff]igures?\b": "number, score or metric; plot or picture",
     r"\bstands?\b": "is, means, replaces",
-    r"(?<!pytest\.)\bmark(?:s|ed)?\b": "score, tag, name",
+    r"\bmark(?:s|ed)?\b": "score, tag, name",
     r"\b(?:un)?fold(?:s|ed|ing)?\b": "merge",
 }
 LIBRARIES = re.compile(
     r"matplotlib|Figure\(|\bfigure(?:\.|, axes)|<figure|figure\{|tr,figure|\"figures\"|overflow=\"fold\"|_mark\b"
+    r"|pytest\.mark"
 )
-"""Lines in which matplotlib, rich, YAML, HTML or an older file uses such a word."""
+"""Lines in which matplotlib, rich, YAML, pytest, HTML or an older file uses such a word."""
 
 VERBS = (
     "add answer append apply ask assert attach average begin build call carry change check choose collect compare "

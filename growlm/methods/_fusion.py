@@ -218,7 +218,7 @@ class FusedMethod(VersionedMethod):
 
     @torch.no_grad()
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Fuse the phase's values with the earlier ones, and keeps the importance."""
+        """Fuse the phase's values with the earlier ones, and keep the importance."""
         own = normalised(unit_scores(self._importance.elements(self._trained), self.units))
         every = own
         if self._earlier:

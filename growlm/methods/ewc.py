@@ -125,7 +125,7 @@ class Ewc(VersionedMethod):
         return task + self.strength * quadratic_penalty(self._weights, self._anchors, self._fisher)
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Measure the phase's Fisher information and adds it to that of the earlier ones."""
+        """Measure the phase's Fisher information and add it to that of the earlier ones."""
         examples = list(batches.examples)
         random.Random(f"ewc/{batches.seed}").shuffle(examples)
         losses = (

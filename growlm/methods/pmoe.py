@@ -175,7 +175,7 @@ class Pmoe(Method):
             )
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
-        """Read the examples that were kept of the older skills, and lets the bare base write."""
+        """Read the examples that were kept of the older skills, and let the bare base write."""
         self._name = name
         self._pad_id = batches.pad_id
         found = gates(stack)

@@ -54,7 +54,7 @@ Values = dict[str, Tensor]
 
 
 class RecurrentKif(VersionedMethod):
-    """Continues training one low-rank change in rounds of new and remembered examples, each fused by importance.
+    """Continues training one low-rank change in rounds of new and kept examples, each fused by importance.
 
     Args:
         rank: rank of the change.
@@ -62,7 +62,7 @@ class RecurrentKif(VersionedMethod):
         inner_steps: steps on the new skill in a round.
         outer_steps: steps on the memory in a round.
         outer_rate: learning rate of the outer steps, as a multiple of that of the inner ones.
-        memory_share: share of each phase's examples that is remembered, at least one.
+        memory_share: share of each phase's examples that is kept, at least one.
         fusion: how the two changes of a round are put together: ``mask``, ``softmax``, ``average``, or ``none``.
         order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
         important_share: which share of the elements is important (mask).
@@ -219,7 +219,7 @@ class RecurrentKif(VersionedMethod):
         return {name: (share, 1 - share) for name, share in shares.items()}
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Fuse a round that was cut short in its outer loop, and remembers examples of the phase."""
+        """Fuse a round that was cut short in its outer loop, and keep examples of the phase."""
         if self._after_inner:
             self._fuse()
         own, old = (

@@ -112,7 +112,7 @@ class Arrow(Router):
 
     @staticmethod
     def _inputs(stack: "ModuleStack", sites: Mapping[str, nn.Module], input_ids_BT: Tensor) -> dict[nn.Module, Tensor]:
-        """Run the bare base and gives what reaches each linear, [B, T, I]."""
+        """Run the bare base and return what reaches each linear, [B, T, I]."""
         inputs: dict[nn.Module, Tensor] = {}
 
         def see(linear: nn.Module, arguments: tuple[Tensor, ...]) -> None:

@@ -52,7 +52,7 @@ class Offload:
 
 
 def _written(tensors: Sequence[Tensor], starts: Sequence[int], folder: Path) -> Tensor:
-    """Write tensors into a file, each where it starts; maps the file, UInt8[starts[-1]], and removes its name."""
+    """Write tensors into a file, each where it starts, map the file, UInt8[starts[-1]], and remove its name."""
     require_disk_space(folder, starts[-1])
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         for start, tensor in zip(starts, tensors, strict=False):

@@ -147,7 +147,7 @@ def test_what_another_went_on_from_is_kept(grow: Callable[..., Path], tmp_path: 
 
 @contextmanager
 def crashing_at(step: int) -> Iterator[None]:
-    """End the process at the so-manieth change of the file system."""
+    """End the process at one of the changes of the file system."""
     left = step
 
     def counted(change: Callable[..., Any]) -> Callable[..., Any]:

@@ -31,14 +31,23 @@ SLOW = (
 """Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
 
 
+FAMILIES = ("llama", "gpt2", "gpt_neox")
+"""Families of bases that represent the others in the default tier, contracts apart, which choose for themselves."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier: by its folder, or ``slow`` by the table above."""
+    """Mark each test with its tier: by its folder, its fixtures, its family of bases, or by the table above."""
     for item in items:
         name = item.path.relative_to(TESTS).as_posix()
         if tier := TIERS.get(name.partition("/")[0]):
             item.add_marker(tier)
         if name in SLOW or f"{name}::{getattr(item, 'originalname', item.name)}" in SLOW:
             item.add_marker("slow")
+        if "tiny_bases" in getattr(item, "fixturenames", ()):
+            item.add_marker("model")
+        family = item.callspec.params.get("family", "llama") if hasattr(item, "callspec") else "llama"
+        if family not in FAMILIES and tier != "contract":
+            item.add_marker("exhaustive")
 
 
 _CONNECT = socket.socket.connect

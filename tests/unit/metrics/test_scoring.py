@@ -21,7 +21,6 @@ from growlm.metrics.scoring import (
 from growlm.skills.skill import Skill
 
 NewStack = Callable[..., Any]
-OTHERS = ("mistral", "gpt_neo", "gpt_neox")
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "in", "big", "red", "box", "park"]
 
 
@@ -112,7 +111,7 @@ def test_an_answer_is_what_greedy_decoding_says(new_stack: NewStack) -> None:
     assert generate_answers(stack, [prompt], max_new_tokens=12) == [expected]
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", *(pytest.param(x, marks=pytest.mark.exhaustive) for x in OTHERS)])
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2", "gpt_neo", "gpt_neox"])
 def test_answers_do_not_depend_on_their_neighbours(new_stack: NewStack, family: str) -> None:
     stack = new_stack(family)
     prompts = [Example(example.name, prompt=example.prompt) for example in examples(9)]

@@ -170,15 +170,20 @@ def parse_json(content: bytes, path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file atomically."""
+    """Write a safetensors file atomically.
+
+    Raises:
+        GrowlmError: if it cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    values = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            temporary,
-            metadata=metadata,
-        )
+        try:
+            save_file(values, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise GrowlmError(f"{path} cannot be written ({error}): is the disk full?") from None
         temporary.chmod(0o666 & ~_umask())  # the format's writer makes files that only their owner can read
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
+from growlm.plain_values import plain_values
 
 T = TypeVar("T")
 
@@ -209,7 +210,8 @@ def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(member, "init", fail_untyped=False)
     try:
-        config = parser.parse_object({"init": options})
+        with plain_values():
+            config = parser.parse_object({"init": options})
     except (ArgumentError, TypeError, ValueError) as error:
         wrong = re.search(r'Parser key "init\.(\w+)', str(error))
         if wrong and wrong[1] in options:

@@ -50,6 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("exhaustive")
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what growlm knows of its user away from the user who runs the tests."""
+    monkeypatch.setenv("GROWLM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 _CONNECT = socket.socket.connect
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")
 

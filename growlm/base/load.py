@@ -10,7 +10,7 @@ from growlm.errors import GrowlmError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_BASE = "mini"
 
@@ -78,7 +78,6 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
         GrowlmError: if there is no such base or its files are damaged.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from growlm.base.architecture import family_of
@@ -87,15 +86,25 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
         family_of(config)  # another one is refused as such, not as damaged
+        if isinstance(source, Path):
+            _check_layers(config, source)
         with no_progress_bar():
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=dtype or torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=isinstance(source, Path),
+                output_loading_info=True,
             )
-    except (OSError, ValueError, SafetensorError) as error:
+        if found["missing_keys"]:
+            raise GrowlmError(
+                f"{source}: {len(found['missing_keys'])} of its base's tensors are missing, the first of them "
+                f"{min(found['missing_keys'])!r}: restore the folder from a copy"
+            )
+    except GrowlmError:
+        raise
+    except Exception as error:  # transformers checks few of a file's values: any error may follow from them
         raise _unloadable(source, "base", error) from error
     return model.eval().requires_grad_(False)
 
@@ -117,7 +126,7 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
     source = find_base(name_or_path)
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _unloadable(source, "tokenizer", error) from error
 
 
@@ -133,6 +142,26 @@ def no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _check_layers(config: "PreTrainedConfig", folder: Path) -> None:
+    """Refuse a config that names more layers than the files have tensors, before any is built.
+
+    Raises:
+        GrowlmError: if it does.
+    """
+    from safetensors import safe_open
+
+    tensors = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            tensors += len(opened.keys())
+    layers = getattr(config, "num_hidden_layers", None)
+    if not isinstance(layers, int) or not 1 <= layers <= tensors:
+        raise GrowlmError(
+            f"{folder / 'config.json'} names {layers!r} layers, but the folder has {tensors} tensors: restore the "
+            "folder from a copy"
+        )
 
 
 def _unloadable(source: Path | str, what: str, error: Exception) -> GrowlmError:

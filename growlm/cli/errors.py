@@ -9,16 +9,15 @@ import inspect
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-import jsonargparse._typehints
 from jsonargparse import ArgumentError, ArgumentParser
 
 from growlm.errors import GrowlmError
+from growlm.plain_values import plain_values
 from growlm.recipes import parse_yaml, read_yaml
 
 
@@ -55,21 +54,6 @@ def check_configs(parser: ArgumentParser, words: Sequence[str]) -> None:
     for given in _given(parser, words):
         if given.key == "config" and given.value is not None:
             _config(given.value)
-
-
-@contextmanager
-def plain_values() -> Iterator[None]:
-    """Keep the values of ``dict`` and ``Any`` options as they are while a command line is parsed.
-
-    Without it jsonargparse imports, and later builds, whatever such a value names under ``class_path``.
-    """
-    module: Any = jsonargparse._typehints  # no public setting stops the import
-    resolve = module.adapt_classes_any
-    module.adapt_classes_any = lambda value, *_arguments, **_options: value
-    try:
-        yield
-    finally:
-        module.adapt_classes_any = resolve
 
 
 def known_keys(parser: ArgumentParser) -> set[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from growlm.cli.errors import check_configs, plain_values, user_error
+from growlm.cli.errors import check_configs, user_error
 from growlm.errors import GrowlmError
+from growlm.plain_values import plain_values
 
 
 class CommandParser(ArgumentParser):

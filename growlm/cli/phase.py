@@ -13,8 +13,9 @@ import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from growlm.cli.errors import check_configs, plain_values, user_error
+from growlm.cli.errors import check_configs, user_error
 from growlm.errors import GrowlmError, unknown_name
+from growlm.plain_values import plain_values
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
 from growlm.registry import methods, module_kinds, routers, skills
 from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_help, option_names

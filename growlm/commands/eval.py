@@ -16,6 +16,7 @@ def eval(
     base: str | None = None,
     json: bool = False,
     fuse: bool = False,
+    trust_data: bool = False,
 ) -> None:
     """Score skills on held-out examples: on the bare base, on their own path, routed, and with all modules on.
 
@@ -34,6 +35,7 @@ def eval(
         json: print JSON instead of a table.
         fuse: let the modules of --path run as one change of weights, right for the inputs of each one's own skill,
             instead of adding up what they change.
+        trust_data: read the data files and hub ids that the records of a stranger's stack name.
     """
     import json as json_format
     from dataclasses import asdict
@@ -52,7 +54,7 @@ def eval(
         content, table = {"base": opened.manifest.base.source, **measured.to_json()}, suite_table(measured)
     else:
         asked = None if path is None else format_path(opened.path)
-        results = evaluate(opened, skill, asked, split, limit, stories)
+        results = evaluate(opened, skill, asked, split, limit, stories, trust_data)
         content, table = [asdict(result) for result in results], evaluation_table(results)
     if json:
         print(json_format.dumps(content, indent=2, ensure_ascii=False))

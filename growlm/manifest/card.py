@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.manifest.path import format_path
+from growlm.manifest.recorded_skill import portable
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
+from growlm.markdown import markdown_code, markdown_text
 
 ROUTING_ACCURACY = "routing accuracy ↑"
 BARE_BASE = "bare base"
@@ -117,14 +118,15 @@ def percent(share: float) -> str:
 
 def _card_lines(manifest: Manifest) -> Iterator[str]:
     base = manifest.base
-    source = _without_folders(base.source)
+    source = portable(base.source)
     names = [record.name for record in manifest.modules]
-    yield f"# {format_path(names)} on {source}"
+    yield f"# {markdown_text(f'{format_path(names)} on {source}')}"
     yield ""
     yield "A stack grown with growlm: a frozen base and modules, each of which trained alone and was then frozen."
     yield ""
-    yield f"- base: `{source}` ({base.model_type}, {base.parameters:,} parameters), {len(base.tensors)} tensors, "
-    yield f"  sha256 `{base.digest}`; not copied into this folder"
+    kind = f"({markdown_text(base.model_type)}, {base.parameters:,} parameters), {len(base.tensors)} tensors"
+    yield f"- base: {markdown_code(source)} {kind}, "
+    yield f"  sha256 {markdown_code(base.digest)}; not copied into this folder"
     yield "- load: `import growlm; stack = growlm.ModuleStack.from_pretrained(folder)`"
     yield "- check: `growlm verify`"
     for record in manifest.modules:
@@ -132,25 +134,18 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
         yield from _module_lines(record)
 
 
-def _without_folders(value: Any) -> Any:
-    """Reduce the paths in settings to file names: where they are is the business of the machine that trained."""
-    if isinstance(value, dict):
-        return {key: _without_folders(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(item) for item in value]
-    return PurePath(value).name if isinstance(value, str) and value.startswith(("/", "~", "./", "../")) else value
-
-
 def _module_lines(record: ModuleRecord) -> Iterator[str]:
-    yield f"## {record.name}"
+    kinds = (f"{markdown_text(kind)} {_json(options)}" for kind, options in record.kinds.items())
+    skill, data = record.skill, str(record.skill.get("train_digest", "not recorded"))
+    yield f"## {markdown_text(record.name)}"
     yield ""
-    yield f"- path: `{format_path(record.path)}`"
-    yield f"- kinds: {', '.join(f'{kind} `{json.dumps(options)}`' for kind, options in record.kinds.items())}"
-    yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 `{record.digest}`"
-    yield f"- skill: {record.skill['name']} `{json.dumps(_without_folders(record.skill.get('options', {})))}`, "
-    yield f"  training data sha256 `{record.skill.get('train_digest', 'not recorded')}`"
-    settings = json.dumps(_without_folders(record.recipe))
-    yield f"- method: {record.method['name']}, seed {record.seed}; settings `{settings}`"
+    yield f"- path: {markdown_code(format_path(record.path))}"
+    yield f"- kinds: {', '.join(kinds)}"
+    yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 {markdown_code(record.digest)}"
+    yield f"- skill: {markdown_text(skill['name'])} {_json(portable(skill.get('options', {})))}, "
+    yield f"  training data sha256 {markdown_code(data)}"
+    settings = _json(portable(record.recipe))
+    yield f"- method: {markdown_text(record.method['name'])}, seed {record.seed}; settings {settings}"
     steps, tokens, seconds = (record.cost.get(unit, 0) for unit in ("steps", "tokens", "seconds"))
     yield f"- cost: {steps:,} steps, {tokens:,} tokens, {seconds} s"
     if any(name.endswith("/tokens") for name in record.method_tensors):
@@ -159,7 +154,8 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
         yield "- kept for later phases: tensors computed from the training data, no text"
     if record.recipe.get("router", "none") != "none":
         yield "- kept by the router: moments or directions computed from prompts of the training data, no text"
-    yield f"- made with: {', '.join(f'{key} {value}' for key, value in record.environment.items())}"
+    made_with = ", ".join(f"{key} {value}" for key, value in record.environment.items())
+    yield f"- made with: {markdown_text(made_with)}"
     yield ""
     yield "Scores when the module was finished (held-out examples, greedy decoding):"
     yield ""
@@ -167,4 +163,8 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in score_rows(record):
-        yield f"| {' | '.join(row)} |"
+        yield f"| {' | '.join(map(markdown_text, row))} |"
+
+
+def _json(value: Any) -> str:
+    return markdown_code(json.dumps(value))

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name, parse_json, read_bytes, render_json
+from growlm.json_types import fits
 from growlm.manifest.own_files import MODULES, is_own_file
+from growlm.manifest.records import BaseRecord as BaseRecord
+from growlm.manifest.records import ModuleRecord as ModuleRecord
 from growlm.manifest.records import check_module
 from growlm.sealed import seal, text_digest, unseal
 
@@ -22,70 +25,6 @@ METHOD_FILE = "method.safetensors"
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class BaseRecord:
-    """The base that a stack was grown on.
-
-    Args:
-        source: name of a shipped base, folder or Hugging Face id.
-        model_type: its architecture as transformers names it.
-        parameters: how many parameters it has.
-        tensors: digest of every tensor as stored, by stock name.
-        digest: one digest over all of them.
-    """
-
-    source: str
-    model_type: str
-    parameters: int
-    tensors: dict[str, str]
-    digest: str
-
-
-@dataclass(frozen=True)
-class ModuleRecord:
-    """A module: how it was trained and what it holds.
-
-    Args:
-        name: the module's name.
-        kinds: its kinds and their options.
-        parents: the path that it was grown on.
-        skill: name, options and data digests of the skill.
-        method: name and options of the method.
-        seed: what all randomness of the phase came from.
-        recipe: the settings of the phase, resolved.
-        parameters: how many parameters the module has.
-        tensors: digest of every tensor, by the module's own names.
-        digest: one digest over all of them.
-        scores: by skill, the scores measured when the module was finished: of the bare base, of the skill's own path
-            (``oracle``) and of all modules together (``all``).
-        cost: steps, tokens and seconds of the phase, and how many prompts were cut if any were.
-        environment: versions and machine kind.
-        supersedes: modules whose values this one went on from and in whose place it answers; they stay as they are.
-        method_tensors: digest of every tensor that the method keeps for later phases, by its own names.
-    """
-
-    name: str
-    kinds: dict[str, dict[str, Any]]
-    parents: tuple[str, ...]
-    skill: dict[str, Any]
-    method: dict[str, Any]
-    seed: int
-    recipe: dict[str, Any]
-    parameters: int
-    tensors: dict[str, str]
-    digest: str
-    scores: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    supersedes: tuple[str, ...] = ()
-    method_tensors: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The path that ends with this module."""
-        return (*self.parents, self.name)
 
 
 @dataclass(frozen=True)
@@ -235,7 +174,7 @@ def _read_stack_file(folder: Path) -> StackFile:
     if set(content) != fields_expected:
         raise GrowlmError(f"{path} does not have the fields of a stack: {remedy}")
     files = content.get("files", {})
-    if not _is_a(files, dict[str, str]) or not all(is_own_file(name) for name in files):
+    if not fits(files, dict[str, str]) or not all(is_own_file(name) for name in files):
         raise GrowlmError(f"{path} lists files that growlm does not write: {remedy}")
     try:
         base = _record(BaseRecord, content["base"], path)
@@ -309,22 +248,9 @@ def _record(record: type[R], content: dict[str, Any], path: Path) -> R:
     for name, hint in get_type_hints(record).items():
         if get_origin(hint) is tuple and isinstance(values[name], list):
             values[name] = tuple(values[name])
-        if not _is_a(values[name], hint):
+        if not fits(values[name], hint):
             raise GrowlmError(f"{path}: {name!r} has a value of the wrong type: restore it from a copy")
     return record(**values)
-
-
-def _is_a(value: Any, hint: Any) -> bool:
-    """Return whether a value read from JSON is of an annotated type."""
-    if hint is Any:
-        return True
-    arguments = get_args(hint)
-    if not arguments:
-        return isinstance(value, hint) and not (isinstance(value, bool) and hint is int)
-    # dict[str, X] and tuple[X, ...] are the only generic types in use
-    inner = arguments[1] if get_origin(hint) is dict else arguments[0]
-    items = value.values() if isinstance(value, dict) else value
-    return isinstance(value, get_origin(hint)) and all(_is_a(item, inner) for item in items)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -1,21 +1,84 @@
-"""Checks of a module's record that its types alone do not express."""
+"""The records of a base and of a module, and the checks of a module's record that its types alone do not express."""
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE
 from growlm.manifest.scores import MODES
 
-if TYPE_CHECKING:
-    from growlm.manifest.manifest import ModuleRecord
-
 _MAX_PARAMETERS = 10**13
+_MAX_PARTS = 4096
 _COUNTS = ("steps", "tokens", "seconds", "rows", "trained")
 
 
-def check_module(module: "ModuleRecord", earlier: Sequence["ModuleRecord"], where: str) -> None:
+@dataclass(frozen=True)
+class BaseRecord:
+    """The base that a stack was grown on.
+
+    Args:
+        source: name of a shipped base, folder or Hugging Face id.
+        model_type: its architecture as transformers names it.
+        parameters: how many parameters it has.
+        tensors: digest of every tensor as stored, by stock name.
+        digest: one digest over all of them.
+    """
+
+    source: str
+    model_type: str
+    parameters: int
+    tensors: dict[str, str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class ModuleRecord:
+    """A module: how it was trained and what it holds.
+
+    Args:
+        name: the module's name.
+        kinds: its kinds and their options.
+        parents: the path that it was grown on.
+        skill: name, options and data digests of the skill.
+        method: name and options of the method.
+        seed: what all randomness of the phase came from.
+        recipe: the settings of the phase, resolved.
+        parameters: how many parameters the module has.
+        tensors: digest of every tensor, by the module's own names.
+        digest: one digest over all of them.
+        scores: by skill, the scores measured when the module was finished: of the bare base, of the skill's own path
+            (``oracle``) and of all modules together (``all``).
+        cost: steps, tokens and seconds of the phase, and how many prompts were cut if any were.
+        environment: versions and machine kind.
+        supersedes: modules whose values this one went on from and in whose place it answers; they stay as they are.
+        method_tensors: digest of every tensor that the method keeps for later phases, by its own names.
+    """
+
+    name: str
+    kinds: dict[str, dict[str, Any]]
+    parents: tuple[str, ...]
+    skill: dict[str, Any]
+    method: dict[str, Any]
+    seed: int
+    recipe: dict[str, Any]
+    parameters: int
+    tensors: dict[str, str]
+    digest: str
+    scores: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    supersedes: tuple[str, ...] = ()
+    method_tensors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The path that ends with this module."""
+        return (*self.parents, self.name)
+
+
+def check_module(module: ModuleRecord, earlier: Sequence[ModuleRecord], where: str) -> None:
     """Check a record against the records before it.
 
     Args:
@@ -45,6 +108,9 @@ def check_module(module: "ModuleRecord", earlier: Sequence["ModuleRecord"], wher
     require(set(module.supersedes) <= set(names), "'supersedes' must name earlier modules", module.supersedes)
     require(0 <= module.parameters <= _MAX_PARAMETERS, "'parameters' must be a count", module.parameters)
     require(bool(module.kinds), "'kinds' must name a kind", module.kinds)
+    for kind, options in module.kinds.items():
+        for key, value in options.items():
+            require(_is_bounded(key, value, module.parameters), f"option {key!r} of kind {kind!r} is too large", value)
     for what, part in (("skill", module.skill), ("method", module.method)):
         shaped = isinstance(part.get("name"), str) and isinstance(part.get("options", {}), dict)
         require(shaped, f"{what!r} must have a name and options", part)
@@ -56,7 +122,7 @@ def check_module(module: "ModuleRecord", earlier: Sequence["ModuleRecord"], wher
         require(shaped, f"the scores of {skill!r} must be by mode, with metric, value and loss", entry)
 
 
-def data_problem(module: "ModuleRecord", test_digest: str) -> str | None:
+def data_problem(module: ModuleRecord, test_digest: str) -> str | None:
     """Return why scores on a skill's present data cannot be compared with those of a record, if that is so.
 
     Args:
@@ -67,6 +133,14 @@ def data_problem(module: "ModuleRecord", test_digest: str) -> str | None:
     if recorded in (None, test_digest):
         return None
     return f"its held-out examples changed (sha256 {str(recorded)[:12]} when it was grown, now {test_digest[:12]})"
+
+
+def _is_bounded(key: str, value: Any, parameters: int) -> bool:
+    """Return whether a number of parts or a size in a kind's options is one that the module can have."""
+    if isinstance(value, list | dict):
+        return len(value) <= _MAX_PARTS
+    most = _MAX_PARTS if key.startswith("num_") else max(parameters, _MAX_PARTS)
+    return not isinstance(value, int) or value <= most
 
 
 def _is_score(score: Any) -> bool:

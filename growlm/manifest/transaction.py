@@ -87,6 +87,9 @@ class Transaction:
         new = {name: digest for name, digest in self.files.items() if name not in listed}
         plan = {"format_version": _FORMAT_VERSION, "new": new, "remove": sorted(remove)}
         write_json(self._staging / _PLAN, seal(plan))
+        for staged in (self._staging, *self._staging.rglob("*")):
+            if staged.is_dir():
+                sync_folder(staged)
         self._staging.rename(self.folder / STAGED)
         sync_folder(self.folder)
         _move(self.folder, [name for name in self.files if name in new])

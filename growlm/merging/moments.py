@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from growlm.data.batches import collate
 from growlm.data.encode import Encoded, encode
-from growlm.registry import skills
-from growlm.skills.skill import Skill
+from growlm.manifest.recorded_skill import recorded_skill
 from growlm.stack.sites import capture_inputs
 from growlm.stack.stack import ModuleStack
 
@@ -102,8 +101,7 @@ def path_moments(stack: ModuleStack, names: Iterable[str]) -> dict[str, dict[str
         found[name] = stack.method_tensors(name)
         if not has_moments(found[name]):
             (record,) = (record for record in stack.manifest.modules if record.name == name)
-            skill: Skill = skills.build(record.skill["name"], record.skill["options"])
-            examples = islice(skill.examples("train"), _NUM_DRAWN)
+            examples = islice(recorded_skill(record).examples("train"), _NUM_DRAWN)
             _logger.info("measuring the inputs of %s on its skill's examples", name)
             with stack.active(*record.path):
                 found[name] = gather_moments(

@@ -59,7 +59,7 @@ def blimp(
     Raises:
         GrowlmError: if the folder holds no file or a file is malformed.
     """
-    paths = sorted(folder.glob("*.jsonl"))
+    paths = sorted(path for path in folder.glob("*.jsonl") if path.is_file())
     if not paths:
         raise GrowlmError(f"{folder} holds no .jsonl file: give the folder of BLiMP's files")
     training = model.training

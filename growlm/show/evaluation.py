@@ -13,6 +13,7 @@ from growlm.errors import unknown_name
 from growlm.manifest.card import ROUTING_ACCURACY, named_scores, percent
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_path
+from growlm.manifest.recorded_skill import recorded_skill
 from growlm.metrics.references import References, interval, learned, references
 from growlm.metrics.routed import RoutedScore, routed_score
 from growlm.metrics.scoring import Score, score
@@ -55,6 +56,7 @@ def evaluate(
     split: str = "test",
     limit: int | None = None,
     stories: str | None = None,
+    trust_data: bool = False,
 ) -> list[Result]:
     """Score skills of a stack.
 
@@ -66,6 +68,7 @@ def evaluate(
         split: which split.
         limit: greatest number of examples, from the first on of each skill.
         stories: text file in place of TinyWorld's stories.
+        trust_data: read the data files and hub ids that the records of a stranger's stack name.
 
     Returns:
         The scores.
@@ -76,7 +79,7 @@ def evaluate(
     if split not in get_args(Split):
         raise unknown_name("split", split, get_args(Split))
     results: list[Result] = []
-    for name, source in _skills(stack, skill, stories):
+    for name, source in _skills(stack, skill, stories, trust_data):
         known_references = references(source, cast(Split, split), limit=limit)
         for mode, active in _paths(stack, name, path).items():
             if active is None:
@@ -138,13 +141,15 @@ def _beside(score: Score, known: References) -> list[tuple[str, str]]:
     return rows
 
 
-def _skills(stack: ModuleStack, wanted: str | None, stories: str | None) -> Iterator[tuple[str, Skill]]:
+def _skills(
+    stack: ModuleStack, wanted: str | None, stories: str | None, trust_data: bool
+) -> Iterator[tuple[str, Skill]]:
     records = {record.name: record for record in stack.manifest.modules}
     if wanted is None:
         yield BASE_SKILL, _stories(stories)
     for name, record in records.items():
         if wanted in (None, name):
-            source = skills.build(record.skill["name"], record.skill["options"])
+            source = recorded_skill(record, trust_data)
             _warn_of_other_examples(name, record.skill, source)
             yield name, source
     if wanted is None or wanted in records:

@@ -3,17 +3,19 @@
 import sys
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from growlm.data.example import Example
+from growlm.errors import GrowlmError
 from growlm.manifest.card import score_rows, score_titles
 from growlm.manifest.path import format_path
+from growlm.manifest.recorded_skill import recorded_skill
+from growlm.manifest.records import ModuleRecord
 from growlm.metrics.scoring import generate_answers
-from growlm.registry import skills
 from growlm.terminal import safe_console
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
     if grown.already_there:
         console.print(f"{record.name!r} is grown already with these settings; nothing was done")
     console.print()
-    console.print(_samples(grown.stack, record.name, record.skill))
+    console.print(_samples(grown.stack, record))
     console.print(_scores(grown))
     console.print(
         f"frozen: {grown.frozen_tensors} tensors, unchanged (sha256 {grown.frozen_digest[:16]}…)", style="bold green"
@@ -56,12 +58,15 @@ def _scores(grown: "Grown") -> Table:
     return table
 
 
-def _samples(stack: "ModuleStack", name: str, skill_record: dict[str, Any]) -> Group:
-    skill = skills.build(skill_record["name"], skill_record["options"])
+def _samples(stack: "ModuleStack", record: ModuleRecord) -> Group:
+    try:
+        skill = recorded_skill(record)
+    except GrowlmError:  # grown by somebody else
+        return Group()
     prompts = [prompt for example in islice(skill.examples("test"), _NUM_SAMPLES) if (prompt := _first_prompt(example))]
     with stack.active():
         before = generate_answers(stack, prompts, max_new_tokens=48)
-    with stack.active(*stack.path_of(name)):
+    with stack.active(*stack.path_of(record.name)):
         after = generate_answers(stack, prompts, max_new_tokens=48)
     lines: list[Text] = []
     for prompt, old, new in zip(prompts, before, after, strict=True):

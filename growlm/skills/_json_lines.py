@@ -8,6 +8,8 @@ from typing import Any
 
 from growlm.errors import GrowlmError
 
+MAX_ROW_BYTES = 1_000_000
+
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the objects of a ``.jsonl`` or ``.jsonl.xz`` file.
@@ -41,7 +43,14 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise GrowlmError(f"{path} is missing: give the path of a .jsonl or .jsonl.xz file")
     try:
         with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as lines:
-            yield from enumerate(lines, 1)
+            number = 1
+            while line := lines.readline(MAX_ROW_BYTES + 1):
+                if len(line) > MAX_ROW_BYTES:
+                    raise GrowlmError(
+                        f"{path}, line {number}: longer than {MAX_ROW_BYTES:,} bytes; break it into several rows"
+                    )
+                yield number, line
+                number += 1
     except (lzma.LZMAError, EOFError) as error:
         raise GrowlmError(f"{path} is no whole .xz file ({error}): restore it from a copy") from None
     except PermissionError:

@@ -13,6 +13,7 @@ from typing import Any
 
 from growlm.errors import GrowlmError
 from growlm.files import check_name
+from growlm.manifest.recorded_skill import portable
 
 NO_ROUTER = "none"
 BASE_SKILL = "stories"
@@ -20,7 +21,7 @@ _OWN_DATA = (".jsonl", ".jsonl.xz")
 _FROM = {"batch_size": 1, "max_length": 2, "num_scored": 1, "checkpoint_every": 0, "checkpoint_seconds": 0}
 _BETWEEN = {"learning_rate": (0.0, math.inf), "weight_decay": (0.0, math.inf), "warmup": (0.0, 1.0)}
 # what a result is no function of: where things are, and how often the state is saved
-_NOT_RECORDED = ("stack", "base", "restart", "checkpoint_every", "checkpoint_seconds")
+_NOT_RECORDED = ("stack", "base", "restart", "trust_data", "checkpoint_every", "checkpoint_seconds")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class PhaseConfig:
     """Seed of all randomness."""
     restart: bool = False
     """Discard an unfinished phase of this stack."""
+    trust_data: bool = False
+    """Read the data files and hub ids that the records of a stranger's stack name."""
     checkpoint_every: int = 50
     """Steps between two saves of the training state; 0: none."""
     checkpoint_seconds: float = 60.0
@@ -114,8 +117,8 @@ class PhaseConfig:
         return self.name
 
     def recorded(self) -> dict[str, Any]:
-        """Return what the result is a function of, as the manifest keeps it."""
-        return {key: value for key, value in asdict(self).items() if key not in _NOT_RECORDED}
+        """Return what the result is a function of, as the manifest keeps it: files by name, their content by digest."""
+        return portable({key: value for key, value in asdict(self).items() if key not in _NOT_RECORDED})
 
     def _set(self, key: str, value: Any) -> None:
         object.__setattr__(self, key, value)
@@ -154,6 +157,6 @@ def difference(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         there: the recorded settings; what version 0.1.0 did not record is not compared.
         now: the settings of now.
     """
-    there = current_names(there)
+    there = portable(current_names(there))
     changed = sorted(key for key in there if there[key] != json.loads(json.dumps(now.get(key))))
     return ", ".join(f"{key} {there[key]!r}, now {now.get(key)!r}"[:120] for key in changed)

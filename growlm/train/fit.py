@@ -9,6 +9,9 @@ from growlm.errors import GrowlmError
 from growlm.files import combined_digest, folder_lock, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.manifest import STACK_FILE, read_manifest
+from growlm.manifest.records import ModuleRecord
+from growlm.registry import skills
+from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig, difference
 from growlm.train.machine import fastest_precision, keep_freed_memory
@@ -109,12 +112,27 @@ def _ended_phase(config: PhaseConfig, trainer: dict[str, Any]) -> Grown | None:
                 f"{config.stack} has a module {config.module!r} already, grown with other settings ({changed}): undo "
                 "it first (growlm undo), or give another --name"
             )
+        _check_same_data(config, record)
         shutil.rmtree(config.stack / store.WORK, ignore_errors=True)
         stack = ModuleStack.from_pretrained(config.stack, base=config.base)
     stack.set_path(record.path)
     frozen = stack.frozen_tensors()
     digest = combined_digest(tensor_digests(frozen))
     return Grown(stack, record, len(frozen), digest, stack.method_tensors(config.module), already_there=True)
+
+
+def _check_same_data(config: PhaseConfig, record: ModuleRecord) -> None:
+    """Refuse other data under the same file name.
+
+    Raises:
+        GrowlmError: if the skill's training examples are not those of the record.
+    """
+    skill: Skill = skills.build(config.skill, config.skill_options)
+    if record.skill.get("train_digest", found := skill.digest("train")) != found:
+        raise GrowlmError(
+            f"{config.stack} has a module {config.module!r} already, grown on other training data: undo it first "
+            "(growlm undo), or give another --name"
+        )
 
 
 def _interruption(trainer: Trainer) -> str:

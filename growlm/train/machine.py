@@ -52,14 +52,10 @@ def machine_kind() -> str:
     """Describe the machine as far as results and speed depend on it."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    name, flags = platform.machine(), ""
-    if _CPUINFO.exists():
-        fields = dict(line.split(":", 1) for line in _CPUINFO.read_text().splitlines() if ":" in line)
-        values = {key.strip(): value.strip() for key, value in fields.items()}
-        name = values.get("model name", name)
-        wanted = [flag for flag in ("avx512_bf16", "amx_bf16", "avx512f", "avx2") if flag in values.get("flags", "")]
-        flags = f", {wanted[0]}" if wanted else ""
-    return f"{torch.get_num_threads()} threads of a CPU ({name}{flags})"
+    known = _CPUINFO.read_text(encoding="utf-8") if _CPUINFO.exists() else ""
+    flags = [flag for flag in ("avx512_bf16", "amx_bf16", "avx512f", "avx2") if flag in known]
+    kind = ", ".join([platform.machine(), *flags[:1]])  # not its name: a record may be published
+    return f"{torch.get_num_threads()} threads of a CPU ({kind})"
 
 
 def versions() -> dict[str, str]:

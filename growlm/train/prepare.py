@@ -187,16 +187,16 @@ def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[st
 
 def _scored_skills(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> dict[str, Skill]:
     """Build every skill that is scored: the base's, those of the modules there are, and the new one."""
-    found = {record.name: _earlier_skill(record, cache) for record in stack.manifest.modules}
+    found = {record.name: _earlier_skill(record, cache, config.trust_data) for record in stack.manifest.modules}
     earlier = {name: known for name, known in found.items() if known is not None}
     stories = cache.skill(BASE_SKILL, {"file": config.stories} if config.stories else {})
     return {BASE_SKILL: stories, **earlier, config.module: skill}
 
 
-def _earlier_skill(record: ModuleRecord, cache: ScoreCache) -> Skill | None:
+def _earlier_skill(record: ModuleRecord, cache: ScoreCache, trust_data: bool) -> Skill | None:
     """Build the skill of an earlier module, unless its examples are gone or are not those that it was scored on."""
-    try:  # by what it was scored by before: a column of the accuracy matrix has one metric
-        skill = cache.skill(record.skill["name"], record.skill.get("options", {}), record.recipe.get("metric"))
+    try:
+        skill = cache.recorded_skill(record, trust_data)
         problem = data_problem(record, cache.digest(skill, "test"))
     except (GrowlmError, OSError) as error:
         problem = str(error)

@@ -16,6 +16,7 @@ from growlm.manifest import store
 from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.manifest import ModuleRecord
 from growlm.manifest.path import format_path
+from growlm.manifest.recorded_skill import keep_data, portable
 from growlm.routing.update import update_router
 from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
@@ -145,7 +146,7 @@ def _record(prepared: Prepared, training: Training, cache: ScoreCache) -> Module
         parents=prepared.parents,
         skill={
             "name": config.skill,
-            "options": config.skill_options,
+            "options": portable(config.skill_options),
             "train_digest": cache.digest(prepared.skill, "train"),
             "test_digest": cache.digest(prepared.skill, "test"),
         },
@@ -218,5 +219,6 @@ def commit(prepared: Prepared, grown: Grown) -> None:
         "accuracy.json": accuracy_json(manifest),
     }
     tensors = stack.module_tensors(grown.record.name)
+    keep_data(grown.record, prepared.config.skill_options)
     store.commit(prepared.config.stack, manifest, stack.config, tensors, grown.method_tensors, files)
     shutil.rmtree(prepared.work)

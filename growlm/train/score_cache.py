@@ -15,6 +15,8 @@ from growlm.data.encode import Encoded, encode_windows
 from growlm.data.example import Split
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
+from growlm.manifest.recorded_skill import recorded_skill
+from growlm.manifest.records import ModuleRecord
 from growlm.metrics.routed import RoutedScore, find_turns, routed_score_with_answers
 from growlm.metrics.scoring import Answer, Score, score_with_answers
 from growlm.registry import skills
@@ -41,7 +43,19 @@ class ScoreCache:
             metric: what it is scored by; None: its own metric.
         """
         key = ("skill", name, json.dumps(options, sort_keys=True, default=str))
-        skill = self.get_or_compute(key, lambda: skills.build(name, options))
+        return self._scored_by(key, metric, lambda: skills.build(name, options))
+
+    def recorded_skill(self, record: ModuleRecord, trust_data: bool) -> Skill:
+        """Build the skill of a recorded module, scored as then: a column of the accuracy matrix has one metric.
+
+        Raises:
+            GrowlmError: see ``growlm.manifest.recorded_skill``.
+        """
+        metric = record.recipe.get("metric")
+        return self._scored_by(("skill", record.digest), metric, lambda: recorded_skill(record, trust_data))
+
+    def _scored_by(self, key: tuple[Hashable, ...], metric: Metric | None, build: Callable[[], Skill]) -> Skill:
+        skill = self.get_or_compute(key, build)
         return skill if metric is None else self.get_or_compute((*key, str(metric)), lambda: skill.scored_by(metric))
 
     def digest(self, skill: Skill, split: Split) -> str:

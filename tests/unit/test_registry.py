@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import inspect
+import sys
 from abc import ABC
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,3 +217,17 @@ def test_a_registry_reads_what_an_import_would_give(registry: Registry[object]):
     for name in registry.names():
         assert registry.summary(name) == (inspect.getdoc(registry.get(name)) or "").split("\n")[0]
         assert registry.summary(name)
+
+
+def test_options_never_import_what_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stranger.py").write_text("class Run: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    hostile = {"class_path": "stranger.Run", "init_args": {}}
+    for members, name, options in (
+        (skills, "mixture", {"skills": {"a": hostile}}),
+        (methods, "grow", {"module": {"lora": {"rank": hostile}}}),
+        (methods, "replay", {"method_options": {"weights": hostile}}),
+    ):
+        with suppress(GrowlmError):
+            members.build(name, options)
+    assert "stranger" not in sys.modules

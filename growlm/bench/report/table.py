@@ -11,6 +11,7 @@ from rich.text import Text
 
 from growlm.bench.report.statistics import Spread
 from growlm.errors import one_line
+from growlm.markdown import markdown_text
 
 NOT_KNOWN = "n/a"
 
@@ -101,12 +102,6 @@ def to_markdown(table: Table) -> str:
     escaped = [tuple(map(markdown_text, row)) for row in (table.columns, *table.rows)]
     rows = [escaped[0], lines[1], *escaped[1:]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
-
-
-def markdown_text(text: str) -> str:
-    """Escape a text for Markdown and for the HTML that it may hold."""
-    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#~$!])", r"\\\1", text)
 
 
 _LATEX = {

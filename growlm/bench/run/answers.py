@@ -2,7 +2,7 @@
 
 import json
 import lzma
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,18 +77,24 @@ def read_answers(path: Path) -> Answers:
         return {}
     found: Answers = {}
     try:
-        with lzma.open(path) as packed:
-            text = packed.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise GrowlmError(f"{path} unpacks to more than {_MAX_BYTES:,} bytes: remove it to measure again")
-        for line in text.decode(errors="surrogatepass").splitlines():
-            row = json.loads(line)
+        for line in _unpacked_lines(path):
+            row = json.loads(line.decode(errors="surrogatepass"))
             modes = found.setdefault(str(row["skill"]), {})
             modes.setdefault(str(row["mode"]), []).append(_answer(row))
     except (lzma.LZMAError, EOFError, ValueError, KeyError, TypeError) as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         raise GrowlmError(f"{path} is damaged ({reason}): remove its cell to measure again") from None
     return found
+
+
+def _unpacked_lines(path: Path) -> Iterator[bytes]:
+    room = _MAX_BYTES
+    with lzma.open(path) as packed:
+        while line := packed.readline(room + 1):
+            room -= len(line)
+            if room < 0:
+                raise GrowlmError(f"{path} unpacks to more than {_MAX_BYTES:,} bytes: remove it to measure again")
+            yield line
 
 
 def _row(answer: Answer) -> dict[str, Any]:

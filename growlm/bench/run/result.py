@@ -2,11 +2,12 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from growlm.bench.run.answers import ANSWERS_FILE, Answers, read_answers, rescored, write_answers
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.json_types import fits
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.sealed import json_digest, seal, unseal
 from growlm.show.importance import ImportanceMap
@@ -14,6 +15,14 @@ from growlm.show.importance import ImportanceMap
 FORMAT_VERSION = 1
 _OLD_SETTINGS = {"by_skill": "per_skill"}
 """Settings that version 0.1.0 wrote, and what they are called since."""
+_SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("label", "method", "order", "stream", "base"), str),
+    "seed": int,
+    "skills": list[dict[str, Any]],
+    "composites": dict[str, list[str]],
+    **dict.fromkeys(("options", "phase"), dict[str, Any]),
+}
+_COSTS = ("tokens", "rows", "replayed_rows", "seconds", "wall_seconds", "trained", "active", "stored_bytes", "flops")
 
 
 @dataclass
@@ -164,6 +173,20 @@ def read_cell(path: Path) -> CellResult:
 
 def _check(result: CellResult) -> None:
     """Refuse what a report could not work with: the digest catches accidents, this catches the rest."""
+    for name, hint in get_type_hints(CellResult).items():
+        if name not in ("scores", "losses", "answers") and not fits(getattr(result, name), hint):
+            raise TypeError(f"{name} has a value of the wrong type")
+    for key, kind in _SETTINGS.items():
+        if not fits(result.settings[key], kind):
+            raise TypeError(f"{key} is {result.settings[key]!r}")
+    for cost in result.costs:
+        for key in _COSTS:
+            if not fits(cost[key], float) or cost[key] < 0:
+                raise TypeError(f"cost {key!r} is {cost[key]!r}")
+        if not fits(cost["peak_bytes"], float | None) or not fits(cost["losses"], list[list[float]]):
+            raise TypeError("the cost of a phase has a value of the wrong type")
+        if any(len(point) != 2 for point in cost["losses"]):
+            raise ValueError("a point of the losses is no pair")
     names = [skill["name"] for skill in result.settings["skills"]]
     if tuple(names) != result.skills or set(result.scores.modes) != set(MODES) or result.mode not in MODES:
         raise ValueError("skills and modes contradict each other")
@@ -173,9 +196,8 @@ def _check(result: CellResult) -> None:
         found = ImportanceMap(**result.importance)
         if len(found.values) != len(found.layers) or any(len(row) != len(found.projections) for row in found.values):
             raise ValueError("the importance has not a value for each layer and projection")
-    for key, kind in (("label", str), ("order", str), ("seed", int), ("stream", str), ("base", str)):
-        if not isinstance(result.settings[key], kind):
-            raise TypeError(f"{key} is {result.settings[key]!r}")
+    if not fits(result.base.get("parameters"), float) or not fits([result.base.get("digest")], list[str]):
+        raise TypeError("the record of the base has a value of the wrong type")
 
 
 def _empty(skills: tuple[str, ...]) -> ScoreTables:

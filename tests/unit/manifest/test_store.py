@@ -206,3 +206,22 @@ def test_before_holds_only_what_changed(tmp_path: Path) -> None:
     sizes = [sum(map(len, map(Path.read_bytes, path.glob("*")))) for path in sorted(folder.glob("modules/*/before"))]
     assert sizes[-1] < sizes[1] + 11 * 60  # a router of 12 modules is not copied
     assert {path.name for path in folder.glob("modules/*/before/*")} == {"state.json", "router.safetensors.delta"}
+
+
+def test_every_new_entry_is_synced_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever appears in the stack's folder lasts: its folder is synced after it came there."""
+    synced: dict[str, int] = {}
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced[Path(f"/proc/self/fd/{descriptor}").readlink().as_posix()] = len(synced)
+        real(descriptor)
+
+    folder = tmp_path / "stack"
+    stack(folder, "a")
+    monkeypatch.setattr(os, "fsync", fsync)
+    grow(folder, "b")
+    new = folder / "modules" / "01-b"
+    for place in (folder, folder / "modules", new, new / "before"):
+        assert str(place) in synced
+    assert str(folder / ".staged.tmp" / "files" / "modules" / "01-b") in synced

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_JSON_BYTES = 256 << 20
+MAX_JSON_DEPTH = 100
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -161,10 +162,12 @@ def parse_json(content: bytes, path: Path) -> Any:
         path: where they are from, for the message.
 
     Raises:
-        GrowlmError: if they are not JSON of finite numbers.
+        GrowlmError: if they are not JSON of finite numbers, or nested deeper than 100 levels.
     """
     try:
-        return json.loads(content.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        parsed = json.loads(content.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        _refuse_deep(parsed, MAX_JSON_DEPTH)
+        return parsed
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, too many digits, nested too deeply
         raise GrowlmError(f"{path} is no JSON ({error}): restore it from a copy") from None
 
@@ -346,6 +349,15 @@ def _require_file(path: Path) -> None:
         raise GrowlmError(f"{path} is missing: is its folder complete?") from None
     if not stat.S_ISREG(status.st_mode):
         raise GrowlmError(f"{path} is {file_kind(status.st_mode)}, expected a file: move it away")
+
+
+def _refuse_deep(value: Any, levels: int) -> None:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        if isinstance(item, dict | list):
+            if not levels:
+                raise ValueError(f"nested deeper than {MAX_JSON_DEPTH} levels")
+            _refuse_deep(item, levels - 1)
 
 
 def _refuse_constant(name: str) -> float:

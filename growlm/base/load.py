@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from growlm.errors import GrowlmError
 
@@ -89,7 +89,7 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
         if isinstance(source, Path):
             _check_layers(config, source)
         with no_progress_bar():
-            model, found = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=dtype or torch.float32,
                 use_safetensors=True,
@@ -97,10 +97,11 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
                 local_files_only=isinstance(source, Path),
                 output_loading_info=True,
             )
-        if found["missing_keys"]:
+        model, missing = loaded[0], loaded[1]["missing_keys"]
+        if missing:
             raise GrowlmError(
-                f"{source}: {len(found['missing_keys'])} of its base's tensors are missing, the first of them "
-                f"{min(found['missing_keys'])!r}: restore the folder from a copy"
+                f"{source}: {len(missing)} of its base's tensors are missing, the first of them {min(missing)!r}: "
+                "restore the folder from a copy"
             )
     except GrowlmError:
         raise

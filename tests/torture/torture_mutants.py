@@ -44,8 +44,9 @@ Reader = Callable[[random.Random], object]
 
 
 @pytest.fixture
-def box() -> Iterator[Path]:
+def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with sandbox() as folder:
+        monkeypatch.setenv("GROWLM_STATE", str(folder / "state"))
         yield folder
 
 
@@ -92,7 +93,7 @@ def test_bytes_of_a_stack(files_only: Path, box: Path, capfd: Any) -> None:
         path = files_only / rng.choice(names)
         rewritten(path, any_bytes(rng, path), lambda: read_all(files_only))
 
-    run("bytes of a stack", 16_000, box, read, capfd)
+    run("bytes of a stack", 6_000, box, read, capfd)
 
 
 def reseal(folder: Path, rng: random.Random) -> None:
@@ -141,7 +142,7 @@ def test_sealed_records(files_only: Path, box: Path, capfd: Any) -> None:
 
         restored(files_only, edited)
 
-    run("sealed records", 20_000, box, read, capfd)
+    run("sealed records", 6_000, box, read, capfd)
 
 
 def test_commands_on_a_damaged_stack(files_only: Path, box: Path, capfd: Any) -> None:
@@ -162,7 +163,7 @@ def test_commands_on_a_damaged_stack(files_only: Path, box: Path, capfd: Any) ->
 
         restored(files_only, work)
 
-    run("commands on a damaged stack", 4_000, box, read, capfd)
+    run("commands on a damaged stack", 1_000, box, read, capfd)
 
 
 def _repair(folder: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_stack_with_its_model(grown: Path, box: Path, capfd: Any) -> None:
 
         restored(grown, load)
 
-    run("a stack with its model", 2_000, box, read, capfd)
+    run("a stack with its model", 300, box, read, capfd)
 
 
 def _ids() -> Any:
@@ -252,7 +253,7 @@ def test_the_next_phase_on_an_edited_stack(grown: Path, base: Path, box: Path, c
         finally:
             shutil.rmtree(grown / ".work", ignore_errors=True)
 
-    run("the next phase on an edited stack", 1_000, box, read, capfd)
+    run("the next phase on an edited stack", 100, box, read, capfd)
 
 
 # -- bases ---------------------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ def test_a_base(tiny_bases: dict[str, Path], family: str, box: Path, capfd: Any)
 
         rewritten(path, any_bytes(rng, path), load)
 
-    run(f"a base ({family})", 3_000, box, read, capfd)
+    run(f"a base ({family})", 200, box, read, capfd)
 
 
 # -- recipes -------------------------------------------------------------------------------------------------------
@@ -295,14 +296,14 @@ def recipe(rng: random.Random, path: Path) -> bytes:
 
 
 def test_yaml(box: Path, capfd: Any) -> None:
-    sources = sorted(RECIPES.rglob("*.yaml"))
+    sources = [path for path in sorted(RECIPES.rglob("*.yaml")) if path.stat().st_size < 1_500]
     path = box / "recipe.yaml"
 
     def read(rng: random.Random) -> None:
         path.write_bytes(recipe(rng, rng.choice(sources)))
         read_yaml(path)
 
-    run("YAML", 12_000, box, read, capfd)
+    run("YAML", 13_000, box, read, capfd)
 
 
 def test_streams_and_lists_of_methods(box: Path, capfd: Any) -> None:
@@ -317,7 +318,7 @@ def test_streams_and_lists_of_methods(box: Path, capfd: Any) -> None:
             path.write_bytes(recipe(rng, rng.choice(entries)))
             read_entries(str(path))
 
-    run("streams and lists of methods", 3_000, box, read, capfd)
+    run("streams and lists of methods", 1_500, box, read, capfd)
 
 
 def test_recipes_of_phases(box: Path, capfd: Any) -> None:
@@ -328,7 +329,7 @@ def test_recipes_of_phases(box: Path, capfd: Any) -> None:
         path.write_bytes(recipe(rng, rng.choice(sources)))
         PhaseCLI([*long_options(["--config", str(path)]), "--trainer.accelerator=cpu"], "growlm grow")
 
-    run("recipes of phases", 500, box, read, capfd)
+    run("recipes of phases", 40, box, read, capfd)
 
 
 def test_recipes_of_bases(box: Path, capfd: Any) -> None:
@@ -339,7 +340,7 @@ def test_recipes_of_bases(box: Path, capfd: Any) -> None:
         path.write_bytes(recipe(rng, rng.choice(sources)))
         CommandParser(pretrain, "growlm pretrain", (), {}).arguments([f"--config={path}"])
 
-    run("recipes of bases", 1_500, box, read, capfd)
+    run("recipes of bases", 300, box, read, capfd)
 
 
 # -- results -------------------------------------------------------------------------------------------------------
@@ -371,7 +372,7 @@ def test_cells(cell: Path, box: Path, capfd: Any) -> None:
             content = dump_json(seal(edited, json_digest) if isinstance(edited, dict) and valid(edited) else edited)
         rewritten(cell, content, lambda: read_cell(cell))
 
-    run("cells", 12_000, box, read, capfd)
+    run("cells", 26_000, box, read, capfd)
 
 
 def test_answers(cell: Path, box: Path, capfd: Any) -> None:
@@ -384,7 +385,7 @@ def test_answers(cell: Path, box: Path, capfd: Any) -> None:
             content = lzma.compress(b"\n".join(dump_json(mutate_json(rng, row)) for row in rows), preset=0)
         rewritten(path, content, lambda: read_cell(cell))
 
-    run("answers", 4_000, box, read, capfd)
+    run("answers", 15_000, box, read, capfd)
 
 
 def test_reports(cell: Path, box: Path, capfd: Any) -> None:
@@ -397,7 +398,7 @@ def test_reports(cell: Path, box: Path, capfd: Any) -> None:
             edited = seal({key: edited[key] for key in edited if key != "digest"}, json_digest)
         rewritten(cell, dump_json(edited), lambda: write_report(results, box / "out"))
 
-    run("reports", 400, box, read, capfd)
+    run("reports", 60, box, read, capfd)
 
 
 def test_numbers_and_scores(cell: Path, box: Path, capfd: Any) -> None:
@@ -413,7 +414,7 @@ def test_numbers_and_scores(cell: Path, box: Path, capfd: Any) -> None:
             made.write_bytes(dump_json(mutate_json(rng, scores)))
             scores_table(read_json(made), "scores")
 
-    run("numbers and scores", 6_000, box, read, capfd)
+    run("numbers and scores", 22_000, box, read, capfd)
 
 
 # -- data ----------------------------------------------------------------------------------------------------------
@@ -422,15 +423,16 @@ ROWS: dict[str, Any] = {
     "messages": {
         "messages": [
             {"role": "system", "content": "be short"},
-            {"role": "user", "content": "hello"},
+            {"role": "user", "content": "hello @"},
             {"role": "assistant", "content": "good day", "weight": 1},
         ]
     },
-    "conversations": {"conversations": [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "yes"}]},
-    "turns": {"turns": ["hello", "yes"]},
-    "completion": {"prompt": "Tom", "completion": " said", "choices": [" said", " sat"]},
-    "text": {"text": "the cat sat"},
+    "conversations": {"conversations": [{"from": "human", "value": "hello @"}, {"from": "gpt", "value": "yes"}]},
+    "turns": {"turns": ["hello @", "yes"]},
+    "completion": {"prompt": "Tom @", "completion": " said", "choices": [" said", " sat"]},
+    "text": {"text": "the cat sat @"},
 }
+"""A row of every shape; ``@`` becomes the row's number."""
 
 
 def test_rows(box: Path, tiny_bases: dict[str, Path], capfd: Any) -> None:
@@ -441,10 +443,8 @@ def test_rows(box: Path, tiny_bases: dict[str, Path], capfd: Any) -> None:
 
     def read(rng: random.Random) -> None:
         row = rng.choice(list(ROWS.values()))
-        rows = [
-            json.loads(json.dumps(row).replace("hello", f"hello {n}").replace("sat", f"sat {n}")) for n in range(12)
-        ]
-        rows[rng.randrange(12)] = mutate_json(rng, row)
+        rows = [json.loads(json.dumps(row).replace("@", str(number))) for number in range(24)]
+        rows[rng.randrange(24)] = mutate_json(rng, row)
         content = b"\n".join(map(dump_json, rows))
         if rng.random() < 0.4:
             content = mutate_bytes(rng, content)
@@ -459,19 +459,16 @@ def test_rows(box: Path, tiny_bases: dict[str, Path], capfd: Any) -> None:
             for example in skill.examples(split):
                 encode_windows(example, tokenizer, 64)
 
-    run("rows", 12_000, box, read, capfd)
+    run("rows", 5_000, box, read, capfd)
 
 
 def test_other_data(box: Path, capfd: Any) -> None:
     babi, task = box / "babi", "qa1_single-supporting-fact"
-    question = "1 Tom is in the park.\n2 Where is Tom?\tpark\t1\n"
+    asked = [f"1 Tom{n} is in the park.\n2 Where is Tom{n}?\tpark\t1\n" for n in range(13)]
     files = {
         "stories": (box / "stories.txt", "<|endoftext|>".join(f"Tom has {n} dogs" for n in range(40))),
-        "babi": (
-            babi / "qa1_single-supporting-fact_train.txt",
-            "1 Tom is in the park.\n2 Where is Tom?\tpark\t1\n" * 4,
-        ),
-        "babi test": (babi / f"{task}_test.txt", question),
+        "babi": (babi / f"{task}_train.txt", "".join(asked[1:])),
+        "babi test": (babi / f"{task}_test.txt", asked[0]),
         "blimp": (box / "blimp.jsonl", '{"sentence_good": "a", "sentence_bad": "b", "linguistics_term": "c"}\n' * 3),
     }
     for path, text in files.values():
@@ -488,4 +485,4 @@ def test_other_data(box: Path, capfd: Any) -> None:
         path = files[name][0]
         rewritten(path, mutate_bytes(rng, path.read_bytes()), readers[name.split()[0]])
 
-    run("other data", 5_600, box, read, capfd)
+    run("other data", 2_900, box, read, capfd)

@@ -7,12 +7,12 @@ import json
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
-from growlm.plain_values import plain_values
 
 T = TypeVar("T")
 
@@ -152,6 +152,23 @@ class Registry(Generic[T]):
         if len(members) != 1:
             raise TypeError(f"{module.__name__} must hold one {parent.__name__}, found {len(members)}")
         return members[0]
+
+
+@contextmanager
+def plain_values() -> Iterator[None]:
+    """Keep the values of ``dict`` and ``Any`` options as they are while jsonargparse parses, for a ``with`` block.
+
+    Without it jsonargparse imports, and later builds, whatever such a value names under ``class_path``.
+    """
+    import jsonargparse._typehints
+
+    module: Any = jsonargparse._typehints  # no public setting stops the import
+    resolve = module.adapt_classes_any
+    module.adapt_classes_any = lambda value, *_arguments, **_options: value
+    try:
+        yield
+    finally:
+        module.adapt_classes_any = resolve
 
 
 def function_summary(path: Path, name: str) -> str:

@@ -1,8 +1,11 @@
-"""Text that may come from a stranger's file, made safe for a terminal in one place."""
+"""Text that may come from a stranger's file, made safe for a terminal and for Markdown in one place."""
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
+
+from growlm.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,3 +48,16 @@ def _console_class() -> "type[Console]":
                 yield segment if control else Segment(printable(text), style)
 
     return SafeConsole
+
+
+def markdown_text(text: str) -> str:
+    """Escape a text for Markdown and for the HTML that it may hold."""
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~$!])", r"\\\1", text)
+
+
+def markdown_code(text: str) -> str:
+    """Write a text as a code span that it cannot leave, whatever backticks it has."""
+    text = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"

@@ -17,8 +17,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from jsonargparse import ArgumentError, ArgumentParser
 
 from growlm.errors import GrowlmError
-from growlm.plain_values import plain_values
 from growlm.recipes import parse_yaml, read_yaml
+from growlm.registry import plain_values
 
 
 def user_error(

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from growlm.cli.errors import check_configs, user_error
 from growlm.errors import GrowlmError
-from growlm.plain_values import plain_values
+from growlm.registry import plain_values
 
 
 class CommandParser(ArgumentParser):

@@ -15,9 +15,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
 from growlm.errors import GrowlmError, unknown_name
-from growlm.plain_values import plain_values
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
-from growlm.registry import methods, module_kinds, routers, skills
+from growlm.registry import methods, module_kinds, plain_values, routers, skills
 from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_help, option_names
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase

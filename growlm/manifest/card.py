@@ -8,7 +8,7 @@ from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import portable
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
-from growlm.markdown import markdown_code, markdown_text
+from growlm.terminal import markdown_code, markdown_text
 
 ROUTING_ACCURACY = "routing accuracy ↑"
 BARE_BASE = "bare base"

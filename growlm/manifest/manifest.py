@@ -8,12 +8,11 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name, parse_json, read_bytes, render_json
-from growlm.json_types import fits
 from growlm.manifest.own_files import MODULES, is_own_file
 from growlm.manifest.records import BaseRecord as BaseRecord
 from growlm.manifest.records import ModuleRecord as ModuleRecord
 from growlm.manifest.records import check_module
-from growlm.sealed import seal, text_digest, unseal
+from growlm.sealed import fits, seal, text_digest, unseal
 
 FORMAT_VERSION = 2
 MODULE_FORMAT_VERSION = 1

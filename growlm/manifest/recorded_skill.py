@@ -13,10 +13,9 @@ from typing import Any
 
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
-from growlm.json_types import fits
 from growlm.manifest.records import ModuleRecord
 from growlm.registry import skills
-from growlm.sealed import text_digest
+from growlm.sealed import fits, text_digest
 from growlm.skills.skill import Skill
 
 FORMAT_VERSION = 1

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from growlm.bench.report.statistics import Spread
 from growlm.errors import one_line
-from growlm.markdown import markdown_text
+from growlm.terminal import markdown_text
 
 NOT_KNOWN = "n/a"
 

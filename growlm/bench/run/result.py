@@ -7,9 +7,8 @@ from typing import Any, Self, get_type_hints
 from growlm.bench.run.answers import ANSWERS_FILE, Answers, read_answers, rescored, write_answers
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
-from growlm.json_types import fits
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
-from growlm.sealed import json_digest, seal, unseal
+from growlm.sealed import fits, json_digest, seal, unseal
 from growlm.show.importance import ImportanceMap
 
 FORMAT_VERSION = 1

@@ -20,6 +20,7 @@ REGISTRIES = {
     "methods": ("Methods", registry.methods, "growlm.methods.method.Method"),
     "routing": ("Routers", registry.routers, "growlm.routing.router.Router"),
     "skills": ("Skills", registry.skills, "growlm.skills.skill.Skill"),
+    "export": ("Export formats", registry.exporters, "growlm.export.exporter.Exporter"),
 }
 
 

@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXCEPT = ("growlm/tinyworld", "tests/unit/tinyworld", "tests/unit/skills")  # stories for children
+EXCEPT = (
+    "growlm/tinyworld",
+    "tests/unit/stack/version_1",
+    "tests/unit/tinyworld",
+    "tests/unit/skills",
+)  # stories for children
 FOLDERS = ("growlm", "tests", "docs", "benchmarks", "recipes", "examples", "scripts", ".github")
 PAGES = ("README.md", "CONTRIBUTING.md", "REPRODUCIBILITY.md", "SECURITY.md", "CHANGELOG.md", "noxfile.py")
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}

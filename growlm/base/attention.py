@@ -7,16 +7,20 @@ softmax do. Importing this module registers ``MATMUL`` with transformers:
 Shapes: B rows, H heads, Q queries, T keys, K dimensions of a head.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 MATMUL = "growlm_matmul"
 _QUERY_BLOCK = 256
+_FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
+"""Models whose attention is nothing but a masked softmax of scaled products."""
 
 
 def matmul_attention(
@@ -49,14 +53,42 @@ def matmul_attention(
         key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
     num_queries, num_keys = query.shape[2], key.shape[2]
     outputs: list[Tensor] = []
-    for begin in range(0, num_queries, _QUERY_BLOCK):
-        end = min(begin + _QUERY_BLOCK, num_queries)
+    # a number that does not depend on the shape, so that compiled code serves every shape
+    num_blocks = 2 if torch.compiler.is_compiling() else -(-num_queries // _QUERY_BLOCK)
+    for block in range(num_blocks):
+        begin, end = num_queries * block // num_blocks, num_queries * (block + 1) // num_blocks
         seen = num_keys - num_queries + end
         scores = query[:, :, begin:end] @ key[:, :, :seen].transpose(2, 3)
         scores = scores.float() * scaling + attention_mask[:, :, begin:end, :seen]
         weights = drop(scores.softmax(-1).to(value.dtype), dropout, module.training)
         outputs.append(weights @ value[:, :, :seen])
     return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
+
+
+@contextmanager
+def matmul_on_cpu(model: PreTrainedModel) -> Iterator[None]:
+    """Run a model with ``MATMUL`` for a ``with`` block, if it is on a CPU and of a family that this computes.
+
+    What it computes is the same up to rounding.
+
+    Args:
+        model: the model; layers that were inserted into it, which have configs of their own, run so, too.
+    """
+    configs = {id(config): config for layer in model.modules() if (config := getattr(layer, "config", None))}
+    implementations = {config._attn_implementation for config in configs.values()}
+    if model.device.type != "cpu" or model.config.model_type not in _FAMILIES or implementations != {"sdpa"}:
+        yield
+        return
+    _set_implementation(configs.values(), MATMUL)
+    try:
+        yield
+    finally:
+        _set_implementation(configs.values(), "sdpa")
+
+
+def _set_implementation(configs: Iterable[PreTrainedConfig], name: str) -> None:
+    for config in configs:
+        config._attn_implementation = name
 
 
 def _additive_mask(*args: Any, **kwargs: Any) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from growlm.base.attention import matmul_on_cpu
 from growlm.base.embedding_rows import describe_twins
 from growlm.data.batches import Batch
 from growlm.errors import GrowlmError
@@ -143,6 +144,7 @@ class GrowPhase(LightningModule):
         self._merged.callback(stack.unmerge)
         if self.trainer.precision == "bf16-mixed":
             self._merged.enter_context(half_frozen_linears(stack))
+        self._merged.enter_context(matmul_on_cpu(stack.base))
         stack.train()
 
     def train_dataloader(self) -> StepLoader[Batch]:

@@ -1,10 +1,16 @@
 """Attention as matrix products beside torch's own kernel."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from growlm.base.attention import MATMUL
+from growlm.base.attention import MATMUL, matmul_on_cpu
+from growlm.modules.block import Block
+from growlm.stack.stack import ModuleStack
 
 
 def build(attention: str, heads: int, shared: int) -> LlamaForCausalLM:
@@ -57,3 +63,19 @@ def test_dropout_is_for_training_alone() -> None:
     ids = torch.arange(20)[None]
     assert not torch.equal(model.train()(ids).logits, model(ids).logits)
     assert torch.equal(model.eval()(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "smollm3", "gpt2"])
+def test_a_block_of_every_family_runs_on_it_and_computes_the_same(tiny_bases: dict[str, Path], family: str) -> None:
+    stack = ModuleStack.from_base(str(tiny_bases[family]))
+    stack.attach("new", {"block": Block(num_blocks=1)})
+
+    def run() -> Tensor:
+        return stack.hidden_states(torch.arange(30).reshape(2, 15), torch.tensor([[0] * 5 + [1] * 10, [1] * 15]))
+
+    before = run()
+    with matmul_on_cpu(stack.base):
+        is_matmul = {layer.config._attn_implementation for layer in stack.base.modules() if hasattr(layer, "config")}
+        assert is_matmul == {"sdpa" if family.startswith("gpt") else MATMUL}
+        torch.testing.assert_close(run()[:, 5:], before[:, 5:], rtol=1e-4, atol=1e-5)
+    assert torch.equal(run(), before)

@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from growlm.data.batches import IGNORED, best_fit
 from growlm.pretrain.text import EncodedText
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,9 @@ class PackedRows:
                     Piece(source, begin, min(self.row_length, end - begin))
                     for begin in range(start, end, self.row_length)
                 ]
-        rows = best_fit([pieces[i] for i in random.permutation(len(pieces))], self.row_length)
-        return [rows[i] for i in random.permutation(len(rows))]
+        shuffled = [pieces[i] for i in random.permutation(len(pieces))]
+        rows = best_fit([piece.length for piece in shuffled], self.row_length)
+        return [[shuffled[i] for i in rows[row]] for row in random.permutation(len(rows))]
 
     def _render(self, pieces: list[Piece]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         tokens = np.full(self.row_length, self.pad_id, np.int64)
@@ -139,37 +139,6 @@ def stack_rows(rows: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArra
     """Stack rows of tokens, labels and positions to a batch."""
     tokens, labels, positions = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
     return PackedBatch(tokens, labels, positions)
-
-
-def best_fit(pieces: Sequence[Piece], row_length: int) -> list[list[Piece]]:
-    """Pack each piece, long ones first, into the row that it leaves the least room in.
-
-    Args:
-        pieces: what to pack, none longer than a row.
-        row_length: capacity of a row in tokens.
-
-    Returns:
-        The rows.
-    """
-    rows: list[list[Piece]] = []
-    rows_by_room: list[list[int]] = [[] for _ in range(row_length + 1)]
-    rooms = 0  # bit r is set if some row has room for exactly r tokens more
-    for piece in sorted(pieces, key=lambda piece: -piece.length):
-        fitting = rooms >> piece.length
-        if fitting:
-            room = piece.length + (fitting & -fitting).bit_length() - 1
-            row = rows_by_room[room].pop()
-            if not rows_by_room[room]:
-                rooms &= ~(1 << room)
-        else:
-            room, row = row_length, len(rows)
-            rows.append([])
-        rows[row].append(piece)
-        left = room - piece.length
-        if left:
-            rows_by_room[left].append(row)
-            rooms |= 1 << left
-    return rows
 
 
 def _choose(num_documents: int, repeat: float, random: np.random.Generator) -> list[int]:

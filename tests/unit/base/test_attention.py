@@ -1,6 +1,5 @@
 """Attention as matrix products beside torch's own kernel."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,6 @@
 """Batches in an order that is a function of seed and step alone."""
 
+import random
 from itertools import chain, pairwise
 
 import pytest
@@ -178,3 +179,12 @@ def test_packed_rows_are_nearly_full() -> None:
 def test_best_fit_fills_the_row_with_the_least_room() -> None:
     assert best_fit([3, 7, 5, 2, 3], 10) == [[1, 0], [2, 4, 3]]
     assert best_fit([], 4) == []
+
+
+def test_best_fit_overflows_no_row_and_wastes_little() -> None:
+    drawn = random.Random(0)
+    lengths = [drawn.randrange(1, 60) for _ in range(2_000)]
+    rows = best_fit(lengths, 64)
+    assert sorted(index for row in rows for index in row) == list(range(2_000))
+    assert all(sum(lengths[index] for index in row) <= 64 for row in rows)
+    assert sum(lengths) / (64 * len(rows)) > 0.97

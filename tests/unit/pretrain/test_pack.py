@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from growlm.pretrain.pack import IGNORED, PackedRows, Piece, best_fit
+from growlm.data.batches import IGNORED
+from growlm.pretrain.pack import PackedRows
 from growlm.pretrain.text import EncodedText
 
 PAD = 5
@@ -21,21 +22,6 @@ def encoded(lengths: list[int], seed: int = 0) -> EncodedText:
 
 def rows_of(lengths: list[int], repeat: float = 1.0, seed: int = 0, row_length: int = 16, rows: int = 2) -> PackedRows:
     return PackedRows([encoded(lengths)], [repeat], row_length, rows, PAD, seed)
-
-
-def test_best_fit_leaves_the_least_room() -> None:
-    pieces = [Piece(0, i, length) for i, length in enumerate([5, 7, 3, 9, 6])]
-    rows = best_fit(pieces, 10)
-    assert [[piece.length for piece in row] for row in rows] == [[9], [7, 3], [6], [5]]
-
-
-def test_no_row_overflows_and_little_is_wasted() -> None:
-    random = np.random.default_rng(0)
-    pieces = [Piece(0, i, int(n)) for i, n in enumerate(random.integers(1, 60, 2_000))]
-    rows = best_fit(pieces, 64)
-    assert sorted((p for row in rows for p in row), key=lambda p: p.start) == pieces
-    assert all(sum(piece.length for piece in row) <= 64 for row in rows)
-    assert sum(piece.length for piece in pieces) / (64 * len(rows)) > 0.97
 
 
 def test_an_epoch_trains_every_token_once() -> None:

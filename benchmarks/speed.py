@@ -1,18 +1,23 @@
 """Training speed of a growlm phase beside PEFT's LoRA, in real tokens per second: ``python benchmarks/speed.py``.
 
-Arms: ``peft``, LoRA of rank 32 on all linears under Hugging Face's Trainer in bf16; ``unpacked``, growlm's default
-module with one example a row; ``growlm``, the default. All train on the same skill with the same base and examples per
-step, each run in a fresh process, arms in turn, so that whatever else the machine does falls on all of them alike. The
-first steps are not timed. Tokens are those of the examples; padding does not count. ``--clock process`` counts the
-processor's time in place of the clock's, for a machine that does other work; give it one thread.
+Arms: ``peft``, LoRA of rank 32 on all linears under Hugging Face's Trainer in bf16; ``padded``, growlm's default module
+with one example a row; ``packed``, with examples that share rows; ``growlm``, the default, whose decoder layers are
+compiled besides. All train on the same skill with the same base and examples per step. Each run is a fresh process;
+arms take turns, so that whatever else the machine does falls on all of them alike. Tokens are those of the examples;
+padding does not count. The first steps are not timed: what they take beyond the others is reported as ``start``, which
+is where compiling is. ``--clock process`` counts the processor's time in place of the clock's, for a machine that does
+other work; give it one thread.
+
+Every run is written to the file of results when it ends. The same command again adds the runs that are missing.
 """
 
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +26,9 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
 
-from growlm.files import write_json
+from growlm.files import read_json, write_json
 
-_UNTIMED = 2
+_UNTIMED = 3
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,21 @@ class Setup:
     batch_size: int
     steps: int
     threads: int
-    num_train: int
     clock: str
+
+    @property
+    def skill_options(self) -> dict[str, int]:
+        """Options of the skill: as many examples as the steps take."""
+        return {"num_train": self.batch_size * self.steps}
 
 
 @dataclass
 class Clock:
-    """Counts tokens and seconds of the steps after the first ones."""
+    """Seconds and tokens of every step."""
 
     now: Callable[[], float]
-    steps: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
     started_at: float = 0.0
 
     def start(self) -> None:
@@ -55,16 +63,20 @@ class Clock:
 
     def stop(self, tokens: int) -> None:
         """End a step of a number of tokens."""
-        self.steps += 1
-        if self.steps > _UNTIMED:
-            self.seconds += self.now() - self.started_at
-            self.tokens += tokens
+        self.seconds.append(self.now() - self.started_at)
+        self.tokens.append(tokens)
+
+    def summary(self) -> dict[str, float]:
+        """Return real tokens per second of the timed steps, and the seconds that the first ones took besides."""
+        rate = sum(self.tokens[_UNTIMED:]) / sum(self.seconds[_UNTIMED:])
+        start = sum(self.seconds[:_UNTIMED]) - sum(self.tokens[:_UNTIMED]) / rate
+        return {"tokens_per_second": rate, "start_seconds": start}
 
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "process": time.process_time}
 
 
-def grow_arm(setup: Setup, packing: bool) -> Clock:
+def grow_arm(setup: Setup, packing: bool, compiles: bool) -> Clock:
     """Train growlm's default module."""
     from lightning.pytorch import Callback
 
@@ -83,7 +95,8 @@ def grow_arm(setup: Setup, packing: bool) -> Clock:
     with tempfile.TemporaryDirectory() as folder:
         phase = GrowPhase(
             setup.skill, stack=Path(folder, "stack"), base=setup.base, batch_size=setup.batch_size, packing=packing,
-            skill_options={"num_train": setup.num_train}, num_scored=1, router="none", checkpoint_every=0,
+            compile=compiles, skill_options=setup.skill_options, metric="loss", num_scored=1, router="none",
+            checkpoint_every=0,
         )  # fmt: skip
         fit_phase(phase, new_trainer(max_steps=setup.steps, accelerator="cpu", callbacks=[Timer()]))
     return clock
@@ -101,7 +114,7 @@ def peft_arm(setup: Setup) -> Clock:
 
     clock, tokens = Clock(CLOCKS[setup.clock]), [0]
     tokenizer = load_tokenizer(setup.base)
-    skill = skills.build(setup.skill, {"num_train": setup.num_train})
+    skill = skills.build(setup.skill, setup.skill_options)
     examples = [encode(example, tokenizer, 512) for example in skill.examples("train")]
 
     def padded(batch: list[Encoded]) -> dict[str, Any]:
@@ -133,30 +146,32 @@ def peft_arm(setup: Setup) -> Clock:
 
 ARMS: dict[str, Callable[[Setup], Clock]] = {
     "peft": peft_arm,
-    "unpacked": lambda setup: grow_arm(setup, packing=False),
-    "growlm": lambda setup: grow_arm(setup, packing=True),
+    "padded": lambda setup: grow_arm(setup, packing=False, compiles=False),
+    "packed": lambda setup: grow_arm(setup, packing=True, compiles=False),
+    "growlm": lambda setup: grow_arm(setup, packing=True, compiles=True),
 }
 
 
 def run(arm: str, setup: Setup) -> dict[str, float]:
-    """Run one arm in this process; return its tokens per second and peak bytes."""
+    """Run one arm in this process, and return its speed and its peak memory in bytes."""
     import torch
 
     from growlm.bench.run.cost import peak_memory
 
     torch.set_num_threads(setup.threads)
     clock = ARMS[arm](setup)
-    return {"tokens_per_second": clock.tokens / clock.seconds, "peak_bytes": float(peak_memory() or 0)}
+    return {**clock.summary(), "peak_bytes": float(peak_memory() or 0)}
 
 
 def main(
     base: str = "tinystories-50m",
     skill: str = "chat",
     batch_size: int = 8,
-    steps: int = 20,
+    steps: int = 12,
     rounds: int = 3,
     threads: int = 2,
     clock: Literal["wall", "process"] = "wall",
+    arms: str = ",".join(ARMS),
     out: Path = Path("results/speed.json"),
 ) -> None:
     """Run all arms in turn, and write and print medians and ratios.
@@ -169,25 +184,51 @@ def main(
         rounds: runs of each arm.
         threads: CPU threads.
         clock: what seconds are.
-        out: file of the result.
+        arms: which arms, joined by commas.
+        out: file of the results.
     """
-    setup = Setup(base, skill, batch_size, steps, threads, batch_size * (steps + 1), clock)
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    setup, chosen = Setup(base, skill, batch_size, steps, threads, clock), arms.split(",")
+    found = _earlier_runs(out, setup)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for _ in range(rounds):
-            for arm in ARMS:
-                found[arm].append(fresh.submit(run, arm, setup).result())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out, {"settings": vars(setup), "runs": found})
-    table = Table("arm", "real tokens/s", "spread", "times peft", "peak GiB")
-    reference = statistics.median(run["tokens_per_second"] for run in found["peft"])
+        for number in range(rounds):
+            for arm in chosen:
+                runs = found.setdefault(arm, [])
+                if len(runs) <= number:
+                    runs.append(fresh.submit(run, arm, setup).result())
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    write_json(out, {"settings": asdict(setup), "runs": found})
+    print_table({arm: found[arm] for arm in ARMS if found.get(arm)})
+
+
+def _earlier_runs(out: Path, setup: Setup) -> dict[str, list[dict[str, float]]]:
+    if not out.exists():
+        return {}
+    earlier = read_json(out)
+    if earlier["settings"] != json.loads(json.dumps(asdict(setup))):
+        raise SystemExit(f"{out} holds runs with other settings: remove it, or give another --out")
+    runs: dict[str, list[dict[str, float]]] = earlier["runs"]
+    return runs
+
+
+def print_table(found: dict[str, Sequence[dict[str, float]]]) -> None:
+    """Print medians, the spread, and the ratios to ``peft`` where that was run."""
+    table = Table("arm", "runs", "real tokens/s", "spread", "times peft", "start s", "peak GiB", "of peft's")
+    peft = found.get("peft")
     for arm, runs in found.items():
         rates = [run["tokens_per_second"] for run in runs]
-        peak = statistics.median(run["peak_bytes"] for run in runs) / 2**30
-        median = statistics.median(rates)
+        peak, start = _median(runs, "peak_bytes"), _median(runs, "start_seconds")
+        ratios = ("", "")
+        if peft:
+            speed = statistics.median(rates) / _median(peft, "tokens_per_second")
+            ratios = f"{speed:.2f}", f"{peak / _median(peft, 'peak_bytes'):.2f}"
         spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
-        table.add_row(arm, f"{median:,.0f}", spread, f"{median / reference:.2f}", f"{peak:.2f}")
+        cells = arm, str(len(runs)), f"{statistics.median(rates):,.0f}", spread, ratios[0], f"{start:.1f}"
+        table.add_row(*cells, f"{peak / 2**30:.2f}", ratios[1])
     Console().print(table)
+
+
+def _median(runs: Sequence[dict[str, float]], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
 
 
 if __name__ == "__main__":

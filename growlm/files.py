@@ -273,6 +273,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be computed anew: ``GROWLM_CACHE`` or ``~/.cache/growlm``."""
+    return Path(os.environ.get("GROWLM_CACHE") or "~/.cache/growlm").expanduser()
+
+
 def require_disk_space(folder: Path, num_bytes: int) -> None:
     """Check that a disk has room for what is going to be written.
 

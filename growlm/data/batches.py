@@ -95,14 +95,15 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
     Args:
         examples: the examples.
         pad_id: what the end of a row is filled with.
-        row_length: tokens of a row, about: rows are as short as the fewest rows of that length allow.
+        row_length: tokens of a row, about: rows are as short as the fewest rows of that length allow. There are two at
+            least, since compiled code for one row serves no other number.
 
     Returns:
         The batch, with ``position_ids``; the losses of its trained tokens are those of ``collate`` up to rounding.
     """
     lengths = [len(example.input_ids) for example in examples]
     row_length = max(row_length, *lengths)
-    num_rows = len(best_fit(lengths, row_length))
+    num_rows = max(len(best_fit(lengths, row_length)), min(2, len(examples)))
     shortest = max(-(-sum(lengths) // num_rows), *lengths)
     rows = next(
         rows for length in range(shortest, row_length + 1) if len(rows := best_fit(lengths, length)) <= num_rows

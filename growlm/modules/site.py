@@ -106,6 +106,7 @@ class Site(nn.Module):
 
     Attributes:
         merged: the copy that runs instead of the original and some parts, if there is one.
+        compiled_for: the layer and the parts that compiled code runs; None: it asks for the active path.
     """
 
     def __init__(self, original: nn.Module, context: ForwardContext) -> None:
@@ -113,6 +114,7 @@ class Site(nn.Module):
         self.original = original
         self.parts = nn.ModuleDict()
         self.merged: MergedLayer | None = None
+        self.compiled_for: tuple[nn.Module, tuple[Part, ...]] | None = None
         self._context = context
 
     def merge_frozen(self, growing: Container[str]) -> None:
@@ -198,6 +200,12 @@ class Site(nn.Module):
             if part_owner(key) not in self._context.path.modules or (merged is not None and key in merged.keys):
                 yield part
 
+    def running(self) -> tuple[nn.Module, tuple[Part, ...]]:
+        """Return what runs with the active path: the original or its merged copy, and the parts after it."""
+        merged = None if self._context.path.rows else self.merged_for_path()
+        layer = self.original if merged is None else merged.layer[0]
+        return layer, tuple(part for key, part in self._active_parts() if merged is None or key not in merged.keys)
+
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Run the original, then the active parts in order of growth.
 
@@ -209,19 +217,18 @@ class Site(nn.Module):
         Returns:
             What the original returns, with the parts' changes in its (first) tensor.
         """
-        path = self._context.path
-        merged = None if path.rows else self.merged_for_path()
-        layer = self.original if merged is None else merged.layer[0]
-        parts = [part for key, part in self._active_parts() if merged is None or key not in merged.keys]
-        result = parts[0].fused_forward(layer, inputs) if parts and not path.rows else None
+        compiled = self.compiled_for if torch.compiler.is_compiling() else None
+        layer, parts = compiled or self.running()
+        rows: Mapping[str, Tensor] = {} if compiled else self._context.path.rows
+        result = parts[0].fused_forward(layer, inputs) if parts and not rows else None
         if result is None:
             result = layer(inputs, *args, **kwargs)
         else:
-            del parts[0]
+            parts = parts[1:]
         output = result[0] if isinstance(result, tuple) else result
         for part in parts:
             changed = _run(part, inputs, output, *args, **kwargs)
-            mask_B = path.rows.get(part.owner)
+            mask_B = rows.get(part.owner)
             if mask_B is not None:
                 changed = torch.where(mask_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
             output = changed

@@ -30,7 +30,14 @@ from growlm.pretrain.record import BaseRecord, SeparatedRows, ancestors, round_w
 from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch
-from growlm.train.machine import keep_freed_memory, machine_kind, require_compiler, set_threads, versions
+from growlm.train.machine import (
+    keep_compiled_code,
+    keep_freed_memory,
+    machine_kind,
+    require_compiler,
+    set_threads,
+    versions,
+)
 from growlm.train.progress import PhaseProgress, suppress_lightning_notices
 from growlm.train.resume import RESUME_FILE, AtomicCheckpointIO, ResumeCheckpoint, StepLoader, StepSeed, resume_path
 from growlm.train.schedule import schedule_factor
@@ -141,6 +148,7 @@ def pretrain_base(
         raise GrowlmError("a base needs text: give data.sources in the recipe")
     if run.compile:
         require_compiler()
+        keep_compiled_code()
     set_threads(run.threads)
     keep_freed_memory()
     state = work / f"pretrain-{name}"

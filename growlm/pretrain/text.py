@@ -1,7 +1,6 @@
 """The tokens of a text source as a memory map that is written once."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from growlm.errors import GrowlmError
-from growlm.files import atomic_path, read_json, write_json
+from growlm.files import atomic_path, cache_folder, read_json, write_json
 from growlm.pretrain.source import TextSource
 
 if TYPE_CHECKING:
@@ -35,11 +34,6 @@ class EncodedText:
     starts: NDArray[np.int64]
     num_bytes: int
     digest: str
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be computed anew: ``GROWLM_CACHE`` or ``~/.cache/growlm``."""
-    return Path(os.environ.get("GROWLM_CACHE") or "~/.cache/growlm").expanduser()
 
 
 def encode_source(source: TextSource, tokenizer: "PreTrainedTokenizerBase", cache: Path | None = None) -> EncodedText:

@@ -27,6 +27,8 @@ class PathMixin:
     _sites: Sites
     _growing: dict[str, Path]
     _offload: Offload | None = None
+    compiled_path: Path | None = None
+    """The path that the decoder layers are compiled for; None: they are not."""
 
     def parents(self) -> Parents:
         """Return, for each module in order of growth, the path it was grown on."""

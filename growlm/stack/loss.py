@@ -9,7 +9,7 @@ from the input at little cost, and is a sixth of all that a pass through a Llama
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from weakref import ref
 
@@ -72,7 +72,8 @@ def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _trained_hidden(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the final hidden states that predict the trained tokens, [N, D], and these tokens, [N]."""
-    with recomputed_activations(stack):
+    # compiled layers decide by themselves what to keep
+    with recomputed_activations(stack) if stack.compiled_path is None else nullcontext():
         hidden_BTD = stack.hidden_states(batch.input_ids, position_ids=batch.position_ids)
     targets_BT = batch.labels[:, 1:]
     trained_BT = targets_BT != IGNORED

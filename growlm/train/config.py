@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from growlm.errors import GrowlmError
 from growlm.files import check_name
@@ -54,6 +54,8 @@ class PhaseConfig:
     """Greatest number of tokens of an example; a longer text becomes several."""
     packing: bool = True
     """Let the examples of a batch share rows, where neither method nor module depends on rows."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the decoder layers for packed rows on a CPU (auto: in a phase of enough steps)."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW."""
     weight_decay: float = 0.0

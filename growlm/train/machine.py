@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Literal
 import torch
 
 from growlm.errors import GrowlmError
+from growlm.files import cache_folder
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PACKAGES = ("growlm", "torch", "lightning", "transformers", "tokenizers")
@@ -44,8 +46,24 @@ def require_compiler() -> None:
     Raises:
         GrowlmError: if there is no C++ compiler.
     """
-    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+    if not _has_compiler():
         raise GrowlmError("compile: true needs a C++ compiler, and none was found: install g++, or set compile: false")
+
+
+def compile_problem(device: torch.device) -> str | None:
+    """Say why layers are not compiled on a device; None: they can be."""
+    if device.type != "cpu":
+        return f"this is for CPUs, the phase runs on {device.type}"
+    return None if _has_compiler() else "no C++ compiler was found (install g++)"
+
+
+def keep_compiled_code() -> None:
+    """Keep what ``torch.compile`` compiles in growlm's cache, for later runs, unless the environment says where."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
 def machine_kind() -> str:

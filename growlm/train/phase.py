@@ -21,9 +21,11 @@ from growlm.files import folder_lock
 from growlm.manifest.path import format_path
 from growlm.manifest.store import WORK
 from growlm.methods.method import Method
+from growlm.stack.compiled import compiled_layers
 from growlm.stack.half_weights import half_frozen_linears
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
+from growlm.train.machine import compile_problem, keep_compiled_code
 from growlm.train.prepare import Prepared, prepare
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
@@ -32,6 +34,8 @@ from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
 
 _NUM_POINTS = 20
+_WORTH_COMPILING = 100
+"""Steps from which on compiling takes less time than it saves."""
 _logger = logging.getLogger(__name__)
 
 
@@ -145,7 +149,21 @@ class GrowPhase(LightningModule):
         if self.trainer.precision == "bf16-mixed":
             self._merged.enter_context(half_frozen_linears(stack))
         self._merged.enter_context(matmul_on_cpu(stack.base))
+        if self._compiles():
+            keep_compiled_code()
+            self._merged.enter_context(compiled_layers(stack))
         stack.train()
+
+    def _compiles(self) -> bool:
+        """Return whether the decoder layers are compiled: as asked for, or where it pays."""
+        asked, steps = self.config.compile, int(self.trainer.max_steps)
+        if asked is False or (asked == "auto" and (steps < _WORTH_COMPILING or self.trainer.world_size > 1)):
+            return False
+        packed = self.prepared.batches.row_length is not None
+        problem = compile_problem(self.device) if packed else "only packed rows are compiled"
+        if problem is not None and (packed or asked is True):
+            _logger.info("the decoder layers run uncompiled: %s", problem)
+        return problem is None
 
     def train_dataloader(self) -> StepLoader[Batch]:
         """Build the loader of all steps' batches."""

@@ -200,3 +200,32 @@ def test_a_path_worse_than_the_base_is_said(
 def test_a_trainer_without_an_end_is_refused(phase: Phase):
     with pytest.raises(GrowlmError, match="-1 steps are too few"):
         Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False).fit(phase())
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "line"),
+    [
+        ({}, 1, None),
+        ({}, 100, "no C++ compiler was found (install g++)"),
+        ({"compile": False}, 100, None),
+        ({"compile": True}, 1, "no C++ compiler was found (install g++)"),
+        ({"compile": True, "packing": False}, 1, "only packed rows are compiled"),
+    ],
+)
+def test_layers_that_cannot_be_compiled_run_uncompiled_in_one_line(
+    phase: Phase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    steps: int,
+    line: str | None,
+) -> None:
+    class OneStep(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+            trainer.should_stop = True
+
+    monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
+    with caplog.at_level(logging.INFO, "growlm"):
+        fit_phase(phase(**options), trainer(steps, callbacks=[OneStep()]))
+    found = [record.getMessage() for record in caplog.records if "uncompiled" in record.getMessage()]
+    assert found == ([f"the decoder layers run uncompiled: {line}"] if line else [])

@@ -199,6 +199,11 @@ class StepBatches:
         self._epoch = -1
         self._order: list[list[int]] = []
 
+    @property
+    def mean_tokens(self) -> float:
+        """Mean number of tokens of a batch, padding left out."""
+        return self.batch_size * sum(len(example.input_ids) for example in self.examples) / len(self.examples)
+
     def split(self, rank: int, world_size: int, batches_per_step: int = 1) -> "StepBatches":
         """Return one process's rows of every batch, weighted by the trained tokens of the optimizer step.
 

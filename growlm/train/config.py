@@ -55,7 +55,7 @@ class PhaseConfig:
     packing: bool = True
     """Let the examples of a batch share rows, where neither method nor module depends on rows."""
     compile: bool | Literal["auto"] = "auto"
-    """Compile the decoder layers for packed rows on a CPU (auto: in a phase of enough steps)."""
+    """Compile the decoder layers for packed rows on a CPU (auto: in a phase long enough for it)."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW."""
     weight_decay: float = 0.0

@@ -34,8 +34,8 @@ from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
 
 _NUM_POINTS = 20
-_WORTH_COMPILING = 100
-"""Steps from which on compiling takes less time than it saves."""
+_WORTH_COMPILING = 5e12
+"""Tokens of a phase times parameters of the base from which on compiling takes less time than it saves."""
 _logger = logging.getLogger(__name__)
 
 
@@ -156,10 +156,11 @@ class GrowPhase(LightningModule):
 
     def _compiles(self) -> bool:
         """Return whether the decoder layers are compiled: as asked for, or where it pays."""
-        asked, steps = self.config.compile, int(self.trainer.max_steps)
-        if asked is False or (asked == "auto" and (steps < _WORTH_COMPILING or self.trainer.world_size > 1)):
+        asked, batches = self.config.compile, self.prepared.batches
+        work = int(self.trainer.max_steps) * batches.mean_tokens * self.stack.base.num_parameters()
+        if asked is False or (asked == "auto" and (work < _WORTH_COMPILING or self.trainer.world_size > 1)):
             return False
-        packed = self.prepared.batches.row_length is not None
+        packed = batches.row_length is not None
         problem = compile_problem(self.device) if packed else "only packed rows are compiled"
         if problem is not None and (packed or asked is True):
             _logger.info("the decoder layers run uncompiled: %s", problem)

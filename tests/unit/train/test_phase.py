@@ -142,6 +142,21 @@ def test_a_phase_with_accumulation_resumes_at_a_step_in_the_same_bits(phase: Pha
     assert tensors(tmp_path / "cut") == tensors(tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # inductor's
+def test_a_compiled_phase_resumes_in_the_same_bits(phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    compiled = {"compile": True, "checkpoint_every": 1}
+    fit_phase(phase("whole", **compiled), trainer(4))
+    with pytest.raises(RuntimeError, match="stopped here"):
+        fit_phase(phase("cut", **compiled), trainer(4, callbacks=[Stop(2)]))
+    torch._dynamo.reset()  # as another process would begin
+    fit_phase(phase("cut", **compiled), trainer(4))
+    assert tensors(tmp_path / "cut") == tensors(tmp_path / "whole")
+    fit_phase(phase("eager", compile=False), trainer(4))
+    assert tensors(tmp_path / "eager") != tensors(tmp_path / "whole")
+
+
 def test_a_divergence_stops_with_step_and_advice_and_commits_nothing(phase: Phase, tmp_path: Path):
     with pytest.raises(GrowlmError, match=r"diverged at step \d+: .*--restart true") as caught:
         fit_phase(phase(learning_rate=1e30), trainer(6))
@@ -203,13 +218,13 @@ def test_a_trainer_without_an_end_is_refused(phase: Phase):
 
 
 @pytest.mark.parametrize(
-    ("options", "steps", "line"),
+    ("options", "worth_it", "line"),
     [
-        ({}, 1, None),
-        ({}, 100, "no C++ compiler was found (install g++)"),
-        ({"compile": False}, 100, None),
-        ({"compile": True}, 1, "no C++ compiler was found (install g++)"),
-        ({"compile": True, "packing": False}, 1, "only packed rows are compiled"),
+        ({}, 1e12, None),
+        ({}, 1.0, "no C++ compiler was found (install g++)"),
+        ({"compile": False}, 1.0, None),
+        ({"compile": True}, 1e12, "no C++ compiler was found (install g++)"),
+        ({"compile": True, "packing": False}, 1e12, "only packed rows are compiled"),
     ],
 )
 def test_layers_that_cannot_be_compiled_run_uncompiled_in_one_line(
@@ -217,15 +232,12 @@ def test_layers_that_cannot_be_compiled_run_uncompiled_in_one_line(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
-    steps: int,
+    worth_it: float,
     line: str | None,
 ) -> None:
-    class OneStep(Callback):
-        def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-            trainer.should_stop = True
-
+    monkeypatch.setattr("growlm.train.phase._WORTH_COMPILING", worth_it)
     monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
     with caplog.at_level(logging.INFO, "growlm"):
-        fit_phase(phase(**options), trainer(steps, callbacks=[OneStep()]))
+        fit_phase(phase(**options), trainer(1))
     found = [record.getMessage() for record in caplog.records if "uncompiled" in record.getMessage()]
     assert found == ([f"the decoder layers run uncompiled: {line}"] if line else [])

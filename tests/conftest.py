@@ -18,6 +18,8 @@ from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_
 TESTS = Path(__file__).parent
 TIERS = {"contracts": "contract", "e2e": "e2e", "golden": "golden", "torture": "slow"}
 SLOW = (
+    "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
+    "contracts/test_every_method.py::test_another_seed_gives_other_bits",
     "e2e/test_bench.py::test_killed_and_run_again",
     "e2e/test_bench.py::test_submitit_runs_the_same_cells",
     "e2e/test_bench.py::test_two_processes_measure_the_same",

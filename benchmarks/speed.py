@@ -44,7 +44,7 @@ class Setup:
 
     @property
     def skill_options(self) -> dict[str, int]:
-        """Options of the skill: as many examples as the steps take."""
+        """Option of the skill: as many examples as the steps take."""
         return {"num_train": self.batch_size * self.steps}
 
 

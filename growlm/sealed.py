@@ -72,7 +72,7 @@ def fits(value: Any, hint: Any) -> bool:
     """Return whether a value read from JSON is of an annotated type.
 
     Args:
-        value: the value; a list stands for a tuple, a whole number for a float.
+        value: the value; a list is read as a tuple, a whole number as a float.
         hint: a plain type, ``Any``, ``dict[str, X]``, ``list[X]``, ``tuple[X, ...]``, or a union of such.
     """
     if hint is Any:

@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps what growlm knows of its user away from the user who runs the tests."""
+    """Keep what growlm knows of its user away from the user who runs the tests."""
     monkeypatch.setenv("GROWLM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
 
 

@@ -58,7 +58,7 @@ HOSTILE: tuple[Any, ...] = (
 
 
 def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Flips a bit, cuts, repeats, puts in, replaces, empties."""
+    """Flip a bit, cut, repeat, put in, replace, or empty."""
     kind, at = rng.randrange(7), rng.randrange(len(content) + 1)
     if kind <= 1 and content:
         at = min(at, len(content) - 1)
@@ -76,7 +76,7 @@ def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def mutate_json(rng: random.Random, content: Any) -> Any:
-    """Changes one to three places of a JSON value: other values, other keys, more and fewer of them."""
+    """Change one to three places of a JSON value: other values, other keys, more and fewer of them."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         content = _mutated(rng, content)
     return content
@@ -134,7 +134,7 @@ def sandbox() -> Iterator[Path]:
 
 
 def read_mutants(name: str, count: int, folder: Path, read: Callable[[random.Random], object], seed: int = 0) -> str:
-    """Reads mutants in a process of its own; raises what went wrong with the number of the mutant.
+    """Read mutants in a process of its own; raise what went wrong with the number of the mutant.
 
     Args:
         name: the reader.
@@ -203,7 +203,7 @@ def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random
 
 
 def _refuses(number: int, read: Callable[[random.Random], object], seed: int) -> bool:
-    """Reads one mutant; returns whether it was refused in one line."""
+    """Read one mutant; return whether it was refused in one line."""
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         read(random.Random(f"{seed} {number}"))
@@ -242,7 +242,7 @@ _FORBIDDEN = ("/etc/passwd",)
 
 
 def _watch(folder: Path) -> list[str]:
-    """Lists, from now on and as long as the process lives, what is run and what is touched outside a folder."""
+    """List, from now on and as long as the process lives, what is run and what is touched outside a folder."""
     touched: list[str] = []
 
     def path_of(path: Any, descriptor: int = -1) -> str:

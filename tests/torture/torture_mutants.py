@@ -57,7 +57,7 @@ def run(name: str, count: int, box: Path, read: Reader, capfd: Any) -> None:
 
 
 def rewritten(path: Path, content: bytes, read: Callable[[], object]) -> object:
-    """Reads with other content in a file, which has its own again afterwards."""
+    """Read with other content in a file, which has its own again afterwards."""
     whole = path.read_bytes()
     path.write_bytes(content)
     try:
@@ -97,7 +97,7 @@ def test_bytes_of_a_stack(files_only: Path, box: Path, capfd: Any) -> None:
 
 
 def reseal(folder: Path, rng: random.Random) -> None:
-    """Edits a record as somebody would who knows how records are sealed."""
+    """Edit a record as somebody would who knows how records are sealed."""
     name = rng.choice(["stack.json", "modules/00-a/module.json", "modules/01-b/module.json"])
     manifest = json.loads((folder / "stack.json").read_bytes())
     if name == "stack.json":
@@ -121,7 +121,7 @@ def valid(content: Any) -> bool:
 
 
 def restored(folder: Path, work: Callable[[], object]) -> None:
-    """Works on a folder, which is as it was afterwards."""
+    """Work on a folder, which is as it was afterwards."""
     whole = folders.contents(folder)
     try:
         work()

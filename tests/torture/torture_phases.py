@@ -85,7 +85,7 @@ def own(folder: Path) -> dict[str, bytes]:
 
 
 def child(work: Callable[[], None]) -> int:
-    """Runs something in a process of its own: 0 it ended, 2 it was refused in one line, 130 it was interrupted."""
+    """Run something in a process of its own: 0 it ended, 2 it was refused in one line, 130 it was interrupted."""
     number = os.fork()
     if number == 0:
         status = 3
@@ -115,7 +115,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path) -> Path:
 
 
 def check(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
-    """Checks a folder after an interruption; returns which state it is in."""
+    """Check a folder after an interruption; return which state it is in."""
     names = [module.name for module in read_manifest(folder).modules]
     verify_files(folder)
     with folder_lock(folder):
@@ -218,7 +218,7 @@ def test_a_full_disk(original: Path, grow: Grow, tmp_path: Path, capfd: Any, log
             assert own(folder) == old
         shutil.rmtree(folder)
     assert set(ends.values()) == {"new", "refused"}
-    say(capfd, f"files of at most so many bytes: {ends}")
+    say(capfd, f"files of a limited number of bytes: {ends}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

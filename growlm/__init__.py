@@ -8,16 +8,19 @@ A frozen base learns a new skill by gaining a module; only the module trains; th
     ...     stack.generate(...)
 
 This page is the public interface. Importing it is light: each name brings what it needs, torch included, when it is
-first used. The transformers Auto classes know a stack's folder from the first use of ``growlm.ModuleStack`` on.
+first used. After the import the transformers Auto classes and pipelines load a stack's folder like any other model's.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from growlm import auto
+
 if TYPE_CHECKING:
     from growlm.base.load import load_base, load_tokenizer
     from growlm.cli.phase import grow
     from growlm.errors import GrowlmError
+    from growlm.imports.install import import_adapter
     from growlm.manifest.manifest import Manifest, read_manifest
     from growlm.merging.fuse import fused
     from growlm.merging.merge import merge
@@ -33,6 +36,7 @@ __all__ = [
     "Registry",
     "fused",
     "grow",
+    "import_adapter",
     "load_base",
     "load_tokenizer",
     "merge",
@@ -48,6 +52,7 @@ _HOMES = {
     "Registry": "growlm.registry",
     "fused": "growlm.merging.fuse",
     "grow": "growlm.cli.phase",
+    "import_adapter": "growlm.imports.install",
     "load_base": "growlm.base.load",
     "load_tokenizer": "growlm.base.load",
     "merge": "growlm.merging.merge",
@@ -66,3 +71,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+auto.register()

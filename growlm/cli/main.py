@@ -1,7 +1,8 @@
 """The command line: ``growlm <command>``, one file in ``growlm/commands`` for each.
 
 A file ``growlm/commands/<name>.py`` holds a function ``<name>`` whose typed signature and Google docstring are the
-command's options (see :class:`growlm.cli.parser.CommandParser`). Its module may set further names:
+command's options (see :class:`growlm.cli.parser.CommandParser`). Where the name is a Python keyword, file and function
+end in ``_``: ``import_``. Its module may set further names:
 
 - ``POSITIONAL = ("stack", "prompt")``: the parameters that may be given without their name, in order. By default it
   is ``("stack",)`` for a function with a parameter ``stack``.
@@ -20,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,12 @@ def _discard_output() -> None:
 
 def command_names() -> list[str]:
     """List the commands, sorted."""
-    return sorted(path.stem for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem.removesuffix("_") for path in _COMMANDS.glob("*.py") if not path.stem.startswith("_"))
+
+
+def own_name(command: str) -> str:
+    """Return what a command's file and function are called."""
+    return f"{command}_" if iskeyword(command) else command
 
 
 def _run(words: list[str]) -> int:
@@ -111,8 +118,9 @@ def _run(words: list[str]) -> int:
 
 def _run_command(name: str, words: list[str]) -> int:
     log_to_stderr()
-    module = importlib.import_module(f"growlm.commands.{name}")
-    function: Callable[..., int | None] = getattr(module, name)
+    own = own_name(name)
+    module = importlib.import_module(f"growlm.commands.{own}")
+    function: Callable[..., int | None] = getattr(module, own)
     try:
         if getattr(module, "RAW", False):
             return function(words) or 0
@@ -127,13 +135,14 @@ def _parsed(function: Callable[..., Any], module: Any, words: list[str]) -> dict
     usual = ("stack",) if "stack" in inspect.signature(function).parameters else ()
     positional: tuple[str, ...] = getattr(module, "POSITIONAL", usual)
     renamed: dict[str, str] = getattr(module, "RENAMED", {})
-    return CommandParser(function, f"growlm {function.__name__}", positional, renamed).arguments(words)
+    prog = f"growlm {function.__name__.removesuffix('_')}"
+    return CommandParser(function, prog, positional, renamed).arguments(words)
 
 
 def _overview() -> str:
-    names = command_names()
-    width = max(map(len, names), default=0)
-    lines = [f"  {name:<{width}}  {function_summary(_COMMANDS / f'{name}.py', name)}" for name in names]
+    own_names = {name: own_name(name) for name in command_names()}
+    width = max(map(len, own_names), default=0)
+    lines = [f"  {name:<{width}}  {function_summary(_COMMANDS / f'{own}.py', own)}" for name, own in own_names.items()]
     return "\n".join(
         [
             "usage: growlm <command> [--option value ...]",

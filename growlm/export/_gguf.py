@@ -223,9 +223,15 @@ def _check_tokens(file: Path, stack: ModuleStack) -> Check:
     prompts_BT = sample_prompts(stack)
     ours = greedy(stack, prompts_BT)
     context = prompts_BT.shape[1] + NUM_GREEDY
-    llama = Llama(str(file), n_ctx=context, n_threads=torch.get_num_threads(), verbose=False, logits_all=False)
+    full = 0  # GGML_TYPE_F32: keys and values are kept in half precision unless asked otherwise
+    threads = torch.get_num_threads()
+    llama = Llama(str(file), n_ctx=context, n_threads=threads, type_k=full, type_v=full, logits_all=True, verbose=False)
     ends = set(stop_ids(stack.tokenizer))
-    same = [_llama_tokens(llama, prompt.tolist(), ends) == own for prompt, own in zip(prompts_BT, ours, strict=True)]
+    try:
+        theirs = [_llama_tokens(llama, prompt.tolist(), ends) for prompt in prompts_BT]
+    finally:
+        llama.close()
+    same = [found == own for found, own in zip(theirs, ours, strict=True)]
     if not all(same):
         raise GrowlmError(f"llama.cpp says other tokens than the stack on {same.count(False)} of {len(same)} prompts")
     return Check(f"{NUM_GREEDY} greedy tokens in llama.cpp, prompts with the same ones", f"{len(same)} of {len(same)}")

@@ -34,7 +34,6 @@ class Hf(Exporter):
 
         with no_progress_bar():
             torch.nn.Module.to(stack.merged(), getattr(torch, self.dtype)).save_pretrained(folder)
-            stack.tokenizer.save_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return [*compare_model(stack, model.to(stack.device)), *compare_template(stack, tokenizer)]

@@ -120,6 +120,15 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
     base = manifest.base
     source = portable(base.source)
     names = [record.name for record in manifest.modules]
+    kinds = sorted({kind for record in manifest.modules for kind in record.kinds})
+    tags = ["growlm", "continual-learning", base.model_type, *kinds]
+    yield "---"
+    yield "library_name: growlm"
+    yield "pipeline_tag: text-generation"
+    if source.count("/") == 1:  # an id of the hub
+        yield f"base_model: {json.dumps(source)}"
+    yield f"tags: {json.dumps(tags)}"
+    yield "---"
     yield f"# {markdown_text(f'{format_path(names)} on {source}')}"
     yield ""
     yield "A stack grown with growlm: a frozen base and modules, each of which trained alone and was then frozen."
@@ -127,7 +136,8 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
     kind = f"({markdown_text(base.model_type)}, {base.parameters:,} parameters), {len(base.tensors)} tensors"
     yield f"- base: {markdown_code(source)} {kind}, "
     yield f"  sha256 {markdown_code(base.digest)}; not copied into this folder"
-    yield "- load: `import growlm; stack = growlm.ModuleStack.from_pretrained(folder)`"
+    yield "- load: `import growlm`, then `growlm.ModuleStack.from_pretrained(folder)` or transformers' "
+    yield '  `AutoModelForCausalLM.from_pretrained(folder)` and `pipeline("text-generation", folder)`'
     yield "- check: `growlm verify`"
     for record in manifest.modules:
         yield ""
@@ -142,6 +152,11 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield f"- path: {markdown_code(format_path(record.path))}"
     yield f"- kinds: {', '.join(kinds)}"
     yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 {markdown_code(record.digest)}"
+    if not skill:
+        digest = record.method.get("options", {}).get("digest")
+        imported = f"imported from a PEFT adapter, sha256 {markdown_code(str(digest))}"
+        yield f"- {imported if digest else 'trained outside growlm'}"
+        return
     yield f"- skill: {markdown_text(skill['name'])} {_json(portable(skill.get('options', {})))}, "
     yield f"  training data sha256 {markdown_code(data)}"
     settings = _json(portable(record.recipe))

@@ -1,11 +1,15 @@
-"""The transformers config of a stack."""
+"""The transformers config of a stack.
+
+``growlm.auto`` registers it with ``AutoConfig`` while transformers itself is still being imported, so that this file
+imports nothing of transformers but the config's own base class.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import PreTrainedConfig
 
-from growlm.base.architecture import reordered_config
+import growlm
 
 
 class GrowlmConfig(PreTrainedConfig):
@@ -30,8 +34,16 @@ class GrowlmConfig(PreTrainedConfig):
         self.inserted_after = list(inserted_after or [])
         super().__init__(**kwargs)
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
+        """Build a config from what ``config.json`` holds, and make the stack's class known to the Auto classes."""
+        assert growlm.ModuleStack.config_class is cls  # its file registers it
+        return super().from_dict(config_dict, **kwargs)
+
     def stock_config(self) -> PreTrainedConfig:
         """Rebuild the base's own config."""
+        from transformers import AutoConfig
+
         settings = dict(self.base_config)
         return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
@@ -39,5 +51,7 @@ class GrowlmConfig(PreTrainedConfig):
         """Return the config that transformers sizes key-value caches by: the base's, with a slot per inserted layer."""
         if not self.base_config:
             return self
+        from growlm.base.architecture import reordered_config
+
         stock = self.stock_config()
         return reordered_config(stock, [*range(stock.num_hidden_layers), *self.inserted_after])

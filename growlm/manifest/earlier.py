@@ -16,7 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.files import parse_json, read_bytes, render_json
 from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.manifest import MAX_FILE_BYTES, BaseRecord, Manifest
-from growlm.manifest.own_files import ACCURACY_FILE, BEFORE, CARD_FILE, DELTA, STATE_FILE, TOP_FILES
+from growlm.manifest.own_files import ACCURACY_FILE, BEFORE, CARD_FILE, DELTA, STATE_FILE, TOP_FILES, TRANSFORMERS_FILES
 from growlm.sealed import seal, unseal
 
 FORMAT_VERSION = 1
@@ -71,7 +71,7 @@ def read_state(module_folder: Path) -> EarlierState:
     base, files = content.get("base"), content.get("files")
     if (
         not isinstance(files, dict)
-        or not all(name in TOP_FILES and isinstance(files[name], str) for name in files)
+        or not all(name in (*TOP_FILES, *TRANSFORMERS_FILES) and isinstance(files[name], str) for name in files)
         or not isinstance(base, dict)
         or set(base) != {"source", "model_type", "parameters", "digest"}
     ):
@@ -130,6 +130,8 @@ def restored_files(module_folder: Path, state: EarlierState, earlier: Manifest, 
             continue  # a later growlm may word it otherwise
         elif name in new:
             old[name] = new[name]
+        elif name in TRANSFORMERS_FILES:
+            continue  # the user edited or removed it
         if digest_of(old.get(name, b"")) != digest:
             raise GrowlmError(f"{kept} is missing or was edited or damaged: restore it from a copy")
     return old

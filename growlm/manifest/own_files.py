@@ -17,8 +17,10 @@ CARD_FILE = "README.md"
 ACCURACY_FILE = "accuracy.json"
 ROUTER_FILE = "router.safetensors"
 TOP_FILES = (CONFIG_FILE, CARD_FILE, ACCURACY_FILE, ROUTER_FILE)
+TRANSFORMERS_FILES = ("chat_template.jinja", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+"""Copies of the base's, for transformers; growlm reads the base's own, so one that the user edits is the user's."""
 
-_TOP = "|".join(map(re.escape, TOP_FILES))
+_TOP = "|".join(map(re.escape, (*TOP_FILES, *TRANSFORMERS_FILES)))
 _IN_MODULE = (
     rf"module\.json|module\.safetensors|method\.safetensors|{BEFORE}/(state\.json|stack\.json|({_TOP})(\.delta)?)"
 )

@@ -41,7 +41,7 @@ class ModuleRecord:
         name: the module's name.
         kinds: its kinds and their options.
         parents: the path that it was grown on.
-        skill: name, options and data digests of the skill.
+        skill: name, options and data digests of the skill; empty for a module that was imported.
         method: name and options of the method.
         seed: what all randomness of the phase came from.
         recipe: the settings of the phase, resolved.
@@ -112,6 +112,8 @@ def check_module(module: ModuleRecord, earlier: Sequence[ModuleRecord], where: s
         for key, value in options.items():
             require(_is_bounded(key, value, module.parameters), f"option {key!r} of kind {kind!r} is too large", value)
     for what, part in (("skill", module.skill), ("method", module.method)):
+        if what == "skill" and not part:
+            continue  # an imported module
         shaped = isinstance(part.get("name"), str) and isinstance(part.get("options", {}), dict)
         require(shaped, f"{what!r} must have a name and options", part)
     for unit in _COUNTS:

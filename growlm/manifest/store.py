@@ -26,7 +26,15 @@ from growlm.manifest.manifest import (
     read_stack_file,
     stack_json,
 )
-from growlm.manifest.own_files import BEFORE, CONFIG_FILE, MODULES, STATE_FILE, TOP_FILES, refuse_links
+from growlm.manifest.own_files import (
+    BEFORE,
+    CONFIG_FILE,
+    MODULES,
+    STATE_FILE,
+    TOP_FILES,
+    TRANSFORMERS_FILES,
+    refuse_links,
+)
 from growlm.manifest.transaction import Transaction, finish
 
 if TYPE_CHECKING:
@@ -250,7 +258,7 @@ def save(
                 raise GrowlmError(f"{folder} holds another stack: choose a folder that is empty or not there")
         else:
             there = bare
-            begin(folder, bare, config_of(bare))
+            begin(folder, bare, config_of(bare), files_of(bare))
         for index in range(len(there.modules), len(manifest.modules)):
             upto = replace(there, modules=manifest.modules[: index + 1])
             name = manifest.modules[index].name
@@ -294,14 +302,14 @@ def _read_top(folder: Path, listed: Mapping[str, str]) -> dict[str, bytes]:
         GrowlmError: if one that growlm cannot render again is missing or was edited.
     """
     top: dict[str, bytes] = {}
-    for name in TOP_FILES:
+    for name in (*TOP_FILES, *TRANSFORMERS_FILES):
         if name not in listed:
             continue
         path = folder / name
         intact = path.is_file() and file_digest(path) == listed[name]
         if intact:
             top[name] = path.read_bytes()
-        elif name not in RENDERED:
+        elif name not in (*RENDERED, *TRANSFORMERS_FILES):
             raise GrowlmError(
                 f"{path} is missing or was edited or damaged: restore it, or run 'growlm repair {folder}'"
             )
@@ -331,13 +339,13 @@ def render_top(config: "GrowlmConfig", files: Files) -> dict[str, bytes]:
 
 
 def _without_users(folder: Path, listed: Mapping[str, str], files: Files) -> Files:
-    """Leave out a card or accuracy matrices that the user wrote or edited: they stay as they are."""
+    """Leave out what the user wrote or edited of what growlm renders or copies: it stays as it is."""
     users = _edited(folder, listed)
     return {name: content for name, content in files.items() if name not in users}
 
 
 def _edited(folder: Path, listed: Mapping[str, str]) -> set[str]:
-    there = (name for name in RENDERED if (folder / name).exists())
+    there = (name for name in (*RENDERED, *TRANSFORMERS_FILES) if (folder / name).exists())
     return {name for name in there if file_digest(folder / name) != listed.get(name)}
 
 

@@ -53,7 +53,7 @@ def module_facts(record: ModuleRecord, base: BaseRecord) -> list[tuple[str, str]
         ("kind", kinds),
         ("size", f"{short_number(record.parameters)} parameters, {share:.1f} % of the base"),
         ("path", format_path(record.path)),
-        ("skill", str(record.skill.get("name", "?"))),
+        ("skill", str(record.skill.get("name", "?")) if record.skill else ""),
         ("method", f"{record.method.get('name', '?')}, seed {record.seed}"),
         ("cost", cost),
         ("sha256", f"{record.digest[:SHORT_DIGEST]}…"),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from growlm.data.batches import collate
 from growlm.data.encode import Encoded, encode
+from growlm.errors import GrowlmError
 from growlm.manifest.recorded_skill import recorded_skill
 from growlm.stack.sites import capture_inputs
 from growlm.stack.stack import ModuleStack
@@ -94,13 +95,18 @@ def path_moments(stack: ModuleStack, names: Iterable[str]) -> dict[str, dict[str
         By module, what ``gather_moments`` returns for its own path.
 
     Raises:
-        GrowlmError: if a module kept none and its skill's training examples are missing.
+        GrowlmError: if a module kept none, and has no skill or its training examples are missing.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for name in names:
         found[name] = stack.method_tensors(name)
         if not has_moments(found[name]):
             (record,) = (record for record in stack.manifest.modules if record.name == name)
+            if not record.skill:
+                raise GrowlmError(
+                    f"module {name!r} was imported without a skill, whose examples fusing needs: leave it out, or use "
+                    "the modules side by side"
+                )
             examples = islice(recorded_skill(record).examples("train"), _NUM_DRAWN)
             _logger.info("measuring the inputs of %s on its skill's examples", name)
             with stack.active(*record.path):

@@ -72,6 +72,7 @@ def update_router(stack: "ModuleStack", router: Router, draws: Mapping[str, Draw
 
 
 def unlearned_modules(stack: "ModuleStack", router: Router, growing: str | None = None) -> Iterator[str]:
-    """Yield what a router does not know yet: ``base``, the stack's modules, one that is growing."""
-    names = (BASE, *stack.manifest.parents(), *([growing] if growing else []))
+    """Yield what a router does not know yet: ``base``, the stack's modules with a skill, one that is growing."""
+    skilled = (record.name for record in stack.manifest.modules if record.skill)
+    names = (BASE, *skilled, *([growing] if growing else []))
     return (name for name in names if name not in router.known())

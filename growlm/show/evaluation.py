@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from rich.table import Table
 
 from growlm.data.example import Split
-from growlm.errors import unknown_name
+from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest.card import ROUTING_ACCURACY, named_scores, percent
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_path
@@ -148,7 +148,9 @@ def _skills(
     if wanted is None:
         yield BASE_SKILL, _stories(stories)
     for name, record in records.items():
-        if wanted in (None, name):
+        if wanted == name and not record.skill:
+            raise GrowlmError(f"module {name!r} was imported without a skill: name one with --skill, and --path {name}")
+        if wanted in (None, name) and record.skill:
             source = recorded_skill(record, trust_data)
             _warn_of_other_examples(name, record.skill, source)
             yield name, source

@@ -1,17 +1,25 @@
 """Saving a stack: its modules and manifest, not the base."""
 
 import copy
+import tempfile
+from functools import cached_property
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
 
 from growlm.base.load import load_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, read_tensors, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.config import GrowlmConfig
+from growlm.manifest.earlier import RENDERED
 from growlm.manifest.manifest import Manifest
+from growlm.manifest.own_files import TRANSFORMERS_FILES
+from growlm.manifest.store import TensorFile
+from growlm.stack.hub import push
 from growlm.stack.router_file import StackRouter, router_files
 from growlm.stack.tensors import TensorMixin
 
@@ -20,6 +28,7 @@ class SavingMixin(TensorMixin):
     """What a stack writes into its folder."""
 
     config: GrowlmConfig
+    generation_config: GenerationConfig
     router: StackRouter | None
     _growing: dict[str, tuple[str, ...]]
     _base_source: str
@@ -36,16 +45,61 @@ class SavingMixin(TensorMixin):
         Raises:
             GrowlmError: if a module is not frozen yet or was changed since, or another stack is there.
         """
+        self.write(Path(save_directory), self.manifest)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:  # type: ignore[override, unused-ignore]
+        """Upload the stack to the Hugging Face hub: its modules, card and tokenizer, not the base.
+
+        Paths of this machine in its records are reduced to file names. ``from_pretrained(repo_id)`` loads it again.
+
+        Args:
+            repo_id: the repository, ``user/name``; it is made if it is not there.
+            **options: ``license`` (left out: that of the base's card), ``private``, ``token``, ``commit_message``,
+                ``revision``, ``create_pr``.
+
+        Returns:
+            What the hub says of the commit.
+
+        Raises:
+            GrowlmError: if a module is not frozen yet, or the hub refuses it.
+        """
+        return push(self, repo_id, **options)
+
+    def write(self, folder: Path, manifest: Manifest) -> None:
+        """Write the stack with a manifest that says the same of its tensors; see ``save_pretrained``."""
         if self._growing:
             raise GrowlmError(f"module {next(iter(self._growing))!r} is still growing: freeze it before saving")
         store.save(
-            Path(save_directory),
-            self.manifest,
+            folder,
+            manifest,
             self.config_upto,
             self._stored_tensors,
             self.method_tensors,
-            lambda manifest: router_files(self.router, manifest),
+            self.top_files,
         )
+
+    def top_files(self, manifest: Manifest) -> dict[str, str | TensorFile]:
+        """Render the files at the top of the stack's folder, ``config.json`` and ``stack.json`` excepted.
+
+        Args:
+            manifest: the stack's manifest, or an earlier one.
+
+        Returns:
+            By file name, copies of the base's tokenizer and generation config, and once there is a module the router,
+            the card and the accuracy matrices.
+        """
+        if not manifest.modules:
+            return dict(self._transformers_files)
+        rendered = {name: render(manifest) for name, render in RENDERED.items()}
+        return {**router_files(self.router, manifest), **rendered, **self._transformers_files}
+
+    @cached_property
+    def _transformers_files(self) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            self.tokenizer.save_pretrained(folder)
+            self.generation_config.save_pretrained(folder)
+            paths = {name: Path(folder) / name for name in TRANSFORMERS_FILES}
+            return {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.exists()}
 
     def _stored_tensors(self, name: str) -> dict[str, Tensor]:
         """Return a frozen module's tensors as they were frozen, whatever precision they are held in now.
@@ -78,3 +132,20 @@ class SavingMixin(TensorMixin):
         if not hasattr(self, "_tokenizer"):
             self._tokenizer = load_tokenizer(self._base_source)
         return self._tokenizer
+
+
+def with_tokenizer(model: PreTrainedModel, base: str) -> PreTrainedModel:
+    """Make a stock model's ``save_pretrained`` write the tokenizer of a base beside the weights.
+
+    Args:
+        model: the model; it is changed and returned.
+        base: where the base is.
+    """
+
+    def save_pretrained(self: PreTrainedModel, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        type(self).save_pretrained(self, save_directory, *args, **kwargs)
+        load_tokenizer(base).save_pretrained(save_directory)
+
+    # a method, so that a copy of the model saves itself
+    model.save_pretrained = MethodType(save_pretrained, model)  # type: ignore[method-assign]
+    return model

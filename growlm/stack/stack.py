@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForCausalLM, DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import growlm
@@ -32,13 +32,15 @@ from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
+from growlm.stack.loading import LoadOptions
 from growlm.stack.router_file import StackRouter, read_router
-from growlm.stack.saving import SavingMixin
+from growlm.stack.saving import SavingMixin, with_tokenizer
 from growlm.stack.sites import Sites
-from growlm.stack.tensors import base_record
+from growlm.stack.stock import StockMixin
+from growlm.stack.tensors import base_record, outside_record
 
 
-class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
+class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
     """A frozen base with modules attached at its sites; a transformers model that can generate.
 
     Make one with ``from_base`` or ``from_pretrained``. A new stack's active path is the bare base; a loaded one's is
@@ -76,6 +78,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         self._context = ForwardContext()
         self._sites = Sites(self.base, self._context)
         self._growing: dict[str, Path] = {}
+        self._growing_kinds: dict[str, Mapping[str, ModuleKind]] = {}
         self._method_tensors = {}
         self._module_files = {}
         digests = tensor_digests(self.base_tensors()) if digests is None else digests
@@ -110,35 +113,32 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         return cls(config, base, record, record.tensors if stored_dtypes == {dtype} else None)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # a stack needs none of the stock loader's options
-        cls,
-        pretrained_model_name_or_path: str | FilePath,
-        *,
-        base: str | None = None,
-        dtype: torch.dtype | None = None,
-        **kwargs: Any,
+    def from_pretrained(  # type: ignore[override]  # the options are checked by name
+        cls, pretrained_model_name_or_path: str | FilePath, **options: Any
     ) -> Self:
         """Load a stack and check every digest on the way.
 
         Args:
-            pretrained_model_name_or_path: the stack's folder.
-            base: where the base is now, if not where the manifest says.
-            dtype: what the weights are held in; None: fp32.
-            **kwargs: what the Auto classes pass on (``config`` and their own flags); not used.
+            pretrained_model_name_or_path: the stack's folder, or its repository on the Hugging Face hub.
+            **options: ``base`` (where the base is now, if not where the manifest says), ``dtype`` (None: fp32) and
+                others of transformers; see ``growlm.stack.loading.LoadOptions``.
 
         Returns:
             The stack in evaluation mode, all frozen, the newest module's path active.
 
         Raises:
-            GrowlmError: if the folder is no stack, or a file or the base is not what the manifest says.
+            GrowlmError: for an unknown option, if the folder is no stack, or a file or the base is not what the
+                manifest says.
         """
-        folder = FilePath(pretrained_model_name_or_path)
-        return read_consistently(folder, lambda: cls._load(folder, base, dtype or torch.float32))
+        how = LoadOptions.of(options)
+        device, folder = how.device(), how.folder(pretrained_model_name_or_path)
+        stack = read_consistently(folder, lambda: cls._load(folder, how))
+        return stack if device is None else nn.Module.to(stack, device)
 
     @classmethod
-    def _load(cls, folder: FilePath, base: str | None, dtype: torch.dtype) -> Self:
+    def _load(cls, folder: FilePath, options: LoadOptions) -> Self:
         manifest = read_manifest(folder)
-        stack = cls.from_base(base or manifest.base.source, dtype)
+        stack = cls.from_base(options.base or manifest.base.source, options.torch_type(folder))
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
@@ -152,6 +152,8 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         if manifest.modules:
             stack.set_path(manifest.modules[-1].path)
         stack.router = read_router(folder, stack.architecture, manifest)
+        if options.attention is not None:
+            stack.set_attn_implementation(options.attention)
         return stack.eval()
 
     # -- growing -----------------------------------------------------------------------------------------------------
@@ -196,23 +198,27 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
             except GrowlmError:
                 self.detach(name)
                 raise
-        self._growing[name] = parents
+        self._growing[name], self._growing_kinds[name] = parents, kinds
         self.train(self.training)  # new parts are what the rest is
         return self.set_path((*parents, name))
 
-    def freeze(self, record: ModuleRecord, method_tensors: Mapping[str, Tensor] | None = None) -> None:
+    def freeze(self, record: ModuleRecord | str, method_tensors: Mapping[str, Tensor] | None = None) -> None:
         """Freeze a growing module into the stack.
 
         Args:
-            record: what the manifest says of it; its digests must be those of the module's tensors.
+            record: what the manifest says of it; its digests must be those of the module's tensors. Of a module that
+                was trained by other means than a phase, the name is enough.
             method_tensors: what its method keeps for later phases.
 
         Raises:
             GrowlmError: if no such module is growing.
         """
-        if record.name not in self._growing:
-            raise GrowlmError(f"no module {record.name!r} is growing: attach it first")
-        del self._growing[record.name]
+        name = record if isinstance(record, str) else record.name
+        if name not in self._growing:
+            raise GrowlmError(f"no module {name!r} is growing: attach it first")
+        if isinstance(record, str):
+            record = outside_record(self, name, self._growing_kinds[name], {"name": "outside", "options": {}})
+        del self._growing[name], self._growing_kinds[name]
         for parameter in self.module_parameters(record.name).values():
             parameter.requires_grad_(False)
         self._method_tensors[record.name] = method_tensors or {}
@@ -244,6 +250,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         """Remove a module's parts, and every site that holds none any more."""
         self._sites.detach(name)
         self._growing.pop(name, None)
+        self._growing_kinds.pop(name, None)
         self._method_tensors.pop(name, None)
         self._module_files.pop(name, None)
         self.config.inserted_after = self._sites.inserted_after()
@@ -257,8 +264,11 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         return growlm.fused(self, *names, moments=moments)
 
     def merged(self, path: Sequence[str] | None = None) -> PreTrainedModel:
-        """Build a stock model that computes what the stack computes with a path active; see ``growlm.merge``."""
-        return growlm.merge(self, path)
+        """Build a stock model that computes what the stack does with a path active; see ``growlm.merge``.
+
+        Its ``save_pretrained`` writes the tokenizer, too.
+        """
+        return with_tokenizer(growlm.merge(self, path), self._base_source)
 
     def train(self, mode: bool = True) -> Self:
         """Put growing modules into training mode; what is frozen stays in evaluation mode (no dropout)."""
@@ -278,6 +288,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        labels: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Run the base with the active path; arguments and result are those of the base's own class."""
@@ -294,6 +305,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
                 inputs_embeds=inputs_embeds,
                 use_cache=use_cache,
                 logits_to_keep=logits_to_keep,
+                labels=labels,
                 **kwargs,
             )
         return cast(CausalLMOutputWithPast, output)
@@ -340,33 +352,6 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         """Compute the logits of final hidden states, [..., D] to [..., V]."""
         return cast(Tensor, self.get_output_embeddings()(hidden))
 
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Refuse: the base is frozen, and modules have the size of its embedding.
-
-        Raises:
-            GrowlmError: always.
-        """
-        raise GrowlmError("the base of a stack is frozen: resize the stock model, save it, and grow a stack on that")
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the base's token embedding."""
-        return self.base.get_input_embeddings()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the base's output embedding."""
-        return cast(nn.Module, self.base.get_output_embeddings())
-
-    @property
-    def pad_id(self) -> int:
-        """The token that rows of a batch are padded with."""
-        pad_id = self.tokenizer.pad_token_id
-        return int(self.tokenizer.eos_token_id if pad_id is None else pad_id)
-
-    @property
-    def context_length(self) -> int:
-        """The greatest number of tokens that the base can read at once."""
-        return int(getattr(self.base.config, "max_position_embeddings", 1_024))
-
     def _repr_html_(self) -> str:
         """Draw the stack in a notebook."""
         from growlm.manifest.html import stack_html
@@ -394,5 +379,4 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         self._load_parts(record.name, tensors, file)
 
 
-AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)
 AutoModelForCausalLM.register(GrowlmConfig, ModuleStack)

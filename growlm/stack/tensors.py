@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +10,9 @@ from transformers import PreTrainedModel
 
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, combined_digest, read_tensors, tensor_digests
-from growlm.manifest.manifest import MODULE_FILE, BaseRecord, Manifest
+from growlm.manifest.manifest import MODULE_FILE, BaseRecord, Manifest, ModuleRecord
 from growlm.manifest.path import BASE
+from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Site, stock_tensors
 from growlm.stack.sites import Sites
 
@@ -120,4 +122,35 @@ def base_record(base: PreTrainedModel, source: str) -> BaseRecord:
         parameters=sum(parameter.numel() for parameter in base.parameters()),
         tensors=tensors,
         digest=combined_digest(tensors),
+    )
+
+
+def outside_record(
+    stack: Any, name: str, kinds: Mapping[str, ModuleKind], method: Mapping[str, Any], **fields: Any
+) -> ModuleRecord:
+    """Describe a growing module that no phase trained: imported, or trained by a loop or trainer of one's own.
+
+    Args:
+        stack: the ``ModuleStack``.
+        name: the module's name.
+        kinds: its kinds.
+        method: name and options of where its values come from.
+        **fields: further fields of the record.
+
+    Returns:
+        The record.
+    """
+    tensors = tensor_digests(stack.module_tensors(name))
+    return ModuleRecord(
+        name=name,
+        kinds={kind: options.options() for kind, options in kinds.items()},
+        parents=stack.parents()[name],
+        skill={},
+        method=dict(method),
+        seed=0,
+        recipe={},
+        parameters=sum(parameter.numel() for parameter in stack.module_parameters(name).values()),
+        tensors=tensors,
+        digest=combined_digest(tensors),
+        **fields,
     )

@@ -7,7 +7,7 @@ from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest import store
 from growlm.manifest.earlier import RENDERED, Top
 from growlm.manifest.manifest import Manifest
-from growlm.manifest.own_files import ROUTER_FILE
+from growlm.manifest.own_files import ROUTER_FILE, TRANSFORMERS_FILES
 from growlm.stack.router_file import read_router, router_files
 from growlm.stack.stack import ModuleStack
 
@@ -47,6 +47,7 @@ def drop_module(folder: Path, name: str, base: str | None = None) -> None:
                 (Path(folder) / ROUTER_FILE).write_bytes(top[ROUTER_FILE])
             router = router_files(read_router(Path(folder), stack.architecture, stack.manifest), manifest)
         rendered = {file: render(manifest) for file, render in RENDERED.items() if file in top}
-        return store.render_top(stack.config_upto(manifest), {**rendered, **router})
+        copies = {file: top[file].decode() for file in TRANSFORMERS_FILES if file in top}
+        return store.render_top(stack.config_upto(manifest), {**rendered, **router, **copies})
 
     store.drop(folder, stack.manifest, names.index(name), rewrite)

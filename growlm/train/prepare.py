@@ -187,7 +187,8 @@ def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[st
 
 def _scored_skills(config: PhaseConfig, stack: ModuleStack, skill: Skill, cache: ScoreCache) -> dict[str, Skill]:
     """Build every skill that is scored: the base's, those of the modules there are, and the new one."""
-    found = {record.name: _earlier_skill(record, cache, config.trust_data) for record in stack.manifest.modules}
+    records = [record for record in stack.manifest.modules if record.skill]
+    found = {record.name: _earlier_skill(record, cache, config.trust_data) for record in records}
     earlier = {name: known for name, known in found.items() if known is not None}
     stories = cache.skill(BASE_SKILL, {"file": config.stories} if config.stories else {})
     return {BASE_SKILL: stories, **earlier, config.module: skill}
@@ -240,7 +241,7 @@ def _work_folder(config: PhaseConfig, stack: ModuleStack, settings: dict[str, An
         "data": train_digest,
     }
     if not (config.stack / STACK_FILE).exists():
-        store.begin(config.stack, stack.manifest, stack.config)
+        store.begin(config.stack, stack.manifest, stack.config, stack.top_files(stack.manifest))
     if config.restart:
         shutil.rmtree(work, ignore_errors=True)
     if (work / _PHASE_FILE).exists():

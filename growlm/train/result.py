@@ -13,12 +13,10 @@ from torch import Tensor
 from growlm.errors import GrowlmError
 from growlm.files import combined_digest, read_json, tensor_digests, write_json
 from growlm.manifest import store
-from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.manifest import ModuleRecord
 from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import keep_data, portable
 from growlm.routing.update import update_router
-from growlm.stack.router_file import router_files
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL
 from growlm.train.machine import describe_environment
@@ -178,7 +176,8 @@ def _cost(prepared: Prepared, training: Training) -> dict[str, Any]:
 def _with_scores(prepared: Prepared, before: Mapping[str, Any], cache: ScoreCache) -> ModuleRecord:
     """Score the skills with the new module in place and write that into its record."""
     stack, config = prepared.stack, prepared.config
-    bare = {record.name: record.scores[record.name]["base"] for record in stack.manifest.modules[:-1]} | dict(before)
+    earlier = {record.name: record.scores[record.name] for record in stack.manifest.modules[:-1] if record.skill}
+    bare = {name: scores["base"] for name, scores in earlier.items()} | dict(before)
     scores: dict[str, Any] = {}
     for name, skill in prepared.scored.items():
         if name not in before and not config.rescore:
@@ -187,9 +186,9 @@ def _with_scores(prepared: Prepared, before: Mapping[str, Any], cache: ScoreCach
         _logger.info("scoring %s on its own path, on the whole stack and routed", name)
         modes = cache.mode_scores(stack, skill, path, config.num_scored, prepared.routing is not None)
         scores[name] = {"base": bare[name], **modes}
-    *earlier, last = stack.manifest.modules
+    *others, last = stack.manifest.modules
     record = replace(last, scores=scores)
-    stack.manifest = replace(stack.manifest, modules=(*earlier, record))
+    stack.manifest = replace(stack.manifest, modules=(*others, record))
     return record
 
 
@@ -213,11 +212,7 @@ def commit(prepared: Prepared, grown: Grown) -> None:
         GrowlmError: if the disk is too full.
     """
     stack, manifest = grown.stack, grown.stack.manifest
-    files: store.Files = {
-        **router_files(stack.router, manifest),
-        "README.md": stack_card(manifest),
-        "accuracy.json": accuracy_json(manifest),
-    }
+    files = stack.top_files(manifest)
     tensors = stack.module_tensors(grown.record.name)
     keep_data(grown.record, prepared.config.skill_options)
     store.commit(prepared.config.stack, manifest, stack.config, tensors, grown.method_tensors, files)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from growlm import registry
-from growlm.cli.main import command_names
+from growlm.cli.main import command_names, own_name
 
 PACKAGE = Path(__file__).parents[2] / "growlm"
 
@@ -20,12 +20,12 @@ LAYERS = (
     ("skills",),
     ("modules",),
     ("manifest",),
-    ("stack",),
+    ("auto", "stack"),
     ("merging", "routing", "metrics"),
     ("methods",),
     ("train", "pretrain"),
-    ("show", "export", "serve"),
-    ("bench",),
+    ("show", "export", "imports", "serve"),
+    ("bench", "harness"),
     ("cli", "commands"),
     ("__main__",),
 )
@@ -36,7 +36,7 @@ MEMBERS = {
     "routing": registry.routers,
     "skills": registry.skills,
     "export": registry.exporters,
-    "commands": command_names(),
+    "commands": [own_name(name) for name in command_names()],
 }
 
 MAX_FILE, MAX_FUNCTION, MIN_FILE = 400, 60, 40

@@ -1,0 +1,93 @@
+"""Adding an adapter to a stack's folder as a module, in one step like a phase's."""
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from growlm.errors import GrowlmError
+from growlm.files import folder_lock
+from growlm.imports.adapter import Adapter, read_adapter
+from growlm.imports.module import ImportedModule, adapter_module
+from growlm.manifest import store
+from growlm.manifest.manifest import STACK_FILE, ModuleRecord
+from growlm.manifest.path import parse_path
+from growlm.stack.stack import ModuleStack
+from growlm.stack.tensors import outside_record
+from growlm.train.machine import describe_environment
+
+METHOD = "import"
+_logger = logging.getLogger(__name__)
+
+
+def import_adapter(
+    adapter: str | Path,
+    stack: str | Path,
+    name: str | None = None,
+    on: str = "none",
+    base: str | None = None,
+) -> ModuleStack:
+    """Add a PEFT LoRA adapter to a stack as a frozen module; the stack is begun if it is not there.
+
+    Args:
+        adapter: the adapter's folder.
+        stack: the stack's folder.
+        name: the module's name; None: that of the adapter's folder.
+        on: the path that the adapter was trained on, which is active below it: ``none`` is the bare base.
+        base: where the base is, if not where the manifest (for a new stack: the adapter) says.
+
+    Returns:
+        The stack, the new module's path active.
+
+    Raises:
+        GrowlmError: if the adapter cannot be imported exactly, does not fit the base, or the name is taken; nothing is
+            written then.
+    """
+    found = read_adapter(Path(adapter))
+    name = name or re.sub(r"[^a-z0-9_-]+", "-", Path(adapter).resolve().name.lower()).strip("-_")
+    folder = Path(stack)
+    with folder_lock(folder):
+        store.recover(folder)
+        opened = _open(folder, base, found)
+        parents = () if on == "none" else parse_path(on, opened.parents())
+        module = adapter_module(found, opened.architecture)
+        opened.attach(name, module.kinds, parents)
+        opened.freeze(_fill(opened, name, module, found))
+        opened.eval()
+        _write(folder, opened)
+    return opened
+
+
+def _open(folder: Path, base: str | None, adapter: Adapter) -> ModuleStack:
+    if (folder / STACK_FILE).exists():
+        stack = ModuleStack.from_pretrained(folder, base=base)
+    elif base or adapter.base:
+        stack = ModuleStack.from_base(base or str(adapter.base))
+    else:
+        raise GrowlmError("the adapter does not say what its base is: give it with --base")
+    source = stack.manifest.base.source
+    if adapter.base is not None and Path(adapter.base).name != Path(source).name:
+        _logger.warning("the adapter says that its base is %r, and the stack's is %r", adapter.base, source)
+    return stack
+
+
+@torch.no_grad()
+def _fill(stack: ModuleStack, name: str, module: ImportedModule, adapter: Adapter) -> ModuleRecord:
+    """Copy the adapter's values into the module and describe it."""
+    parameters = stack.module_parameters(name)
+    for key, value in module.values.items():
+        parameter = parameters[key]
+        parameter[: value.shape[0], : value.shape[1]] = value.to(parameter)
+    method = {"name": METHOD, "options": {"format": "peft", "digest": adapter.digest}}
+    return outside_record(stack, name, module.kinds, method, environment=describe_environment())
+
+
+def _write(folder: Path, stack: ModuleStack) -> None:
+    manifest = stack.manifest
+    if not (folder / STACK_FILE).exists():
+        bare = replace(manifest, modules=())
+        store.begin(folder, bare, stack.config_upto(bare), stack.top_files(bare))
+    tensors = stack.module_tensors(manifest.modules[-1].name)
+    store.commit(folder, manifest, stack.config, tensors, {}, stack.top_files(manifest))

@@ -1,0 +1,81 @@
+"""What transformers asks of every model, answered by a stack's base."""
+
+from typing import Any, cast
+
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from growlm.errors import GrowlmError
+from growlm.modules.context import ForwardContext
+
+
+class HiddenModel:
+    """The base without its output embedding, run as a pass of the stack: with the active path.
+
+    Args:
+        base: the base.
+        context: what the sites of the stack share.
+    """
+
+    def __init__(self, base: PreTrainedModel, context: ForwardContext) -> None:
+        self._model = base.base_model
+        self._context = context
+
+    def __call__(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+        """Return what the model's own class returns."""
+        inputs = kwargs.get("inputs_embeds") if input_ids is None else input_ids
+        with self._context.forward_pass(0 if inputs is None else len(inputs), attention_mask):
+            return self._model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the model."""
+        return getattr(self._model, name)
+
+
+class StockMixin:
+    """What a stack passes on to its base."""
+
+    base: PreTrainedModel
+    tokenizer: Any
+    _context: ForwardContext
+
+    @property
+    def base_model(self) -> Any:
+        """The base without its output embedding, as trainers with an output layer of their own run it."""
+        return HiddenModel(self.base, self._context)
+
+    def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
+        """Set which attention the base runs, as every transformers model does."""
+        PreTrainedModel.set_attn_implementation(cast(Any, self), attn_implementation, *args, **kwargs)
+        self.base.set_attn_implementation(attn_implementation, *args, **kwargs)
+        for layer in self.base.modules():  # inserted ones have a config of their own
+            config = getattr(layer, "config", None)
+            if isinstance(config, PreTrainedConfig):
+                config._attn_implementation = self.base.config._attn_implementation
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Refuse: the base is frozen, and modules have the size of its embedding.
+
+        Raises:
+            GrowlmError: always.
+        """
+        raise GrowlmError("the base of a stack is frozen: resize the stock model, save it, and grow a stack on that")
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the base's token embedding."""
+        return self.base.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the base's output embedding."""
+        return cast(nn.Module, self.base.get_output_embeddings())
+
+    @property
+    def pad_id(self) -> int:
+        """The token that rows of a batch are padded with."""
+        pad_id = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad_id is None else pad_id)
+
+    @property
+    def context_length(self) -> int:
+        """The greatest number of tokens that the base can read at once."""
+        return int(getattr(self.base.config, "max_position_embeddings", 1_024))

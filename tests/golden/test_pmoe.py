@@ -124,7 +124,7 @@ def test_the_base_writes_texts_of_its_own(stack: ModuleStack, run_phase: RunPhas
     assert member.loss(stack, batches(0)).isfinite()
 
 
-def test_columns_learn_to_close_for_what_the_base_writes(stack: ModuleStack, run_phase: RunPhase) -> None:
+def test_gates_learn_to_close_for_what_the_base_writes(stack: ModuleStack, run_phase: RunPhase) -> None:
     examples = [Encoded("", (200 + row, 210, 220, 230), (False, False, True, True)) for row in range(9)]
     texts = [text.input_ids for text in sample_texts(stack, (), 20, "held out")]
     means = []
@@ -145,7 +145,7 @@ def test_without_identity_it_is_plain_training(stack: ModuleStack, run_phase: Ru
 
 
 @pytest.mark.parametrize("mixture", ["softmax", "gated"])
-def test_columns_learn_to_tell_skills_apart(stack: ModuleStack, run_phase: RunPhase, mixture: str) -> None:
+def test_gates_learn_to_distinguish_skills(stack: ModuleStack, run_phase: RunPhase, mixture: str) -> None:
     """Two skills whose prompts begin with different tokens go to their own experts."""
     words = {"one": [40, 41, 42], "three": [200, 201, 202]}
     for name, own in words.items():

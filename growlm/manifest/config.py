@@ -15,6 +15,7 @@ class GrowlmConfig(PreTrainedConfig):
         base_config: the base's own config, as ``to_dict`` returns it.
         inserted_after: for each inserted decoder layer (or other part with a slot of its own in the key-value cache),
             in order of growth, the index of the base's layer before it.
+        tokenizer: where the tokenizer is, if not in the base's own folder.
         **kwargs: what every transformers config takes.
     """
 
@@ -24,10 +25,13 @@ class GrowlmConfig(PreTrainedConfig):
         self,
         base_config: Mapping[str, Any] | None = None,
         inserted_after: list[int] | None = None,
+        tokenizer: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.base_config = dict(base_config or {})
         self.inserted_after = list(inserted_after or [])
+        if tokenizer is not None:  # else the file is as it always was
+            self.tokenizer = tokenizer
         super().__init__(**kwargs)
 
     def stock_config(self) -> PreTrainedConfig:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from growlm.base.architecture import Architecture
 from growlm.base.load import load_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, read_tensors, tensor_digests
@@ -21,6 +22,7 @@ class SavingMixin(TensorMixin):
 
     config: GrowlmConfig
     router: StackRouter | None
+    architecture: Architecture
     _growing: dict[str, tuple[str, ...]]
     _base_source: str
     # where the tensors of modules that were loaded are stored
@@ -74,7 +76,19 @@ class SavingMixin(TensorMixin):
 
     @property
     def tokenizer(self) -> Any:
-        """The base's tokenizer."""
+        """The base's tokenizer.
+
+        Raises:
+            GrowlmError: if there is none, or it has more entries than the base's embedding has rows.
+        """
         if not hasattr(self, "_tokenizer"):
-            self._tokenizer = load_tokenizer(self._base_source)
+            source = getattr(self.config, "tokenizer", None) or self._base_source
+            tokenizer = load_tokenizer(source)
+            num_rows, _ = self.architecture.embedding_shape(self.architecture.embeddings()[0])
+            if len(tokenizer) > num_rows:
+                raise GrowlmError(
+                    f"the tokenizer of {source} has {len(tokenizer)} entries and the base's embedding {num_rows} rows: "
+                    "give the tokenizer that the base was trained with (--tokenizer), or resize the stock model first"
+                )
+            self._tokenizer = tokenizer
         return self._tokenizer

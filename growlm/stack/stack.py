@@ -12,10 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, Generat
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import growlm
-from growlm.base.architecture import Architecture
+from growlm.base.architecture import FAMILIES, Architecture, family_of
 from growlm.base.load import load_base
+from growlm.base.quantize import Quantization, quantize_layers
 from growlm.errors import GrowlmError
-from growlm.files import check_digests, check_name, read_tensors, tensor_digests
+from growlm.files import check_digests, check_name, read_json, read_tensors, tensor_digests
 from growlm.manifest.config import GrowlmConfig
 from growlm.manifest.manifest import (
     METHOD_FILE,
@@ -26,16 +27,21 @@ from growlm.manifest.manifest import (
     read_consistently,
     read_manifest,
 )
+from growlm.manifest.own_files import CONFIG_FILE
 from growlm.manifest.path import BASE, Path, normalise
 from growlm.modules.context import ForwardContext
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
+from growlm.stack.proof import prove
 from growlm.stack.router_file import StackRouter, read_router
 from growlm.stack.saving import SavingMixin
 from growlm.stack.sites import Sites
 from growlm.stack.tensors import base_record
+
+_ON_QUANTIZED = {"lora", "embedding", "bottleneck", "experts"}
+"""Kinds of modules that need not know the weights of the base's linears."""
 
 
 class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
@@ -50,6 +56,9 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         base: the stock model; sites are put into it, its weights are never touched.
         base_record: what the manifest says of the base.
         digests: digests of the base's tensors as they are in memory; None: they are computed.
+
+    Attributes:
+        quantization: how the linears of the base's layers are held in fewer bits; None: they are not.
     """
 
     config: GrowlmConfig
@@ -73,6 +82,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         self.architecture = Architecture(base)
         self.manifest = Manifest(base_record)
         self.router: StackRouter | None = None
+        self.quantization: Quantization | None = None
         self._context = ForwardContext()
         self._sites = Sites(self.base, self._context)
         self._growing: dict[str, Path] = {}
@@ -85,12 +95,20 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
     # -- making ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_base(cls, source: str, dtype: torch.dtype = torch.float32) -> Self:
+    def from_base(
+        cls,
+        source: str,
+        dtype: torch.dtype | None = None,
+        tokenizer: str | None = None,
+        quantization: Quantization | None = None,
+    ) -> Self:
         """Begin a stack on a base.
 
         Args:
             source: name of a shipped base, a folder, or a Hugging Face model id.
-            dtype: what the weights are held in.
+            dtype: what the weights are held in; None: fp32, or bf16 if they are quantized.
+            tokenizer: where the tokenizer is, if not with the base: a folder, or a model id.
+            quantization: hold the linears of the decoder layers in 8 (``int8``) or 4 bits (``nf4``).
 
         Returns:
             A stack without modules.
@@ -98,16 +116,19 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         Raises:
             GrowlmError: if there is no such base, or its architecture is not supported.
         """
+        dtype = dtype or (torch.float32 if quantization is None else torch.bfloat16)
         base = load_base(source, dtype="auto")  # digests are of the tensors as stored
+        if base.config.model_type not in FAMILIES:
+            prove(base.config, lambda model: cls(stack_config(model), model, base_record(model, "random")))
         record = base_record(base, source)
-        config = GrowlmConfig(
-            base_config=base.config.to_dict(),
-            vocab_size=base.config.vocab_size,
-            tie_word_embeddings=False,  # the base ties its own
-        )
         stored_dtypes = {parameter.dtype for parameter in base.parameters()}
         nn.Module.to(base, dtype)
-        return cls(config, base, record, record.tensors if stored_dtypes == {dtype} else None)
+        if quantization is not None:
+            quantize_layers(base, family_of(base).layers, quantization)
+        as_stored = stored_dtypes == {dtype} and quantization is None
+        stack = cls(stack_config(base, tokenizer), base, record, record.tensors if as_stored else None)
+        stack.quantization = quantization
+        return stack
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # a stack needs none of the stock loader's options
@@ -116,6 +137,8 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         *,
         base: str | None = None,
         dtype: torch.dtype | None = None,
+        tokenizer: str | None = None,
+        quantization: Quantization | None = None,
         **kwargs: Any,
     ) -> Self:
         """Load a stack and check every digest on the way.
@@ -124,6 +147,8 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
             pretrained_model_name_or_path: the stack's folder.
             base: where the base is now, if not where the manifest says.
             dtype: what the weights are held in; None: fp32.
+            tokenizer: where the tokenizer is now, if not with the base or where it was.
+            quantization: see ``from_base``.
             **kwargs: what the Auto classes pass on (``config`` and their own flags); not used.
 
         Returns:
@@ -133,12 +158,20 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
             GrowlmError: if the folder is no stack, or a file or the base is not what the manifest says.
         """
         folder = FilePath(pretrained_model_name_or_path)
-        return read_consistently(folder, lambda: cls._load(folder, base, dtype or torch.float32))
+        return read_consistently(folder, lambda: cls._load(folder, base, dtype, tokenizer, quantization))
 
     @classmethod
-    def _load(cls, folder: FilePath, base: str | None, dtype: torch.dtype) -> Self:
+    def _load(
+        cls,
+        folder: FilePath,
+        base: str | None,
+        dtype: torch.dtype | None,
+        tokenizer: str | None,
+        quantization: Quantization | None,
+    ) -> Self:
         manifest = read_manifest(folder)
-        stack = cls.from_base(base or manifest.base.source, dtype)
+        tokenizer = tokenizer or _recorded_tokenizer(folder)
+        stack = cls.from_base(base or manifest.base.source, dtype, tokenizer, quantization)
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
@@ -338,7 +371,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Compute the logits of final hidden states, [..., D] to [..., V]."""
-        return cast(Tensor, self.get_output_embeddings()(hidden))
+        return self.architecture.finish_logits(cast(Tensor, self.get_output_embeddings()(hidden)))
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """Refuse: the base is frozen, and modules have the size of its embedding.
@@ -376,6 +409,11 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
+        if self.quantization is not None and not set(kinds) <= _ON_QUANTIZED:
+            raise GrowlmError(
+                f"{', '.join(sorted(set(kinds) - _ON_QUANTIZED))} needs the weights of the base, which is held in "
+                f"{self.quantization}: use {', '.join(sorted(_ON_QUANTIZED))}"
+            )
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():
@@ -392,6 +430,22 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         with torch.device("meta"):  # sizes come from a file: compare them before any memory is taken
             self._attach_parts(record.name, kinds, None)
         self._load_parts(record.name, tensors, file)
+
+
+def stack_config(base: PreTrainedModel, tokenizer: str | None = None) -> GrowlmConfig:
+    """Build the config of a stack without modules on a base."""
+    return GrowlmConfig(
+        base_config=base.config.to_dict(),
+        vocab_size=base.config.vocab_size,
+        tokenizer=tokenizer,
+        tie_word_embeddings=False,  # the base ties its own
+    )
+
+
+def _recorded_tokenizer(folder: FilePath) -> str | None:
+    file = folder / CONFIG_FILE
+    recorded = read_json(file).get("tokenizer") if file.is_file() else None
+    return recorded if isinstance(recorded, str) else None
 
 
 AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)

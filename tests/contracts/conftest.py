@@ -13,6 +13,19 @@ from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
+REPRESENTATIVE = {
+    "gemma": "dense",
+    "gemma2": "block",
+    "gemma3_text": "embedding",
+    "granite": "embedding",
+    "mixtral": "block",
+    "olmo2": "block",
+    "opt": "dense",
+    "phi3": "prefix",
+    "qwen2_moe": "lora",
+    "qwen3_moe": "block",
+}
+"""Of these families the one kind of module that is not left to the slow tests: what the family's row is about."""
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
 METHODS = ("ewc", "grow", "joint", "kif", "olora", "osft", "pmoe", "replay")
 """Methods whose phases the default tier runs: each mechanism once."""
@@ -48,6 +61,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
         if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):
             item.add_marker("exhaustive")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most products of a kind and a family to the slow tests."""
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        kind = REPRESENTATIVE.get(str(params.get("family")))
+        if kind is not None and params.get("kinds", [kind]) != [kind]:
+            item.add_marker("slow")
 
 
 @pytest.fixture(params=KINDS, ids="+".join)

@@ -36,7 +36,7 @@ Row = tuple[str, dict[str, Any] | GrowlmError]
 
 def is_own_data(name: str) -> bool:
     """Return whether a skill is named by its data: a file, a folder, a glob, or a data set of the Hugging Face hub."""
-    return _suffix(Path(name)) in SUFFIXES or any(mark in name for mark in "/\\" + _GLOB) or name.startswith(("~", "."))
+    return _suffix(Path(name)) in SUFFIXES or any(sign in name for sign in "/\\" + _GLOB) or name.startswith(("~", "."))
 
 
 def is_saved_dataset(name: str) -> bool:
@@ -45,7 +45,7 @@ def is_saved_dataset(name: str) -> bool:
     if any((folder / file).is_file() for file in SAVED_DATASET):
         return True
     is_path = name.startswith(("/", ".", "~")) or folder.exists() or _suffix(folder) in SUFFIXES
-    return not is_path and name.count("/") == 1 and not any(mark in name for mark in _GLOB)
+    return not is_path and name.count("/") == 1 and not any(sign in name for sign in _GLOB)
 
 
 def skill_of_data(name: str) -> tuple[str, dict[str, Any]]:
@@ -57,7 +57,7 @@ def name_of_data(name: str) -> str:
     """Return what a module is called that is grown on some data: as the file or folder, in small letters."""
     path = Path(name).expanduser()
     stem = path.name.partition(".")[0]
-    if not any(mark in path.name for mark in _GLOB) and stem:
+    if not any(sign in path.name for sign in _GLOB) and stem:
         return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_")
     return name_of_data(str(path.parent.resolve())) if len(path.parts) > 1 else "data"
 
@@ -85,7 +85,7 @@ def data_files(name: str) -> dict[Split, list[Path]]:
         if "train" not in found:
             raise GrowlmError(f"{path} has nothing to train on: call one of its files train, such as train.jsonl")
         return found
-    if any(mark in name for mark in _GLOB) and not path.exists():
+    if any(sign in name for sign in _GLOB) and not path.exists():
         matching = sorted(path.parent.glob(path.name))
         if not matching:
             raise GrowlmError(f"no file matches {name}: give the path of a file, a folder, or another glob")

@@ -73,7 +73,7 @@ class GrowPhase(LightningModule):
 
     @property
     def scores_before(self) -> Mapping[str, Any]:
-        """Scores of the bare base by module, from ``on_fit_start`` on."""
+        """The scores of the bare base by module, from ``on_fit_start`` on."""
         return self._before
 
     @property

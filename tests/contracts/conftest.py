@@ -25,7 +25,7 @@ REPRESENTATIVE = {
     "qwen2_moe": "lora",
     "qwen3_moe": "block",
 }
-"""Of these families the one kind of module that is not left to the slow tests: what the family's row is about."""
+"""Of these families the one kind of module that the default tier runs: the one that shows what is particular."""
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
 METHODS = ("ewc", "grow", "joint", "kif", "olora", "osft", "pmoe", "replay")
 """Methods whose phases the default tier runs: each mechanism once."""
@@ -38,7 +38,8 @@ TWO_FAMILIES = ("test_merged_frozen_modules_compute_the_same", "test_modules_off
 def is_covered(name: str, params: dict[str, Any]) -> bool:
     """Return whether a contract belongs to the default tier: of each product of members a selection that covers all.
 
-    Every kind runs on one family, all kinds together on every family; each mechanism of learning runs once.
+    Every kind runs on one family, all kinds together on every family, or one that shows what is particular about it;
+    each mechanism of learning runs once.
 
     Args:
         name: the test's name without its parameters.
@@ -52,6 +53,8 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
     family = params.get("family", "llama")
     if family == "llama":
         return True
+    if kind := REPRESENTATIVE.get(family):
+        return params.get("kinds", [kind]) == [kind] and name not in TWO_FAMILIES
     return len(params.get("kinds", KINDS[-1])) > 1 and (family == "gpt2" or name not in TWO_FAMILIES)
 
 
@@ -61,15 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
         if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):
             item.add_marker("exhaustive")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most products of a kind and a family to the slow tests."""
-    for item in items:
-        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        kind = REPRESENTATIVE.get(str(params.get("family")))
-        if kind is not None and params.get("kinds", [kind]) != [kind]:
-            item.add_marker("slow")
 
 
 @pytest.fixture(params=KINDS, ids="+".join)

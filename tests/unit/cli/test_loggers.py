@@ -48,7 +48,7 @@ def test_a_recipe_names_it(logger: Any, tmp_path: Path) -> None:
 def test_others_stay_as_they_are() -> None:
     assert spelled_out("NoLogger") == "NoLogger"
     assert spelled_out(None) is None
-    with pytest.raises(GrowlmError, match="--trainer.logger: found 'NoLogger', expected Logger"):
+    with pytest.raises(GrowlmError, match=r"--trainer\.logger: found 'NoLogger', expected Logger"):
         PhaseCLI([*PHASE, "--trainer.logger=NoLogger"], "growlm fit")
 
 

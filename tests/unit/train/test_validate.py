@@ -1,4 +1,4 @@
-"""Validation while a phase trains: the best module is kept, a training that gets no better ends, and resumes keep both."""
+"""Validation while a phase trains: the best module is kept, and a training that gets no better ends."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,7 @@
 """Examples: what a skill trains and is scored on."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
@@ -32,7 +32,7 @@ class Message:
     choices: tuple[str, ...] = ()
     sort: str = ""
     trained: bool = True
-    extra: str = ""
+    extra: str = field(default="", repr=False)
 
     def accepts(self, reply: str) -> bool:
         """Return whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case.
@@ -92,7 +92,7 @@ class Example:
     text: str | None = None
     cut: Literal["", "left", "middle"] = ""
     max_prompt: int | None = None
-    tools: str = ""
+    tools: str = field(default="", repr=False)
 
 
 def clauses(text: str) -> list[str]:

@@ -221,7 +221,7 @@ def _option(name: str, text: str) -> list[str]:
 
 
 OPTION_GROUPS = {
-    "what is learned": ("skill", "skill_options", "strict", "on_bad", "name", "config"),
+    "what is learned": ("skill", "skill_options", "strict", "on_bad", "trust_data", "name", "config"),
     "what it is learned on": ("stack", "base", "tokenizer", "parents", "dtype", "quantization", "device"),
     "how": ("module", "method", "method_options", "seed"),
     "training": (

@@ -46,9 +46,7 @@ def numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
     number = 1
     while line := file.readline(MAX_ROW_BYTES + 1):
         if len(line) > MAX_ROW_BYTES:
-            raise GrowlmError(
-                f"{path}, line {number}: longer than {MAX_ROW_BYTES:,} bytes; break it into several rows"
-            )
+            raise GrowlmError(f"{path}, line {number}: longer than {MAX_ROW_BYTES:,} bytes; break it into several rows")
         yield number, line
         number += 1
 

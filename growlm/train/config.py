@@ -126,9 +126,7 @@ class PhaseConfig:
             self._set("skill", skill)
         if self.strict or self.on_bad != "error":
             if self.skill not in _OWN_DATA:
-                raise GrowlmError(
-                    f"strict and on_bad are for data of your own, and {self.skill!r} is a skill with its own"
-                )
+                raise GrowlmError(f"strict and on_bad are for data of your own, which {self.skill!r} does not read")
             self._set("skill_options", {**self.skill_options, "strict": self.strict, "on_bad": self.on_bad})
         self._set("name", check_name(self.name or self.skill, "module"))
         self._set("stack", Path(self.stack))

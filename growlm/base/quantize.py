@@ -4,6 +4,7 @@
 al. 2023, arXiv 2305.14314; bitsandbytes). Gradients flow through both to what is trained.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,6 +14,42 @@ from transformers import PreTrainedModel
 from growlm.errors import GrowlmError, unknown_name
 
 Quantization = Literal["int8", "nf4"]
+_WITHOUT_WEIGHTS = {"lora", "embedding", "bottleneck", "experts"}
+"""Kinds of modules that need not know the weights of the base's linears."""
+
+
+def hold(base: PreTrainedModel, layers: str, dtype: torch.dtype | None, how: Quantization | None) -> bool:
+    """Hold a base as it was loaded in another precision, in place.
+
+    Args:
+        base: the base as it is stored.
+        layers: stock path of the list of decoder layers.
+        dtype: what the weights are held in; None: fp32, or bf16 if they are quantized.
+        how: see ``quantize_layers``; None: not at all.
+
+    Returns:
+        Whether nothing was changed.
+    """
+    dtype = dtype or (torch.float32 if how is None else torch.bfloat16)
+    stored = {parameter.dtype for parameter in base.parameters()}
+    nn.Module.to(base, dtype)
+    if how is not None:
+        quantize_layers(base, layers, how)
+    return stored == {dtype} and how is None
+
+
+def check_kinds(kinds: Iterable[str], how: Quantization | None) -> None:
+    """Refuse kinds of modules that have to know the weights of a base that is held in fewer bits.
+
+    Raises:
+        GrowlmError: naming them.
+    """
+    others = sorted(set(kinds) - _WITHOUT_WEIGHTS)
+    if how is not None and others:
+        raise GrowlmError(
+            f"{', '.join(others)} needs the weights of the base, which is held in {how}: use "
+            f"{', '.join(sorted(_WITHOUT_WEIGHTS))}"
+        )
 
 
 def quantize_layers(base: PreTrainedModel, layers: str, how: Quantization) -> None:

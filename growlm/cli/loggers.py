@@ -1,5 +1,6 @@
 """Lightning's loggers by name: ``--trainer.logger CSVLogger`` writes below ``logs``, without further options."""
 
+import json
 from typing import Any
 
 _PACKAGE = "lightning.pytorch.loggers"
@@ -9,6 +10,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WandbLogger": {"save_dir": "logs", "project": "growlm", "offline": True},
     "MLFlowLogger": {"save_dir": "logs/mlruns", "experiment_name": "growlm"},
 }
+
+
+def logger_word(value: str) -> str:
+    """Add the options to a logger that a word of the command line names, as JSON.
+
+    Args:
+        value: the word.
+
+    Returns:
+        The word, or another one that means the same.
+    """
+    spelled = spelled_out(value)
+    return value if spelled is value else json.dumps(spelled)
 
 
 def spelled_out(logger: Any) -> Any:

@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
-from growlm.cli.loggers import spelled_out
+from growlm.cli.loggers import logger_word, spelled_out
 from growlm.data.sources import is_own_data
 from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
@@ -27,9 +27,8 @@ from growlm.skills.rows import keep_rows
 from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_help, option_names
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase, trainer_settings
-from growlm.train.prepare import prepare
+from growlm.train.prepare import prepare, training_summary
 from growlm.train.result import Grown
-from growlm.train.summary import training_summary
 
 SHORT = {
     **{name: f"model.{name}" for name in option_names() if name != "skill"},
@@ -281,9 +280,9 @@ def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:
     for word in arguments:
         option, equals, value = word.partition("=")
         if option == _LOGGER and equals and not of_logger:
-            value = _logger_words(value)
+            value = logger_word(value)
         elif words and words[-1] == _LOGGER and not of_logger:
-            option, equals, value = _logger_words(word), "", ""
+            option, equals, value = logger_word(word), "", ""
         if option.startswith("--"):
             option = f"--{OLD_OPTIONS.get(option[2:], option[2:])}"
         previous = words[-1] if words else ""
@@ -293,11 +292,6 @@ def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:
             option = _current_recipe(word, folder)
         words.append(option + equals + value)
     return words
-
-
-def _logger_words(value: str) -> str:
-    spelled = spelled_out(value)
-    return value if spelled is value else json.dumps(spelled)
 
 
 def _current_recipe(config: str, folder: Path) -> str:

@@ -1,11 +1,14 @@
 """The transformers config of a stack."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from growlm.base.architecture import reordered_config
+from growlm.files import read_json
+from growlm.manifest.own_files import CONFIG_FILE
 
 
 class GrowlmConfig(PreTrainedConfig):
@@ -34,6 +37,16 @@ class GrowlmConfig(PreTrainedConfig):
             self.tokenizer = tokenizer
         super().__init__(**kwargs)
 
+    @classmethod
+    def of(cls, base_config: PreTrainedConfig, tokenizer: str | None = None) -> Self:
+        """Describe a stack without modules on a base."""
+        return cls(
+            base_config=base_config.to_dict(),
+            vocab_size=base_config.vocab_size,
+            tokenizer=tokenizer,
+            tie_word_embeddings=False,  # the base ties its own
+        )
+
     def stock_config(self) -> PreTrainedConfig:
         """Rebuild the base's own config."""
         settings = dict(self.base_config)
@@ -45,3 +58,10 @@ class GrowlmConfig(PreTrainedConfig):
             return self
         stock = self.stock_config()
         return reordered_config(stock, [*range(stock.num_hidden_layers), *self.inserted_after])
+
+
+def recorded_tokenizer(folder: Path) -> str | None:
+    """Return where the tokenizer of a saved stack is, if not in the base's own folder."""
+    file = folder / CONFIG_FILE
+    recorded = read_json(file).get("tokenizer") if file.is_file() else None
+    return recorded if isinstance(recorded, str) else None

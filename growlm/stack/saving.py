@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from growlm.base.architecture import Architecture
 from growlm.base.load import load_tokenizer
@@ -23,6 +24,7 @@ class SavingMixin(TensorMixin):
     config: GrowlmConfig
     router: StackRouter | None
     architecture: Architecture
+    base: PreTrainedModel
     _growing: dict[str, tuple[str, ...]]
     _base_source: str
     # where the tensors of modules that were loaded are stored
@@ -92,3 +94,14 @@ class SavingMixin(TensorMixin):
                 )
             self._tokenizer = tokenizer
         return self._tokenizer
+
+    @property
+    def pad_id(self) -> int:
+        """The token that rows of a batch are padded with."""
+        pad_id = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad_id is None else pad_id)
+
+    @property
+    def context_length(self) -> int:
+        """The greatest number of tokens that the base can read at once."""
+        return int(getattr(self.base.config, "max_position_embeddings", 1_024))

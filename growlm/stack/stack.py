@@ -14,10 +14,10 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 import growlm
 from growlm.base.architecture import FAMILIES, Architecture, family_of
 from growlm.base.load import load_base
-from growlm.base.quantize import Quantization, quantize_layers
+from growlm.base.quantize import Quantization, check_kinds, hold
 from growlm.errors import GrowlmError
-from growlm.files import check_digests, check_name, read_json, read_tensors, tensor_digests
-from growlm.manifest.config import GrowlmConfig
+from growlm.files import check_digests, check_name, read_tensors, tensor_digests
+from growlm.manifest.config import GrowlmConfig, recorded_tokenizer
 from growlm.manifest.manifest import (
     METHOD_FILE,
     TENSOR_FILE,
@@ -27,7 +27,6 @@ from growlm.manifest.manifest import (
     read_consistently,
     read_manifest,
 )
-from growlm.manifest.own_files import CONFIG_FILE
 from growlm.manifest.path import BASE, Path, normalise
 from growlm.modules.context import ForwardContext
 from growlm.modules.kind import ModuleKind
@@ -39,9 +38,6 @@ from growlm.stack.router_file import StackRouter, read_router
 from growlm.stack.saving import SavingMixin
 from growlm.stack.sites import Sites
 from growlm.stack.tensors import base_record
-
-_ON_QUANTIZED = {"lora", "embedding", "bottleneck", "experts"}
-"""Kinds of modules that need not know the weights of the base's linears."""
 
 
 class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
@@ -116,17 +112,12 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         Raises:
             GrowlmError: if there is no such base, or its architecture is not supported.
         """
-        dtype = dtype or (torch.float32 if quantization is None else torch.bfloat16)
         base = load_base(source, dtype="auto")  # digests are of the tensors as stored
         if base.config.model_type not in FAMILIES:
-            prove(base.config, lambda model: cls(stack_config(model), model, base_record(model, "random")))
+            prove(base.config, lambda model: cls(GrowlmConfig.of(model.config), model, base_record(model, "random")))
         record = base_record(base, source)
-        stored_dtypes = {parameter.dtype for parameter in base.parameters()}
-        nn.Module.to(base, dtype)
-        if quantization is not None:
-            quantize_layers(base, family_of(base).layers, quantization)
-        as_stored = stored_dtypes == {dtype} and quantization is None
-        stack = cls(stack_config(base, tokenizer), base, record, record.tensors if as_stored else None)
+        as_stored = hold(base, family_of(base).layers, dtype, quantization)
+        stack = cls(GrowlmConfig.of(base.config, tokenizer), base, record, record.tensors if as_stored else None)
         stack.quantization = quantization
         return stack
 
@@ -158,20 +149,14 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
             GrowlmError: if the folder is no stack, or a file or the base is not what the manifest says.
         """
         folder = FilePath(pretrained_model_name_or_path)
-        return read_consistently(folder, lambda: cls._load(folder, base, dtype, tokenizer, quantization))
+        how: dict[str, Any] = {"dtype": dtype, "quantization": quantization}
+        return read_consistently(folder, lambda: cls._load(folder, base, tokenizer, **how))
 
     @classmethod
-    def _load(
-        cls,
-        folder: FilePath,
-        base: str | None,
-        dtype: torch.dtype | None,
-        tokenizer: str | None,
-        quantization: Quantization | None,
-    ) -> Self:
+    def _load(cls, folder: FilePath, base: str | None, tokenizer: str | None, **how: Any) -> Self:
         manifest = read_manifest(folder)
-        tokenizer = tokenizer or _recorded_tokenizer(folder)
-        stack = cls.from_base(base or manifest.base.source, dtype, tokenizer, quantization)
+        tokenizer = tokenizer or recorded_tokenizer(folder)
+        stack = cls.from_base(base or manifest.base.source, tokenizer=tokenizer, **how)
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
@@ -389,17 +374,6 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         """Return the base's output embedding."""
         return cast(nn.Module, self.base.get_output_embeddings())
 
-    @property
-    def pad_id(self) -> int:
-        """The token that rows of a batch are padded with."""
-        pad_id = self.tokenizer.pad_token_id
-        return int(self.tokenizer.eos_token_id if pad_id is None else pad_id)
-
-    @property
-    def context_length(self) -> int:
-        """The greatest number of tokens that the base can read at once."""
-        return int(getattr(self.base.config, "max_position_embeddings", 1_024))
-
     def _repr_html_(self) -> str:
         """Draw the stack in a notebook."""
         from growlm.manifest.html import stack_html
@@ -409,11 +383,7 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
-        if self.quantization is not None and not set(kinds) <= _ON_QUANTIZED:
-            raise GrowlmError(
-                f"{', '.join(sorted(set(kinds) - _ON_QUANTIZED))} needs the weights of the base, which is held in "
-                f"{self.quantization}: use {', '.join(sorted(_ON_QUANTIZED))}"
-            )
+        check_kinds(kinds, self.quantization)
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():
@@ -430,22 +400,6 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         with torch.device("meta"):  # sizes come from a file: compare them before any memory is taken
             self._attach_parts(record.name, kinds, None)
         self._load_parts(record.name, tensors, file)
-
-
-def stack_config(base: PreTrainedModel, tokenizer: str | None = None) -> GrowlmConfig:
-    """Build the config of a stack without modules on a base."""
-    return GrowlmConfig(
-        base_config=base.config.to_dict(),
-        vocab_size=base.config.vocab_size,
-        tokenizer=tokenizer,
-        tie_word_embeddings=False,  # the base ties its own
-    )
-
-
-def _recorded_tokenizer(folder: FilePath) -> str | None:
-    file = folder / CONFIG_FILE
-    recorded = read_json(file).get("tokenizer") if file.is_file() else None
-    return recorded if isinstance(recorded, str) else None
 
 
 AutoConfig.register(GrowlmConfig.model_type, GrowlmConfig)

@@ -25,13 +25,12 @@ from growlm.stack.half_weights import half_frozen_linears
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
 from growlm.train.logs import PhaseLog
-from growlm.train.prepare import Prepared, prepare
+from growlm.train.prepare import Prepared, prepare, training_summary
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
 from growlm.train.resume import ResumeCheckpoint, StepLoader, resume_path, step_seed
 from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
-from growlm.train.summary import training_summary
 from growlm.train.validate import Validation
 
 _NUM_POINTS = 20

@@ -105,3 +105,9 @@ class SavingMixin(TensorMixin):
     def context_length(self) -> int:
         """The greatest number of tokens that the base can read at once."""
         return int(getattr(self.base.config, "max_position_embeddings", 1_024))
+
+    def _repr_html_(self) -> str:
+        """Draw the stack in a notebook."""
+        from growlm.manifest.html import stack_html
+
+        return stack_html(self.manifest)

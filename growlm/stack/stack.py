@@ -374,12 +374,6 @@ class ModuleStack(PathMixin, SavingMixin, PreTrainedModel, GenerationMixin):  # 
         """Return the base's output embedding."""
         return cast(nn.Module, self.base.get_output_embeddings())
 
-    def _repr_html_(self) -> str:
-        """Draw the stack in a notebook."""
-        from growlm.manifest.html import stack_html
-
-        return stack_html(self.manifest)
-
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:

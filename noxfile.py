@@ -92,13 +92,19 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the wheel and check that it holds everything a program or a type checker needs."""
+    """Build both wheels and check that they hold everything a program or a type checker needs."""
     install(session)
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
-        names = zipfile.ZipFile(next(Path(folder).glob("*.whl"))).namelist()
+        with session.chdir("packages/growlm-bases"):
+            session.run("python", "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+        wheels = [zipfile.ZipFile(wheel) for wheel in sorted(Path(folder).glob("*.whl"))]
+        names = [name for wheel in wheels for name in wheel.namelist()]
     recipes = [path.relative_to("recipes").as_posix() for path in Path("recipes").rglob("*.yaml")]
-    missing = {"growlm/py.typed", *(f"growlm/recipes_data/{recipe}" for recipe in recipes)} - set(names)
+    bases = {
+        f"growlm_bases/{base}/{file}" for base in ("mini", "nano") for file in ("config.json", "model.safetensors")
+    }
+    missing = {"growlm/py.typed", *bases, *(f"growlm/recipes_data/{recipe}" for recipe in recipes)} - set(names)
     if missing:
         session.error(f"the wheel lacks {', '.join(sorted(missing))}")
-    session.log(f"wheel: {len(names)} files, {len(recipes)} recipes")
+    session.log(f"wheels: {len(names)} files, {len(recipes)} recipes")

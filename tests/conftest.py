@@ -117,6 +117,7 @@ def shorten_answers(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(skill, "max_answer_tokens", 6)
 
 
+LAYER_TYPES = ["sliding_attention", "full_attention"] * 2
 SENTENCE = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3"
 
 
@@ -135,12 +136,34 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     llama = {**small, "num_attention_heads": 4, "num_key_value_heads": 2}
     window = {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 2}
     neo = {"attention_types": [[["global", "local"], 2]], "window_size": 6, "max_position_embeddings": 256}
+    experts = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
     configs = {
         "llama": hf.LlamaConfig(**llama, tie_word_embeddings=True, max_position_embeddings=256),
         "mistral": hf.MistralConfig(**llama, sliding_window=6),
         "qwen2": hf.Qwen2Config(**llama, **window),
         "qwen3": hf.Qwen3Config(**llama, head_dim=8),
         "smollm3": hf.SmolLM3Config(**llama),
+        "granite": hf.GraniteConfig(
+            **llama, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=2.0
+        ),
+        "olmo2": hf.Olmo2Config(**llama),
+        "gemma": hf.GemmaConfig(**llama, head_dim=8),
+        "gemma2": hf.Gemma2Config(
+            **llama, head_dim=8, sliding_window=6, attn_logit_softcapping=5.0, final_logit_softcapping=3.0
+        ),
+        "gemma3_text": hf.Gemma3TextConfig(**llama, head_dim=8, sliding_window=6, layer_types=LAYER_TYPES),
+        "phi3": hf.Phi3Config(**llama),
+        "mixtral": hf.MixtralConfig(**llama, num_local_experts=3, num_experts_per_tok=2),
+        "qwen2_moe": hf.Qwen2MoeConfig(**llama, **experts, shared_expert_intermediate_size=32, mlp_only_layers=[0]),
+        "qwen3_moe": hf.Qwen3MoeConfig(**llama, **experts, head_dim=8, mlp_only_layers=[3]),
+        "opt": hf.OPTConfig(
+            **{key: value for key, value in small.items() if key != "intermediate_size"},
+            ffn_dim=64,
+            num_attention_heads=4,
+            max_position_embeddings=256,
+            word_embed_proj_dim=32,
+            dropout=0.0,
+        ),
         "gpt2": hf.GPT2Config(**ends, vocab_size=len(tokenizer), n_embd=32, n_layer=4, n_head=4, n_positions=256),
         "gpt_neo": hf.GPTNeoConfig(**ends, vocab_size=len(tokenizer), hidden_size=32, num_layers=4, num_heads=4, **neo),
         "gpt_neox": hf.GPTNeoXConfig(**small, num_attention_heads=4),

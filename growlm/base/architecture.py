@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.pytorch_utils import Conv1D
 
 from growlm.errors import GrowlmError
@@ -18,22 +19,33 @@ class Family:
 
     Args:
         layers: dotted path of the list of decoder layers in the causal language model.
-        output_projections: dotted paths, inside a layer, of the projections that write to the residual stream: that of
-            the attention, then that of the feed-forward part.
-        num_layers_key: the config's own name for the number of layers.
-        queries: dotted path, inside a layer, of the linear that computes the queries.
-        fused: how the queries lie beside keys and values in that linear's output: not at all (``"no"``), as the
-            first of three parts of it (``"parts"``), or so within each head (``"heads"``).
+        output_projections: dotted paths, inside a layer, of what writes to the residual stream: the output projection
+            of the attention, then that of the feed-forward part (of a mixture of experts, the whole part).
+        queries: dotted path, inside a layer, of the linear that computes the queries; None: not known.
+        fused: where the queries are in that linear's output: alone (``"no"``), the first of its parts (``"parts"``),
+            or the first of three within each head (``"heads"``).
+        neutral: dotted paths, inside a layer, of the layers or parameters with whose weights at zero both branches
+            write nothing; empty: the output projections.
+        offset_norms: whether the norms multiply by one plus their weight.
     """
 
     layers: str
-    output_projections: tuple[str, ...]
-    num_layers_key: str = "num_hidden_layers"
-    queries: str = "self_attn.q_proj"
+    output_projections: tuple[str, str]
+    queries: str | None = "self_attn.q_proj"
     fused: Literal["no", "parts", "heads"] = "no"
+    neutral: tuple[str, ...] = ()
+    offset_norms: bool = False
 
 
 _LLAMA_LIKE = Family("model.layers", ("self_attn.o_proj", "mlp.down_proj"))
+# behind a projection there is a norm, which would turn the first step away from zero into a full one
+_POST_NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
+_GEMMA = replace(_LLAMA_LIKE, neutral=_POST_NORMS, offset_norms=True)
+_MIXTURE = Family(
+    "model.layers",
+    ("self_attn.o_proj", "mlp"),
+    neutral=("self_attn.o_proj", "mlp.experts.down_proj", "mlp.shared_expert.down_proj", "mlp.down_proj"),
+)
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA_LIKE,
@@ -41,38 +53,54 @@ FAMILIES: dict[str, Family] = {
     "qwen2": _LLAMA_LIKE,
     "qwen3": _LLAMA_LIKE,
     "smollm3": _LLAMA_LIKE,
-    "gpt2": Family("transformer.h", ("attn.c_proj", "mlp.c_proj"), "n_layer", "attn.c_attn", "parts"),
-    "gpt_neo": Family(
-        "transformer.h", ("attn.attention.out_proj", "mlp.c_proj"), "num_layers", "attn.attention.q_proj"
-    ),
+    "granite": _LLAMA_LIKE,
+    "olmo2": replace(_LLAMA_LIKE, neutral=_POST_NORMS),
+    "gemma": replace(_LLAMA_LIKE, offset_norms=True),
+    "gemma2": _GEMMA,
+    "gemma3_text": _GEMMA,
+    "phi3": replace(_LLAMA_LIKE, queries="self_attn.qkv_proj", fused="parts"),
+    "mixtral": _MIXTURE,
+    "qwen2_moe": _MIXTURE,
+    "qwen3_moe": _MIXTURE,
+    "opt": Family("model.decoder.layers", ("self_attn.out_proj", "fc2")),
+    "gpt2": Family("transformer.h", ("attn.c_proj", "mlp.c_proj"), "attn.c_attn", "parts"),
+    "gpt_neo": Family("transformer.h", ("attn.attention.out_proj", "mlp.c_proj"), "attn.attention.q_proj"),
     "gpt_neox": Family(
-        "gpt_neox.layers",
-        ("attention.dense", "mlp.dense_4h_to_h"),
-        queries="attention.query_key_value",
-        fused="heads",
+        "gpt_neox.layers", ("attention.dense", "mlp.dense_4h_to_h"), "attention.query_key_value", "heads"
     ),
 }
 
 
-def family_of(config: PreTrainedConfig) -> Family:
-    """Find the family of a model.
+def family_of(base: PreTrainedModel) -> Family:
+    """Find the family of a model, or infer it from the model's own layers.
 
-    Args:
-        config: the model's config.
-
-    Returns:
-        Its family.
+    What is inferred is not proved; ``growlm.stack.proof`` does that before a stack is built on it.
 
     Raises:
-        GrowlmError: if the architecture is not supported, listing those that are.
+        GrowlmError: if its layers cannot be found.
     """
-    family = FAMILIES.get(config.model_type)
-    if family is None:
+    return FAMILIES.get(base.config.model_type) or _inferred(base)
+
+
+def check_supported(config: PreTrainedConfig) -> None:
+    """Refuse what is no causal language model, before its weights are read.
+
+    Raises:
+        GrowlmError: listing the families that are known.
+    """
+    model_type = config.model_type
+    if model_type in FAMILIES:
+        return
+    text_only = not hasattr(config, "vision_config") and not hasattr(config, "audio_config")
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or not text_only or config.is_encoder_decoder:
         raise GrowlmError(
-            f"a base of type {config.model_type!r} is not supported: use one of {', '.join(sorted(FAMILIES))} "
-            "(Llama, Mistral, Qwen 2 and 3, SmolLM, GPT-2, GPT-Neo, GPT-NeoX)"
+            f"a base of type {model_type!r} is not supported: use a causal language model of text, such as one of "
+            f"type {', '.join(sorted(FAMILIES))}"
         )
-    return family
+
+
+_BY_INDEX = ("mlp_only_layers",)
+"""Keys of configs whose lists hold indices of layers."""
 
 
 class Architecture:
@@ -83,16 +111,15 @@ class Architecture:
     """
 
     def __init__(self, base: PreTrainedModel) -> None:
-        self.family = family_of(base.config)
+        self.family = family_of(base)
         self.config = base.config
         self._originals = dict(base.named_modules())  # by stock path, whatever wraps them later
         self.num_layers = len(cast(nn.ModuleList, self.resolve(self.family.layers)))
         self._linear_shapes = {
-            name: _linear_shape(module)
-            for name, module in self.resolve(self.layer_site(0)).named_modules()
-            if isinstance(module, (nn.Linear, Conv1D))
+            path: _linear_shape(module)
+            for path, module in self._originals.items()
+            if path.startswith(f"{self.family.layers}.") and isinstance(module, (nn.Linear, Conv1D))
         }
-        self.linears = tuple(self._linear_shapes)
         paths = {module: path for path, module in self._originals.items()}
         self._embeddings = paths[base.get_input_embeddings()], paths[base.get_output_embeddings()]
 
@@ -113,28 +140,46 @@ class Architecture:
         Raises:
             GrowlmError: if a name matches none.
         """
-        known = {name.rpartition(".")[2] for name in self.linears}
+        known = {path.rpartition(".")[2] for path in self._linear_shapes}
         for name in target_modules or ():
             if name not in known:
                 raise GrowlmError(f"target module {name!r} is not in this base: use some of {', '.join(sorted(known))}")
         return [
-            f"{self.layer_site(layer)}.{name}"
+            path
             for layer in layers
-            for name in self.linears
-            if target_modules is None or name.rpartition(".")[2] in target_modules
+            for path in self._linear_shapes
+            if path.startswith(f"{self.layer_site(layer)}.")
+            and (target_modules is None or path.rpartition(".")[2] in target_modules)
         ]
+
+    def feed_forward_sites(self, layer: int) -> list[str]:
+        """List the stock paths of a layer's linears outside of its attention; a mixture of experts may have none."""
+        attention = self.output_sites(layer)[0].rpartition(".")[0]
+        return [path for path in self.linear_sites(None, [layer]) if not path.startswith(f"{attention}.")]
 
     def linear_shape(self, site: str) -> tuple[int, int]:
         """Return (output dim, input dim) of a linear by its stock path."""
-        return self._linear_shapes[site.removeprefix(f"{self.family.layers}.").partition(".")[2]]
+        return self._linear_shapes[site]
+
+    @property
+    def width(self) -> int:
+        """Dims of the residual stream."""
+        return int(self.config.hidden_size)
 
     def query_site(self, layer: int) -> str:
-        """Return the stock path of the linear that computes a layer's queries."""
+        """Return the stock path of the linear that computes a layer's queries.
+
+        Raises:
+            GrowlmError: if it is not known for this base.
+        """
+        if self.family.queries is None:
+            raise GrowlmError(f"where a base of type {self.config.model_type!r} computes its queries is not known")
         return f"{self.layer_site(layer)}.{self.family.queries}"
 
-    def output_sites(self, layer: int) -> tuple[str, ...]:
-        """Return the stock paths of a layer's output projections: attention, then feed-forward part."""
-        return tuple(f"{self.layer_site(layer)}.{path}" for path in self.family.output_projections)
+    def output_sites(self, layer: int) -> tuple[str, str]:
+        """Return the stock paths of what writes to the residual stream: attention, then feed-forward part."""
+        attention, feed_forward = self.family.output_projections
+        return f"{self.layer_site(layer)}.{attention}", f"{self.layer_site(layer)}.{feed_forward}"
 
     def heads(self) -> tuple[int, int]:
         """Return (number of attention heads, dims of each)."""
@@ -143,7 +188,9 @@ class Architecture:
         return num_heads, width // num_heads
 
     def weighted_layers(self, layers: Sequence[int] | None = None) -> list[str]:
-        """List the stock paths of everything that holds weights itself: linears, embeddings, norms; tied ones once.
+        """List the stock paths of linears, embeddings and norms, whose outputs are linear in their weights.
+
+        Tied ones come once. The experts of a mixture and its router are left out.
 
         Args:
             layers: indices of the decoder layers to look in; None: everywhere, outside of them too.
@@ -153,7 +200,7 @@ class Architecture:
         paths: list[str] = []
         for path, module in self._originals.items():
             own = {id(parameter) for parameter in module.parameters(recurse=False)} - seen
-            if own:
+            if own and _is_linear_in_weights(module):
                 seen |= own
                 paths.append(path)
         return paths if inside is None else [path for path in paths if path.startswith(inside)]
@@ -166,6 +213,10 @@ class Architecture:
         """Return (number of tokens, dim) of token or output embedding by its stock path."""
         num_tokens, width = cast(nn.Parameter, self.resolve(path).weight).shape
         return num_tokens, width
+
+    def embedding_scale(self) -> float:
+        """Return what the base multiplies a token's row of the embedding by."""
+        return float(getattr(self.resolve(self._embeddings[0]), "scalar_embed_scale", 1.0))
 
     def tied_embeddings(self) -> tuple[str, str] | None:
         """Return the stock paths of token and output embedding if they share their weight."""
@@ -210,6 +261,32 @@ class Architecture:
         new_layer.load_state_dict(weights, assign=True)
         return new_layer.eval()
 
+    def make_neutral(self, layer: nn.Module) -> None:
+        """Set the weights of a decoder layer so that its branches write nothing to the residual stream."""
+        for path in self.family.neutral or self.family.output_projections:
+            for name, parameter in layer.named_parameters():
+                if f"{name}.".startswith(f"{path}."):
+                    is_norm = parameter.ndim == 1 and path.endswith("norm")
+                    nn.init.constant_(parameter, -1.0 if is_norm and self.family.offset_norms else 0.0)
+
+    def finish_logits(self, logits: Tensor) -> Tensor:
+        """Compute what the base makes of its output embedding's logits: they are scaled or capped in some families.
+
+        Args:
+            logits: [..., V].
+
+        Returns:
+            The final logits, [..., V].
+        """
+        divisor = getattr(self.config, "logits_scaling", None)
+        factor = getattr(self.config, "logit_scale", None)
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        if divisor is not None:
+            logits = logits / divisor
+        if factor is not None:
+            logits = logits * factor
+        return logits if cap is None else cap * (logits / cap).tanh()
+
     def _tensor(self, name: str) -> Tensor:
         """Return a parameter or buffer of the base by stock name."""
         path, _, own = name.rpartition(".")
@@ -250,19 +327,50 @@ def reordered_config(config: PreTrainedConfig, order: Sequence[int]) -> PreTrain
     Returns:
         A copy of the config.
     """
-    family = family_of(config)
     reordered = copy.deepcopy(config)
     num_layers = config.num_hidden_layers
-    setattr(reordered, family.num_layers_key, len(order))
+    reordered.num_hidden_layers = len(order)
     for key, value in list(vars(reordered).items()):
-        if isinstance(value, list) and len(cast("list[object]", value)) == num_layers:
+        if isinstance(value, list) and len(cast("list[object]", value)) == num_layers and key not in _BY_INDEX:
             setattr(reordered, key, [value[layer] for layer in order])
+    for key in _BY_INDEX:  # lists of layers by their indices
+        if isinstance(chosen := getattr(config, key, None), list):
+            setattr(reordered, key, [new for new, layer in enumerate(order) if layer in chosen])
     if config.model_type == "gpt_neo":  # the list is derived from this one when the config is saved and read back
         reordered.attention_types = [[[kind], 1] for kind in reordered.attention_layers]
     return reordered
 
 
+def _inferred(base: PreTrainedModel) -> Family:
+    """Infer a family: its layers are the one list of that length, its projections the last linears of their width."""
+    config = base.config
+    lists = [
+        (path, module)
+        for path, module in base.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers and path.count(".") <= 2
+    ]
+    if not lists:
+        raise GrowlmError(f"the decoder layers of a base of type {config.model_type!r} cannot be found: use another")
+    path, layers = lists[0]
+    linears = {name: linear for name, linear in layers[0].named_modules() if isinstance(linear, (nn.Linear, Conv1D))}
+    writing = [name for name, linear in linears.items() if _linear_shape(linear)[0] == config.hidden_size]
+    attention = [name for name in writing if "att" in name]
+    feed_forward = [name for name in writing if "att" not in name]
+    if not attention or not feed_forward:
+        raise GrowlmError(
+            f"the output projections of a base of type {config.model_type!r} cannot be found: use another base"
+        )
+    queries = next((name for name in linears if name.rpartition(".")[2] in ("q_proj", "query", "q")), None)
+    return Family(path, (attention[-1], feed_forward[-1]), queries)
+
+
+def _is_linear_in_weights(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, Conv1D, nn.Embedding, nn.LayerNorm)) or "Norm" in type(module).__name__
+
+
 def _linear_shape(linear: nn.Module) -> tuple[int, int]:
+    if isinstance(linear, nn.Linear):  # the shape of its weight is another one in 4 bits
+        return linear.out_features, linear.in_features
     weight = cast(nn.Parameter, linear.weight)
     rows, columns = weight.shape
-    return (columns, rows) if isinstance(linear, Conv1D) else (rows, columns)
+    return columns, rows

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,17 +14,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_BASE = "mini"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
 def checkpoint_folders() -> list[Path]:
     """List the folders in which bases are looked up by name, the first found wins.
 
     Returns:
-        The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, and the one that came with growlm.
+        The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, the one of growlm's own repository if this is
+        it, and the package ``growlm-bases`` if it is installed.
     """
     package = Path(__file__).resolve().parent.parent
     named = os.environ.get("GROWLM_CHECKPOINTS")
-    return [*([Path(named)] if named else []), Path("checkpoints"), package.parent / "checkpoints"]
+    data = find_spec("growlm_bases")
+    return [
+        *([Path(named)] if named else []),
+        Path("checkpoints"),
+        package.parent / "checkpoints",
+        *map(Path, (data.submodule_search_locations or []) if data else []),
+    ]
 
 
 def shipped_bases() -> dict[str, Path]:
@@ -60,7 +69,12 @@ def find_base(name_or_path: str | Path) -> Path | str:
         return path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
-    known = ", ".join(sorted(shipped)) or "none"
+    if not shipped:
+        raise GrowlmError(
+            f"unknown base {name!r}: none is installed here; get growlm's own with pip install growlm-bases, or give a "
+            "folder or a Hugging Face model id"
+        )
+    known = ", ".join(sorted(shipped))
     raise GrowlmError(f"unknown base {name!r}: give a shipped one ({known}), a folder, or a Hugging Face model id")
 
 
@@ -80,12 +94,12 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from growlm.base.architecture import family_of
+    from growlm.base.architecture import check_supported
 
     source = find_base(name_or_path)
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
-        family_of(config)  # another one is refused as such, not as damaged
+        check_supported(config)  # another one is refused as such, not as damaged
         if isinstance(source, Path):
             _check_layers(config, source)
         with no_progress_bar():
@@ -107,6 +121,7 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
         raise
     except Exception as error:  # transformers checks few of a file's values: any error may follow from them
         raise _unloadable(source, "base", error) from error
+    _restore_scales(model)
     return model.eval().requires_grad_(False)
 
 
@@ -114,7 +129,7 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
     """Load the tokenizer that belongs to a base.
 
     Args:
-        name_or_path: see ``find_base``.
+        name_or_path: see ``find_base``; or a folder with a tokenizer alone.
 
     Returns:
         The tokenizer.
@@ -124,7 +139,11 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    source = find_base(name_or_path)
+    folder = Path(name_or_path).expanduser()
+    alone = folder.is_dir() and any((folder / file).exists() for file in _TOKENIZER_FILES)
+    source = folder if alone else find_base(name_or_path)
+    if isinstance(source, Path) and not any((source / file).exists() for file in _TOKENIZER_FILES):
+        raise GrowlmError(f"{source} has no tokenizer: name a folder or model id that has one with --tokenizer")
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
     except Exception as error:
@@ -163,6 +182,17 @@ def _check_layers(config: "PreTrainedConfig", folder: Path) -> None:
             f"{folder / 'config.json'} names {layers!r} layers, but the folder has {tensors} tensors: restore the "
             "folder from a copy"
         )
+
+
+def _restore_scales(model: "PreTrainedModel") -> None:
+    """Hold the factors of scaled embeddings in full precision; loading in a half precision rounds them."""
+    import torch
+
+    for module in model.modules():
+        scale = getattr(module, "scalar_embed_scale", None)
+        if scale is not None:
+            rounded: Any = module.embed_scale
+            module.embed_scale = torch.tensor(float(scale), dtype=torch.float32, device=rounded.device)
 
 
 def _unloadable(source: Path | str, what: str, error: Exception) -> GrowlmError:

@@ -1,34 +1,46 @@
 """The Lightning command line of a phase, for ``growlm grow`` and ``growlm fit`` alike."""
 
 import json
+import logging
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import yaml
+from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
-from growlm.errors import GrowlmError, unknown_name
+from growlm.cli.loggers import logger_word, spelled_out
+from growlm.data.sources import is_own_data
+from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
 from growlm.registry import methods, module_kinds, plain_values, routers, skills
+from growlm.skills.rows import keep_rows
 from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_help, option_names
 from growlm.train.fit import fit_phase, new_trainer
-from growlm.train.phase import GrowPhase
+from growlm.train.phase import GrowPhase, trainer_settings
+from growlm.train.prepare import prepare, training_summary
 from growlm.train.result import Grown
 
 SHORT = {
     **{name: f"model.{name}" for name in option_names() if name != "skill"},
     "on": "model.parents",
     "steps": "trainer.max_steps",
+    "device": "trainer.accelerator",
 }
 """Short options of ``growlm grow``, and the long ones that they abbreviate."""
 
+_LOGGER = "--trainer.logger"
+_FLAGS = tuple(option.name for option in fields(PhaseConfig) if option.type in (bool, "bool"))
+_logger = logging.getLogger(__name__)
 _SPELLED_OUT = ("skill", "module", "config")
 
 
@@ -59,10 +71,28 @@ class PhaseCLI(LightningCLI):
                 trainer_class=new_trainer,
                 save_config_callback=None,
                 seed_everything_default=False,
+                auto_configure_optimizers=False,  # a phase has its own
                 parser_kwargs={**_PARSER, "prog": prog},
                 args=_under_current_names(arguments, Path(folder)),
                 run=False,
             )
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of trainer and phase; a phase brings its own data, optimizer and schedule."""
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.add_lightning_class_args(self._model_class, "model", subclass_mode=self.subclass_mode_model)
+
+    def instantiate_classes(self) -> None:
+        """Build phase and trainer, and say in one line what is not installed."""
+        try:
+            super().instantiate_classes()
+        except ModuleNotFoundError as error:
+            logger = str((self.config.get("trainer.logger") or {}).get("class_path", "")).rpartition(".")[2]
+            if not logger:
+                raise
+            raise GrowlmError(
+                f"{logger} is not installed ({one_line(str(error))[:120]}): pip install 'growlm[loggers]'"
+            ) from None
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what is wrong."""
@@ -73,37 +103,42 @@ class PhaseCLI(LightningCLI):
             raise user_error(error, parser, args, self._shorthands) from None
 
 
-def run_phase(arguments: Sequence[str], prog: str = "growlm fit") -> Grown:
-    """Run the phase that a LightningCLI's command line describes.
+def run_phase(arguments: Sequence[str], prog: str = "growlm fit") -> Grown | None:
+    """Run the phase that a LightningCLI's command line describes, or only say what it would train.
 
     Args:
         arguments: the words after the command.
         prog: the command, for messages.
 
     Returns:
-        The result.
+        The result; None after a dry run.
     """
     cli = PhaseCLI(arguments, prog)
-    return fit_phase(cast(GrowPhase, cli.model), cli.trainer)
+    phase = cast(GrowPhase, cli.model)
+    if phase.config.dry_run:
+        _logger.info(training_summary(prepare(phase.config, trainer_settings(cli.trainer), phase.cache)))
+        return None
+    return fit_phase(phase, cli.trainer)
 
 
-def grow_command(arguments: Sequence[str]) -> Grown:
+def grow_command(arguments: Sequence[str]) -> Grown | None:
     """Run ``growlm grow``: short options in front of the same options as ``growlm fit``.
 
     Args:
         arguments: the words after ``growlm grow``.
 
     Returns:
-        The result.
+        The result; None after a dry run.
     """
     return run_phase(long_options(arguments), "growlm grow")
 
 
-def grow(skill: str, **options: Any) -> Grown:
+def grow(skill: str | Iterable[Any], **options: Any) -> Grown:
     """Teach a stack a new skill: ``growlm grow`` for Python.
 
     Args:
-        skill: recipe or skill to learn, or a ``.jsonl`` file of your own.
+        skill: recipe or skill to learn; or data of your own: a file, a folder, a glob, a data set's id on the hub, or
+            the rows themselves (a list of dicts, a ``datasets.Dataset``, an iterator) with a ``name``.
         **options: the options of ``growlm grow``, such as ``stack="checkpoints/mine"``, ``steps=200`` or
             ``module={"lora": {"rank": 4}}``; those of Lightning's trainer as ``**{"trainer.accelerator": "cpu"}``.
 
@@ -113,46 +148,141 @@ def grow(skill: str, **options: Any) -> Grown:
     Raises:
         GrowlmError: for any option that does not fit, and as ``growlm.train.fit.fit_phase`` says.
     """
+    if not isinstance(skill, str):
+        if "name" not in options:
+            raise GrowlmError("rows have no name of their own: say what the module is called, with name=...")
+        given = options.pop("skill_options", {})
+        options["skill_options"] = {**given, "digest": keep_rows(skill)}
+        skill = "rows"
     words = [f"--{key}={json.dumps(value) if isinstance(value, dict) else value}" for key, value in options.items()]
-    return grow_command([f"--skill={skill}", *words])
+    grown = grow_command([f"--skill={skill}", *words])
+    if grown is None:
+        raise GrowlmError("a dry run has no result: use the command growlm grow --dry_run, or leave dry_run out")
+    return grown
 
 
 def grow_help() -> str:
     """Write the help of ``growlm grow`` from the options of a phase and the registries."""
     rows = {
-        "skill": "Recipe or skill to learn (growlm ls skills), or a .jsonl file of your own.",
+        "skill": "Recipe or skill to learn (growlm ls skills), or data of your own: a file, a folder, a glob, or a "
+        "data set's id on the Hugging Face hub.",
         "module": f"Kinds of the new module, joined by +, or JSON with options: {', '.join(module_kinds)}.",
-        "steps": "Training steps.",
+        "steps": "Training steps (default: 600).",
+        "device": "What it is trained on: cpu, cuda, mps or auto (default: auto).",
         "config": "A recipe by its path, instead of the one that --skill names.",
-        **{name: text for name, text in option_help().items() if name != "skill"},
     }
-    members = {"method": methods, "router": routers}
-    rows |= {name: f"{rows[name]} One of: {', '.join(registry)}." for name, registry in members.items()}
+    return "\n".join([_USAGE, *_phase_options("", rows), "", _MORE])
+
+
+def fit_help() -> str:
+    """Write the help of ``growlm fit``: a phase's options and those of Lightning's trainer, by what they are about."""
+    documented = (str(Trainer.__init__.__doc__), str(new_trainer.__doc__))
+    described = {entry.arg_name: entry.description for text in documented for entry in parse_docstring(text).params}
+    sections: list[str] = []
+    for title, names in _TRAINER_GROUPS.items():
+        sections += ["", f"{title} (Lightning's trainer):"]
+        for name in names:
+            text = " ".join((described.get(name) or "").split())
+            sections += _option(f"trainer.{name}", text.partition(". ")[0].partition(" Default:")[0])
+    config = {"config": "A YAML file with any of these options.", "print_config": "Print all options as YAML."}
+    return "\n".join([_FIT_USAGE, *_phase_options("model.", {}, config), *sections])
+
+
+def _phase_options(prefix: str, rows: Mapping[str, str], others: Mapping[str, str] | None = None) -> list[str]:
+    """Write the options of a phase by group.
+
+    Args:
+        prefix: what stands before an option's name.
+        rows: options of the command line alone, or other words for an option.
+        others: options without a prefix.
+    """
+    texts = {**option_help(), **rows}
+    texts |= {name: f"{texts[name]} One of: {', '.join(known)}." for name, known in _MEMBERS.items()}
     defaults = {option.name: option.default for option in fields(PhaseConfig)}
     lines: list[str] = []
-    for name, text in rows.items():
-        default = defaults.get(name, MISSING)
-        shown = "" if default in (MISSING, None) else f" (default: {default})"
-        wrapped = textwrap.wrap(text + shown, 88)
-        lines += [f"  --{name:<20}{wrapped[0]}", *(" " * 24 + line for line in wrapped[1:])]
-    return "\n".join([_USAGE, *lines, "", _MORE])
+    for name, text in (others or {}).items():
+        lines += _option(name, text)
+    for title, names in OPTION_GROUPS.items():
+        lines += ["", f"{title}:"]
+        for name in names:
+            if name in texts:
+                default = defaults.get(name, MISSING)
+                shown = "" if default in (MISSING, None) else f" (default: {default})"
+                lines += _option(prefix + name, texts[name] + shown)
+    return lines
+
+
+def _option(name: str, text: str) -> list[str]:
+    wrapped = textwrap.wrap(text, 84) or [""]
+    head = f"  --{name:<25} "
+    first = [head + wrapped[0]] if len(head) == 30 else [head.rstrip(), " " * 30 + wrapped[0]]
+    return [*first, *(" " * 30 + line for line in wrapped[1:])]
+
+
+OPTION_GROUPS = {
+    "what is learned": ("skill", "skill_options", "strict", "on_bad", "trust_data", "name", "config"),
+    "what it is learned on": ("stack", "base", "tokenizer", "parents", "dtype", "quantization", "device"),
+    "how": ("module", "method", "method_options", "seed"),
+    "training": (
+        *("steps", "epochs", "batch_size", "max_length", "packing", "learning_rate", "weight_decay", "warmup"),
+        *("gradient_checkpointing",),
+        *("dry_run", "restart", "checkpoint_every", "checkpoint_seconds"),
+    ),
+    "validation": ("validate_every", "keep_best", "patience"),
+    "scores and router": ("num_scored", "rescore", "metric", "stories", "router", "router_options"),
+}
+"""The options of a phase, and those of ``growlm grow`` besides, by what they are about."""
+_TRAINER_GROUPS = {
+    "length": (
+        "max_steps",
+        "max_epochs",
+        "max_time",
+        "min_steps",
+        "min_epochs",
+        "limit_train_batches",
+        "overfit_batches",
+    ),
+    "hardware": ("accelerator", "devices", "strategy", "num_nodes", "sync_batchnorm", "use_distributed_sampler"),
+    "precision and gradients": (
+        *("precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+        *("deterministic", "benchmark", "detect_anomaly", "inference_mode"),
+    ),
+    "logging": ("logger", "log_every_n_steps", "default_root_dir", "enable_autolog_hparams", "model_registry"),
+    "display and plugins": (
+        *("callbacks", "plugins", "profiler", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"),
+        *("fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs"),
+    ),
+    "validation loops, which a phase has none of": (
+        *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval"),
+        *("check_val_every_n_epoch", "num_sanity_val_steps"),
+    ),
+}
+_MEMBERS: Mapping[str, Iterable[str]] = {"method": methods, "router": routers}
+_FIT_USAGE = """\
+usage: growlm fit --config FILE [--model.option value ...] [--trainer.option value ...]
+
+Train the same phase as growlm grow by Lightning's own command line.
+"""
 
 
 _USAGE = """\
 usage: growlm grow --skill NAME [--option value ...]
 
 Teach the stack a new skill: attach a module, train it alone, prove that nothing else moved, freeze it.
-An interrupted phase resumes when the same command is run again.
-
-options:"""
+An interrupted phase resumes when the same command is run again."""
 _MORE = "and every option of `growlm fit --help`, such as --trainer.accelerator cpu."
 
 
 def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:
-    """Spell words and recipe files of version 0.1.0 as today."""
+    """Spell words and recipe files of version 0.1.0 as today, and loggers by name with their options."""
     words: list[str] = []
+    of_logger = any(word.startswith(f"{_LOGGER}.") for word in arguments)
     for word in arguments:
         option, equals, value = word.partition("=")
+        if option == _LOGGER and equals and not of_logger:
+            value = logger_word(value)
+        elif words and words[-1] == _LOGGER and not of_logger:
+            option, equals, value = logger_word(word), "", ""
         if option.startswith("--"):
             option = f"--{OLD_OPTIONS.get(option[2:], option[2:])}"
         previous = words[-1] if words else ""
@@ -169,7 +299,11 @@ def _current_recipe(config: str, folder: Path) -> str:
     if not Path(config).is_file():  # parsing says so
         return config
     recipe = read_yaml(Path(config))
-    moved = False
+    trainer = recipe.get("trainer") or {}
+    logger = spelled_out(trainer.get("logger"))
+    moved = logger != trainer.get("logger")
+    if moved:
+        trainer["logger"] = logger
     for old, new in OLD_OPTIONS.items():
         (group, key), (new_group, new_key) = old.split("."), new.split(".")
         if key in (recipe.get(group) or {}):
@@ -204,7 +338,9 @@ def long_options(arguments: Sequence[str]) -> list[str]:
     words: list[str] = []
     if config is None and skill in recipe_names("skills"):
         config, skill = str(recipe_path("skills", skill)), None
-    elif skill is not None and not skill.endswith((".jsonl", ".jsonl.xz")) and skill not in skills:
+    elif skill is not None and not is_own_data(skill) and skill not in skills:
+        if Path(skill).exists():
+            raise GrowlmError(f"{skill!r} is no skill; if the data that is here is meant, write ./{skill}")
         raise unknown_name("skill", skill, {*skills, *recipe_names("skills")})
     if config is None and skill is None and not any(word.startswith("--model.skill") for word in rest):
         raise GrowlmError("no skill is given: say which with --skill, for example --skill chat")
@@ -224,18 +360,19 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
     """Take the short options out of a command line; the later of two wins."""
     given: dict[str, str] = {}
     rest: list[str] = []
-    waiting = iter(arguments)
-    for word in waiting:
+    waiting = deque(arguments)
+    while waiting:
+        word = waiting.popleft()
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in known:
             rest.append(word)
         elif equals:
             given[name] = value
         else:
-            following = next(waiting, None)
-            if following is None:
+            bare = name in _FLAGS and (not waiting or waiting[0] not in ("true", "false"))
+            if not bare and not waiting:
                 raise GrowlmError(f"--{name} needs a value")
-            given[name] = following
+            given[name] = "true" if bare else waiting.popleft()
     return given, rest
 
 

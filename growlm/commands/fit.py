@@ -12,8 +12,11 @@ def fit(arguments: list[str]) -> int | None:
     Returns:
         None.
     """
-    from growlm.cli.phase import run_phase
+    from growlm.cli.phase import fit_help, run_phase
     from growlm.show.report import print_grown
 
-    print_grown(run_phase(arguments))
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(fit_help())
+    elif (grown := run_phase(arguments)) is not None:
+        print_grown(grown)
     return None

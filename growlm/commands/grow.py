@@ -17,6 +17,6 @@ def grow(arguments: list[str]) -> int | None:
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print(grow_help())
-    else:
-        print_grown(grow_command(arguments))
+    elif (grown := grow_command(arguments)) is not None:
+        print_grown(grown)
     return None

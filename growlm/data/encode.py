@@ -8,6 +8,7 @@ which has none, by rendering prefixes: a turn is what the conversation up to and
 up to it with the generation prompt.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
     """
     _refuse_special_tokens(example, tokenizer)
     if example.messages:
-        return _render(example.messages, tokenizer, add_generation_prompt=True)["input_ids"]
+        return _render(example, tokenizer, add_generation_prompt=True)["input_ids"]
     ids = [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
     return ids if example.max_prompt is None else cut_prompt(ids, example.max_prompt, example.cut)
 
@@ -182,7 +183,7 @@ def _turn_end(tokenizer: Any) -> int | None:
 
 
 def _encode_messages(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    if _has_markers(_template(tokenizer)):
+    if _has_markers(_template(tokenizer, bool(example.tools))):
         ids, trained = _marked(example, tokenizer)
     else:
         ids, trained = _by_prefixes(example, tokenizer)
@@ -197,7 +198,7 @@ def _encode_messages(example: Example, tokenizer: Any) -> tuple[list[int], list[
 
 
 def _marked(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    encoding = _render(example.messages, tokenizer, add_generation_prompt=False)
+    encoding = _render(example, tokenizer, add_generation_prompt=False)
     ids = encoding["input_ids"]
     trained = [bool(token) for token in encoding.get("assistant_masks") or [0] * len(ids)]
     answers = [message for message in example.messages if message.role == "assistant"]
@@ -217,7 +218,7 @@ def _marked(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
 
 def _by_prefixes(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
     """Encode a conversation by a template without markers, as tokens of the whole with their places in its text."""
-    text = _text(example.messages, tokenizer, add_generation_prompt=False)
+    text = _text(example.messages, tokenizer, add_generation_prompt=False, tools=example.tools)
     spans = [span for span, message in _answer_spans(example, text, tokenizer) if message.trained]
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     trained = [any(start <= begin and end <= stop for start, stop in spans) for begin, end in _places(encoding)]
@@ -228,8 +229,8 @@ def _answer_spans(example: Example, text: str, tokenizer: Any) -> Iterator[tuple
     for index, message in enumerate(example.messages):
         if message.role != "assistant":
             continue
-        before = _text(example.messages[:index], tokenizer, add_generation_prompt=True)
-        through = _text(example.messages[: index + 1], tokenizer, add_generation_prompt=False).rstrip()
+        before = _text(example.messages[:index], tokenizer, True, example.tools)
+        through = _text(example.messages[: index + 1], tokenizer, False, example.tools).rstrip()
         if not (through.startswith(before) and text.startswith(through)):
             raise GrowlmError(
                 f"{example.name}, turn {index + 1}: the chat template writes this answer otherwise once more follows, "
@@ -249,10 +250,12 @@ def _last_special(text: str, tokenizer: Any) -> str | None:
     return next((token for token in sorted(tokens, key=len, reverse=True) if text.endswith(token)), None)
 
 
-def _template(tokenizer: Any) -> str:
-    """Return the chat template: of several named ones, ``default``."""
+def _template(tokenizer: Any, with_tools: bool = False) -> str:
+    """Return the chat template: of several named ones ``default``, or ``tool_use`` for a conversation with tools."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
+        if with_tools and "tool_use" in template:
+            return str(template["tool_use"])
         if "default" not in template:
             names = ", ".join(map(repr, sorted(template)))
             raise GrowlmError(f"the base has the chat templates {names} and no 'default': name one of them so")
@@ -265,16 +268,21 @@ def _has_markers(template: str) -> bool:
     return re.search(r"{%-?\s*generation\s*-?%}", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
 
 
-def _text(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> str:
-    return str(_apply(messages, tokenizer, add_generation_prompt=add_generation_prompt, tokenize=False))
+def _text(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool, tools: str = "") -> str:
+    return str(_apply(messages, tokenizer, tools, add_generation_prompt=add_generation_prompt, tokenize=False))
 
 
-def _apply(messages: Sequence[Message], tokenizer: Any, **options: Any) -> Any:
+def _apply(messages: Sequence[Message], tokenizer: Any, tools: str, **options: Any) -> Any:
     from jinja2 import TemplateError
 
-    turns = [{"role": message.role, "content": message.content} for message in messages]
+    turns = [
+        {"role": message.role, "content": message.content, **(json.loads(message.extra) if message.extra else {})}
+        for message in messages
+    ]
+    if tools:
+        options["tools"] = json.loads(tools)
     try:
-        return tokenizer.apply_chat_template(turns, chat_template=_template(tokenizer), **options)
+        return tokenizer.apply_chat_template(turns, chat_template=_template(tokenizer, bool(tools)), **options)
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise GrowlmError(f"the base's chat template refuses turns of {roles}: {error}") from None
@@ -286,14 +294,15 @@ def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
     return [*start, *words], [*[False] * len(start), *[bool(text)] * len(words)]
 
 
-def _render(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:
-    if not _has_markers(_template(tokenizer)):
-        text = _text(messages, tokenizer, add_generation_prompt)
+def _render(example: Example, tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:
+    if not _has_markers(_template(tokenizer, bool(example.tools))):
+        text = _text(example.messages, tokenizer, add_generation_prompt, example.tools)
         return {"input_ids": _tokens(text, tokenizer)}
     return dict(
         _apply(
-            messages,
+            example.messages,
             tokenizer,
+            example.tools,
             add_generation_prompt=add_generation_prompt,
             return_assistant_tokens_mask=not add_generation_prompt,
             return_dict=True,

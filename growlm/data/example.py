@@ -1,7 +1,7 @@
 """Examples: what a skill trains and is scored on."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
@@ -14,7 +14,8 @@ class Message:
     """One turn of a conversation.
 
     Args:
-        role: ``"user"`` or ``"assistant"``; ``"system"`` for a first turn that sets the scene.
+        role: ``"user"`` or ``"assistant"``; ``"system"`` for a first turn that sets the scene, ``"tool"`` for a tool's
+            answer.
         content: what is said.
         expected: for a test's assistant turn, what a reply must contain to count as right; each entry lists
             alternatives of which one suffices. Empty: the turn is not scored.
@@ -22,14 +23,16 @@ class Message:
             string that may occur in ``expected``.
         sort: what sort of question it answers, to split scores by; empty: none.
         trained: whether an assistant's turn is trained; if not, it is only read.
+        extra: what a chat template gets of the turn besides, such as ``tool_calls``, as a JSON object; empty: nothing.
     """
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     expected: tuple[tuple[str, ...], ...] = ()
     choices: tuple[str, ...] = ()
     sort: str = ""
     trained: bool = True
+    extra: str = field(default="", repr=False)
 
     def accepts(self, reply: str) -> bool:
         """Return whether a reply holds, for each entry of ``expected``, one alternative as whole words, in any case.
@@ -78,6 +81,7 @@ class Example:
             empty: nowhere, it is refused. The completion is never cut.
         max_prompt: greatest number of tokens of the prompt, wherever a model answers it; None: what it can see. Routers
             look at all of it.
+        tools: descriptions of the tools of a conversation, as a JSON list for the chat template; empty: none.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Example:
     text: str | None = None
     cut: Literal["", "left", "middle"] = ""
     max_prompt: int | None = None
+    tools: str = field(default="", repr=False)
 
 
 def clauses(text: str) -> list[str]:

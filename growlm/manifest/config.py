@@ -5,11 +5,14 @@ imports nothing of transformers but the config's own base class.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from transformers.configuration_utils import PreTrainedConfig
 
 import growlm
+from growlm.files import read_json
+from growlm.manifest.own_files import CONFIG_FILE
 
 
 class GrowlmConfig(PreTrainedConfig):
@@ -19,6 +22,7 @@ class GrowlmConfig(PreTrainedConfig):
         base_config: the base's own config, as ``to_dict`` returns it.
         inserted_after: for each inserted decoder layer (or other part with a slot of its own in the key-value cache),
             in order of growth, the index of the base's layer before it.
+        tokenizer: where the tokenizer is, if not in the base's own folder.
         **kwargs: what every transformers config takes.
     """
 
@@ -28,10 +32,13 @@ class GrowlmConfig(PreTrainedConfig):
         self,
         base_config: Mapping[str, Any] | None = None,
         inserted_after: list[int] | None = None,
+        tokenizer: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.base_config = dict(base_config or {})
         self.inserted_after = list(inserted_after or [])
+        if tokenizer is not None:  # else the file is as it always was
+            self.tokenizer = tokenizer
         super().__init__(**kwargs)
 
     @classmethod
@@ -39,6 +46,16 @@ class GrowlmConfig(PreTrainedConfig):
         """Build a config from what ``config.json`` holds, and make the stack's class known to the Auto classes."""
         assert growlm.ModuleStack.config_class is cls  # its file registers it
         return super().from_dict(config_dict, **kwargs)
+
+    @classmethod
+    def of(cls, base_config: PreTrainedConfig, tokenizer: str | None = None) -> Self:
+        """Describe a stack without modules on a base."""
+        return cls(
+            base_config=base_config.to_dict(),
+            vocab_size=base_config.vocab_size,
+            tokenizer=tokenizer,
+            tie_word_embeddings=False,  # the base ties its own
+        )
 
     def stock_config(self) -> PreTrainedConfig:
         """Rebuild the base's own config."""
@@ -55,3 +72,10 @@ class GrowlmConfig(PreTrainedConfig):
 
         stock = self.stock_config()
         return reordered_config(stock, [*range(stock.num_hidden_layers), *self.inserted_after])
+
+
+def recorded_tokenizer(folder: Path) -> str | None:
+    """Return where the tokenizer of a saved stack is, if not in the base's own folder."""
+    file = folder / CONFIG_FILE
+    recorded = read_json(file).get("tokenizer") if file.is_file() else None
+    return recorded if isinstance(recorded, str) else None

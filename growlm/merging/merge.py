@@ -32,6 +32,8 @@ def merge(stack: ModuleStack, path: Sequence[str] | None = None) -> PreTrainedMo
         GrowlmError: for an unknown name, a path that is not closed, or a kind that no stock model can compute.
     """
     path = stack.path if path is None else normalise(path, stack.parents())
+    if stack.quantization is not None:
+        raise GrowlmError(f"a base in {stack.quantization} cannot be merged: load the stack without quantization")
     sites = stack.sites()
     for site in sites.values():
         _check_mergeable(site, path)
@@ -103,12 +105,12 @@ def _merged_weights(stack: ModuleStack, sites: Mapping[str, Site], path: Path) -
 @torch.no_grad()
 def _keep_attention_scale(stack: ModuleStack, source: nn.Module, layer: nn.Module) -> None:
     """Scale the queries of a merged layer whose attention divides by its index, which merging has changed."""
-    queries = stack.architecture.family.queries
-    attention = queries.rpartition(".")[0]
+    attention = stack.architecture.family.output_projections[0].rpartition(".")[0]
     scales = [getattr(module.get_submodule(attention), "scaling", None) for module in (source, layer)]
     if scales[0] == scales[1]:
         return
-    if stack.architecture.family.fused == "heads":
+    queries = stack.architecture.family.queries
+    if queries is None or stack.architecture.family.fused == "heads":
         raise GrowlmError("the attention of this base depends on the layer's index: merge a path without a block")
     linear = layer.get_submodule(queries)
     heads, width = stack.architecture.heads()

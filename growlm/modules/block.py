@@ -1,9 +1,11 @@
 """Decoder layers inserted after chosen layers, beginning as the identity.
 
 Wu et al. 2024, "LLaMA Pro: Progressive LLaMA with Block Expansion" (arXiv 2401.02415), section 3: a copy of the layer
-before it whose output projections are zero leaves the residual stream unchanged; norms are not touched, since a zero
-norm would give everything behind it zero gradients. Unlike there, the layers go into the deep half by default (shallow
-layers stay general) and each module's layers are its own. Proved by tests/contracts/test_every_module.py.
+before it whose output projections are zero leaves the residual stream unchanged; norms before them are not touched,
+since a zero norm would give everything behind it zero gradients. Where a norm follows the projection, its weight is
+zero instead: it gets a gradient, and with its first step all else does. Unlike there, the layers go into the deep half
+by default (shallow layers stay general) and each module's layers are its own. Proved by
+tests/contracts/test_every_module.py.
 """
 
 from dataclasses import dataclass
@@ -69,13 +71,15 @@ class Block(ModuleKind):
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build one inserted layer for every chosen place; see ``ModuleKind.build``."""
+        if not getattr(architecture.config, "do_layer_norm_before", True):
+            raise GrowlmError(
+                "this base normalises the residual stream itself, so no inserted layer is neutral: leave block out"
+            )
         parts: dict[str, Part] = {}
         first_slot = architecture.num_layers + num_blocks
         for slot, layer in enumerate(self._places(architecture), start=first_slot):
             new_layer = architecture.copy_layer(layer, slot)
-            for path in architecture.family.output_projections:
-                for parameter in new_layer.get_submodule(path).parameters():
-                    nn.init.zeros_(parameter)
+            architecture.make_neutral(new_layer)
             parts[architecture.layer_site(layer)] = BlockPart(new_layer, slot)
         return parts
 

@@ -80,5 +80,5 @@ class Bottleneck(ModuleKind):
         for layer in layers:
             attention, feed_forward = architecture.output_sites(layer)
             for site in (attention, feed_forward) if self.behind == "both" else (feed_forward,):
-                parts[site] = BottleneckPart(architecture.linear_shape(site)[0], self.width, generator)
+                parts[site] = BottleneckPart(architecture.width, self.width, generator)
         return parts

@@ -25,10 +25,12 @@ class DensePart(Part):
 
     Args:
         layer: a copy of the site's layer; its weights become the difference.
+        offset: whether the layer multiplies by one plus its weight, as the norms of Gemma do.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, offset: bool = False) -> None:
         super().__init__()
+        self.offset = offset
         self.layer = layer.requires_grad_(True)
         for parameter in self.layer.parameters():
             nn.init.zeros_(parameter)
@@ -39,13 +41,17 @@ class DensePart(Part):
         Args:
             inputs: the site's input: hidden states [B, T, I], or tokens [B, T].
             output: its output so far, [B, T, O].
-            *args: not used.
-            **kwargs: not used.
+            *args: what the site's layer got besides.
+            **kwargs: likewise.
 
         Returns:
             The new output, [B, T, O].
         """
-        return output + self.layer(inputs)
+        change = self.layer(inputs, *args, **kwargs)
+        if self.offset:
+            zeros = {name: torch.zeros_like(value) for name, value in self.layer.named_parameters()}
+            change = change - torch.func.functional_call(self.layer, zeros, (inputs, *args), kwargs)
+        return output + change
 
     def delta_weight(self) -> Tensor:
         """Return the difference of the weight, [O, I] for a linear."""
@@ -80,7 +86,10 @@ class Dense(ModuleKind):
             paths = architecture.linear_sites(None, layers)
         else:
             paths = architecture.weighted_layers(None if self.layers is None else layers)
-        parts: dict[str, Part] = {path: DensePart(architecture.copy_of(path)) for path in paths}
+        parts: dict[str, Part] = {
+            path: DensePart(layer, architecture.family.offset_norms and "Norm" in type(layer).__name__)
+            for path, layer in ((path, architecture.copy_of(path)) for path in paths)
+        }
         tied = architecture.tied_embeddings()
         if tied is not None and tied[0] in parts:
             embedding, output = tied

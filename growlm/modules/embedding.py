@@ -53,7 +53,28 @@ class _LowRank(Part):
 
 
 class EmbeddingPart(_LowRank):
-    """The change of the token embedding."""
+    """The change of the token embedding.
+
+    Args:
+        num_tokens: V.
+        width: D.
+        rank: R.
+        scale: what A B is multiplied by.
+        row_scale: what the base multiplies the rows by.
+        generator: source of B's initial values; A begins at zero.
+    """
+
+    def __init__(
+        self,
+        num_tokens: int,
+        width: int,
+        rank: int,
+        scale: float,
+        row_scale: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__(num_tokens, width, rank, scale, generator)
+        self._row_scale = row_scale
 
     def forward(self, inputs: Tensor, output: Tensor) -> Tensor:
         """Add the tokens' changes.
@@ -65,7 +86,7 @@ class EmbeddingPart(_LowRank):
         Returns:
             The new embeddings, [B, T, D].
         """
-        return output + self.scale * (nn.functional.embedding(inputs, self.A) @ self.B)
+        return output + self.scale * self._row_scale * (nn.functional.embedding(inputs, self.A) @ self.B)
 
 
 class OutputPart(_LowRank):
@@ -99,7 +120,7 @@ class Embedding(ModuleKind):
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
         inputs, outputs = architecture.embeddings()
         num_tokens, width = architecture.embedding_shape(inputs)
-        embedding = EmbeddingPart(num_tokens, width, self.rank, scale, generator)
+        embedding = EmbeddingPart(num_tokens, width, self.rank, scale, architecture.embedding_scale(), generator)
         if not self.outputs:
             return {inputs: embedding}
         if architecture.tied_embeddings() is not None:

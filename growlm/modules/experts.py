@@ -184,13 +184,14 @@ class ExpertPart(Part):
             The new output, [B, T, O].
         """
         share = mixture_at(self.context, self.spec).share(self.owner)
-        if share.tokens is None:
-            return output + (share.weight[..., None] * self._change(inputs)).to(output.dtype)
+        if share.tokens is None:  # some bases show a linear all tokens of a batch in one row
+            weight = share.weight.reshape(*inputs.shape[:-1], 1)
+            return output + (weight * self._change(inputs)).to(output.dtype)
         if not len(share.tokens):
             return output
         weight_N1 = share.weight.flatten()[share.tokens, None]
-        change_NO = weight_N1 * self._change(inputs.flatten(0, 1)[share.tokens])
-        changed = output.flatten(0, 1).index_add(0, share.tokens, change_NO.to(output.dtype))
+        change_NO = weight_N1 * self._change(inputs.flatten(0, -2)[share.tokens])
+        changed = output.flatten(0, -2).index_add(0, share.tokens, change_NO.to(output.dtype))
         return changed.view_as(output)
 
     def delta_weight(self) -> Tensor:
@@ -212,7 +213,7 @@ class Experts(ModuleKind):
         boundary: share of the layers that are shallow. Experts of different boundaries, mixtures or num_experts have
             mixtures of their own.
         per: whether a ``token``'s weight comes from that token, or from all of the ``sequence`` up to it.
-        attention: change the attention's linears too.
+        attention: change the attention's linears too; so it is where a layer has no feed-forward linears.
         top_k: once trained, run the expert for tokens only where its weight is among the ``top_k`` largest;
             None: wherever it is not zero.
         mixture: how logits become weights: ``softmax`` over num_experts columns, or ``gated``, where an expert that is
@@ -253,13 +254,11 @@ class Experts(ModuleKind):
         width = int(architecture.config.hidden_size)
         parts: dict[str, Part] = {architecture.layer_site(boundary - 1): GatePart(width, spec, self.top_k, slot)}
         scale = (2 * self.rank if self.alpha is None else self.alpha) / self.rank
-        feed_forward = architecture.family.output_projections[1].rpartition(".")[0]
         for layer in range(boundary, architecture.num_layers):
-            for name in architecture.linears:
-                if self.attention or name.startswith(f"{feed_forward}."):
-                    site = f"{architecture.layer_site(layer)}.{name}"
-                    out_features, in_features = architecture.linear_shape(site)
-                    parts[site] = ExpertPart(in_features, out_features, self.rank, scale, spec, generator)
+            sites = [] if self.attention else architecture.feed_forward_sites(layer)
+            for site in sites or architecture.linear_sites(None, [layer]):
+                out_features, in_features = architecture.linear_shape(site)
+                parts[site] = ExpertPart(in_features, out_features, self.rank, scale, spec, generator)
         return parts
 
 

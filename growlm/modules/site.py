@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from growlm.base.quantize import is_quantized, plain_tensors
 from growlm.errors import GrowlmError
 from growlm.modules.context import ForwardContext
 
@@ -127,7 +128,7 @@ class Site(nn.Module):
             growing: modules whose parts still change.
         """
         merged = self.merged_for_path()
-        if merged is not None and merged.fused:
+        if (merged is not None and merged.fused) or is_quantized(self.original):
             return
         self.unmerge()
         layer: nn.Module | None = None
@@ -170,7 +171,12 @@ class Site(nn.Module):
 
         Args:
             deltas: by parameter name, what is added.
+
+        Raises:
+            GrowlmError: if the weights are held in fewer bits.
         """
+        if is_quantized(self.original):
+            raise GrowlmError("nothing can be added to weights in 8 or 4 bits: load the stack without quantization")
         layer = _changed(copy.deepcopy(self.original), deltas)
         keys = frozenset(key for key, _ in self._active_parts())
         self.merged = MergedLayer((layer,), keys, self._context.path.modules, fused=True)
@@ -229,8 +235,9 @@ class Site(nn.Module):
         for part in parts:
             changed = _run(part, inputs, output, *args, **kwargs)
             mask_B = rows.get(part.owner)
-            if mask_B is not None:
-                changed = torch.where(mask_B.view(-1, *[1] * (changed.dim() - 1)), changed, output)
+            if mask_B is not None:  # some bases show a layer all tokens of a batch in one row
+                mask = mask_B.repeat_interleave(len(changed) // len(mask_B))
+                changed = torch.where(mask.view(-1, *[1] * (changed.dim() - 1)), changed, output)
             output = changed
         return (output, *result[1:]) if isinstance(result, tuple) else output
 
@@ -301,5 +308,8 @@ def stock_name(name: str) -> str:
 def stock_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters of a model, with or without sites, by stock name; tied ones once, those of parts not."""
     return {
-        stock_name(name): parameter.detach() for name, parameter in model.named_parameters() if not is_in_part(name)
+        name: tensor
+        for parameter_name, parameter in model.named_parameters()
+        if not is_in_part(parameter_name)
+        for name, tensor in plain_tensors(stock_name(parameter_name), parameter).items()
     }

@@ -128,7 +128,8 @@ class Arrow(Router):
         """Compute the mean of |cos(v, x)| over the linears of a module and the tokens of each prompt, [B]."""
         scores = []
         for path, direction_I in self._prototypes[name].items():
-            inputs_BTI = nn.functional.normalize(inputs[sites[path]].float(), dim=2)
+            rows_BTI = inputs[sites[path]].float().view(len(lengths_B), -1, len(direction_I))  # one row in some bases
+            inputs_BTI = nn.functional.normalize(rows_BTI, dim=2)
             cosine_BT = (inputs_BTI @ direction_I.to(inputs_BTI.device)).abs()
             is_token_BT = torch.arange(cosine_BT.shape[1], device=lengths_B.device) < lengths_B[:, None]
             scores.append((cosine_BT * is_token_BT).sum(1) / lengths_B)

@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 from rich.table import Table
 
 from growlm.data.example import Split
+from growlm.data.sources import is_own_data, skill_of_data
 from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest.card import ROUTING_ACCURACY, named_scores, percent
 from growlm.manifest.path import Path as StackPath
@@ -62,7 +63,7 @@ def evaluate(
 
     Args:
         stack: the stack.
-        skill: only this one: a module's name, a skill, or a ``.jsonl`` file; None: the stories and every module's.
+        skill: only this one: a module's name, a skill, or data of your own; None: the stories and every module's.
         path: only this path; None: the bare base, the skill's own path, what the router chooses if the
             stack has one, and all modules.
         split: which split.
@@ -156,8 +157,9 @@ def _skills(
             yield name, source
     if wanted is None or wanted in records:
         return
-    if wanted.endswith((".jsonl", ".jsonl.xz")):
-        yield Path(wanted).name, skills.build("jsonl", {"train": wanted})
+    if is_own_data(wanted):
+        skill, options = skill_of_data(wanted)
+        yield Path(wanted).name, skills.build(skill, options)
     elif wanted == BASE_SKILL:
         yield BASE_SKILL, _stories(stories)
     elif wanted in skills:

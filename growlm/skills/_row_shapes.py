@@ -1,5 +1,6 @@
 """From a row of a user's file to an example, in whichever shape the row has."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +8,54 @@ from typing import Any
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError, unknown_name
 
-SHAPES = {"messages": ("messages",), "turns": ("turns",), "completion": ("prompt", "completion"), "text": ("text",)}
+SHAPES = {
+    "messages": ("messages",),
+    "turns": ("turns",),
+    "completion": ("prompt", "completion"),
+    "text": ("text",),
+    "preference": ("chosen", "rejected"),
+    "instruction": ("instruction", "output"),
+}
 """Shapes by name, with the keys that each needs."""
+NAMES = {
+    "messages": "conversations (OpenAI messages)",
+    "turns": "conversations (lists of turns)",
+    "completion": "prompts with completions",
+    "text": "texts",
+    "preference": "preference pairs, of which the chosen side is trained",
+    "instruction": "instructions with answers (Alpaca)",
+}
+"""What rows of a shape are called."""
 
-_FIELDS = ("messages", "turns", "prompt", "completion", "choices", "text", "role", "content")
+_FIELDS = (
+    *("messages", "turns", "prompt", "completion", "choices", "text", "role", "content"),
+    *("chosen", "rejected", "instruction", "input", "output", "tools"),
+)
 _SHAREGPT = {"messages": "conversations", "role": "from", "content": "value"}
-_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
+_ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "developer": "system",
+    "function": "tool",
+    "observation": "tool",
+}
+_FOLLOWING = {
+    None: ("user", "assistant"),
+    "system": ("user", "assistant"),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+"""Which roles may follow a role; None: the beginning, where a system turn may come, too."""
 _WEIGHTS = ("weight", "train", "trainable", "loss")
-_WANTED = "'messages', 'turns', 'prompt' with 'completion', or 'text'"
+_OF_TURNS = ("tool_calls", "tool_call_id", "name")
+"""Further keys of a turn that a chat template may use."""
+_OPTIONAL = {"messages": ("tools",), "completion": ("choices",), "preference": ("prompt",), "instruction": ("input",)}
+_WANTED = "'messages', 'turns', 'prompt' with 'completion', 'instruction' with 'output', or 'text'"
+_DEFAULT_TEMPLATE = "{instruction}\n\n{input}"
 
 
 class RowReader:
@@ -24,18 +65,32 @@ class RowReader:
         fields: for each of our names, the key that the rows use instead. Left out, rows with ``conversations`` are read
             as ShareGPT's: ``from`` and ``value``, ``human`` and ``gpt``.
         ignored: further keys that rows may have.
+        template: how the user's turn is made of ``{instruction}`` and ``{input}``, for rows that have an input.
+        strict: refuse keys that nothing is made of.
 
     Attributes:
         unused: keys of rows and turns that nothing is made of, with how many times each came.
+        found: what was found besides, such as system turns, with how many times each came.
 
     Raises:
         GrowlmError: for a name that is none of ours.
     """
 
-    def __init__(self, fields: Mapping[str, str] | None, ignored: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, str] | None,
+        ignored: tuple[str, ...] = (),
+        template: str | None = None,
+        strict: bool = False,
+    ) -> None:
         self.unused: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
         self._given = bool(fields)
         self._ignored = ignored
+        self._strict = strict
+        self._template = template or _DEFAULT_TEMPLATE
+        if "{instruction}" not in self._template or "{input}" not in self._template:
+            raise GrowlmError(f"template {template!r} has not both places: write {{instruction}} and {{input}} into it")
         self.fields = {name: name for name in _FIELDS}
         for name, key in (fields or {}).items():
             if name not in self.fields:
@@ -57,8 +112,11 @@ class RowReader:
         if not self._given and isinstance(row.get("conversations"), list):
             self.fields |= _SHAREGPT
             self._given = True
-        candidates = self._mapped or list(SHAPES)
         # null is as good as absent
+        for shape in ("preference", "instruction"):  # their rows have a prompt or a text besides
+            if not self._mapped and all(row.get(self.fields[name]) is not None for name in SHAPES[shape]):
+                return shape
+        candidates = self._mapped or [shape for shape in SHAPES if shape not in ("preference", "instruction")]
         found = [shape for shape in candidates if any(row.get(self.fields[name]) is not None for name in SHAPES[shape])]
         if len(found) > 1:
             raise GrowlmError(
@@ -70,6 +128,11 @@ class RowReader:
             raise GrowlmError(f"{where}: the keys needed are missing (found: {keys}); give them{hint}")
         return found[0]
 
+    def name_of(self, shape: str) -> str:
+        """Return what rows of a shape are called, in the plural."""
+        sharegpt = shape == "messages" and self.fields["messages"] == _SHAREGPT["messages"]
+        return "conversations (ShareGPT)" if sharegpt else NAMES[shape]
+
     def example(self, row: Mapping[str, Any], name: str, where: str) -> Example:
         """Turn a row into an example.
 
@@ -79,49 +142,112 @@ class RowReader:
             where: file and line, for messages.
 
         Raises:
-            GrowlmError: if something of it is missing, empty, of the wrong type or in the wrong order.
+            GrowlmError: if something of it is missing, empty, of the wrong type, in the wrong order, or not known.
         """
         shape = self.shape(row, where)
-        known = {self.fields[key] for key in (*SHAPES[shape], "choices")} | set(self._ignored)
-        self.unused.update(key for key, value in row.items() if key not in known and value is not None)
+        names = (*SHAPES[shape], *_OPTIONAL.get(shape, ()), "choices")
+        self._note_unused(row, {self.fields[key] for key in names} | set(self._ignored), where)
         if shape == "messages":
-            return Example(name, messages=self._messages(row, where))
+            messages = self._messages(self._list(row, "messages", where), where)
+            return Example(name, messages=_answered(messages, where, self.found), tools=self._tools(row, where))
         if shape == "turns":
             return Example(name, messages=self._turns(row, where))
         if shape == "text":
             return Example(name, text=self._string(row, "text", where).strip())
+        if shape == "preference":
+            return self._dialogue(row, "chosen", name, where)
+        if shape == "instruction":
+            return Example(name, messages=self._instruction(row, where))
+        if isinstance(row.get(self.fields["completion"]), list):
+            return self._dialogue(row, "completion", name, where)
         prompt, completion = (self._string(row, key, where) for key in ("prompt", "completion"))
         return Example(name, prompt=prompt, completion=completion, choices=self._choices(row, completion, where))
 
-    def _messages(self, row: Mapping[str, Any], where: str) -> tuple[Message, ...]:
+    def _dialogue(self, row: Mapping[str, Any], key: str, name: str, where: str) -> Example:
+        """Build a conversation of prompt and answer under ``key``, each messages or text; the prompt is not trained."""
+        prompt = row.get(self.fields["prompt"])
+        given = [] if prompt is None else prompt if isinstance(prompt, list) else [self._turn("user", prompt)]
+        answer = row[self.fields[key]]
+        if not isinstance(answer, list):
+            if not given:
+                raise GrowlmError(f"{where}: {self.fields[key]!r} is text without a prompt; give 'prompt', or messages")
+            answer = [self._turn("assistant", answer)]
+        messages = self._messages([*given, *answer], where)
+        read = [
+            Message(turn.role, turn.content, trained=False, extra=turn.extra) if turn.role == "assistant" else turn
+            for turn in messages[: len(given)]
+        ]
+        return Example(name, messages=_answered([*read, *messages[len(given) :]], where, self.found))
+
+    def _turn(self, role: str, content: Any) -> dict[str, Any]:
+        return {self.fields["role"]: role, self.fields["content"]: content}
+
+    def _instruction(self, row: Mapping[str, Any], where: str) -> tuple[Message, ...]:
+        instruction, answer = (self._string(row, key, where) for key in ("instruction", "output"))
+        given = row.get(self.fields["input"])
+        if given is not None and not isinstance(given, str):
+            raise GrowlmError(f"{where}: {self.fields['input']!r} is no string; put it in quotes")
+        if given and given.strip():
+            self.found["with an input"] += 1
+            places = {"{instruction}": instruction.strip(), "{input}": given.strip()}
+            head, _, tail = self._template.partition("{instruction}")
+            parts = [part.replace("{input}", places["{input}"]) for part in (head, tail)]
+            instruction = places["{instruction}"].join(parts)
+        return Message("user", instruction.strip()), Message("assistant", answer)
+
+    def _messages(self, entries: list[Any], where: str) -> list[Message]:
         messages: list[Message] = []
-        entries = self._list(row, "messages", where)
-        system = bool(entries) and isinstance(entries[0], dict) and entries[0].get(self.fields["role"]) == "system"
+        before: str | None = None
         for number, turn in enumerate(entries, 1):
             at = f"{where}, turn {number}"
             if not isinstance(turn, dict):
                 raise GrowlmError(f"{at}: no object; write {{'role': ..., 'content': ...}}")
-            wanted = "system" if system and number == 1 else "user" if (number - system) % 2 else "assistant"
             given = turn.get(self.fields["role"])
             role = _ROLES.get(given, given) if isinstance(given, str) else given
-            if role != wanted:
+            if role not in _FOLLOWING[before] and not (before is None and role == "system"):
+                wanted = " or ".join(map(repr, _FOLLOWING[before]))
                 raise GrowlmError(
-                    f"{at}: role {given!r} instead of {wanted!r}; roles alternate, beginning with 'user', after at "
-                    "most one 'system'"
+                    f"{at}: role {given!r} instead of {wanted}; user and assistant alternate, after at most one "
+                    "'system', and a 'tool' answers the assistant"
                 )
-            content = self._content(turn, at)
+            extra = {key: turn[key] for key in _OF_TURNS if turn.get(key) is not None}
+            content = self._content(turn, at, bool(extra.get("tool_calls")))
             # an answer is as it is: its white space may matter
-            trained = wanted != "assistant" or _is_trained(turn, at)
-            text = content if wanted == "assistant" else content.strip()
-            messages.append(Message(wanted, text, trained=trained))  # type: ignore[arg-type]
-            known = {self.fields["role"], self.fields["content"], *_WEIGHTS}
-            self.unused.update(key for key, value in turn.items() if key not in known and value is not None)
-        return _answered(messages, where)
+            trained = role != "assistant" or _is_trained(turn, at)
+            text = content if role in ("assistant", "tool") else content.strip()
+            written = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else ""
+            messages.append(Message(role, text, trained=trained, extra=written))  # type: ignore[arg-type]  # checked
+            if role in ("system", "tool"):
+                self.found[f"{role} turns"] += 1
+            self.found["turns of weight 0"] += not trained
+            known = {self.fields["role"], self.fields["content"], *_WEIGHTS, *_OF_TURNS}
+            self._note_unused(turn, known, at)
+            before = str(role)
+        self.found["beginning with the assistant"] += next((m.role for m in messages if m.role != "system"), "") == (
+            "assistant"
+        )
+        return messages
 
-    def _content(self, turn: Mapping[str, Any], where: str) -> str:
+    def _tools(self, row: Mapping[str, Any], where: str) -> str:
+        tools = row.get(self.fields["tools"])
+        if tools is None:
+            return ""
+        if isinstance(tools, str):  # tables hold them as JSON
+            try:
+                tools = json.loads(tools)
+            except json.JSONDecodeError:
+                raise GrowlmError(f"{where}: {self.fields['tools']!r} is no JSON; give a list of tools") from None
+        if not isinstance(tools, list):
+            raise GrowlmError(f"{where}: {self.fields['tools']!r} is no list; give a list of tools")
+        self.found["with tools"] += bool(tools)
+        return json.dumps(tools, ensure_ascii=False, sort_keys=True) if tools else ""
+
+    def _content(self, turn: Mapping[str, Any], where: str, may_be_empty: bool) -> str:
         """Return a turn's text; a list of parts is joined if all are text."""
         key = self.fields["content"]
         content = turn.get(key)
+        if may_be_empty and not content:
+            return ""
         if key in turn and content is None:
             raise GrowlmError(f"{where}: {key!r} is null; give text, or take the conversation out")
         if not isinstance(content, list):
@@ -137,7 +263,7 @@ class RowReader:
         for number, turn in enumerate(self._list(row, "turns", where), 1):
             content = _checked(turn, f"{where}, turn {number}")
             messages.append(Message("user", content.strip()) if number % 2 else Message("assistant", content))
-        return _answered(messages, where)
+        return _answered(messages, where, self.found)
 
     def _choices(self, row: Mapping[str, Any], completion: str, where: str) -> tuple[str, ...]:
         if row.get(self.fields["choices"]) is None:
@@ -156,9 +282,20 @@ class RowReader:
 
     def _list(self, row: Mapping[str, Any], name: str, where: str) -> list[Any]:
         content = row[self.fields[name]]
+        if isinstance(content, str) and content.lstrip().startswith("["):  # tables hold lists as JSON
+            try:
+                content = json.loads(content)
+            except json.JSONDecodeError:
+                raise GrowlmError(f"{where}: {self.fields[name]!r} is no JSON list; correct it") from None
         if not isinstance(content, list) or not content:
             raise GrowlmError(f"{where}: {self.fields[name]!r} is no list with entries; give at least one")
         return content
+
+    def _note_unused(self, entry: Mapping[str, Any], known: set[str], where: str) -> None:
+        unused = [key for key, value in entry.items() if key not in known and value is not None]
+        if unused and self._strict:
+            raise GrowlmError(f"{where}: nothing is made of the key {unused[0]!r}; take it out, or leave strict out")
+        self.unused.update(unused)
 
 
 def _checked(content: object, where: str) -> str:
@@ -185,10 +322,12 @@ def _is_trained(turn: Mapping[str, Any], where: str) -> bool:
     return True
 
 
-def _answered(messages: list[Message], where: str) -> tuple[Message, ...]:
-    """Drop a last turn of the user, which nobody answers."""
-    if messages[-1].role == "user":
-        messages = messages[:-1]
-    if not any(message.role == "assistant" for message in messages):
+def _answered(messages: list[Message], where: str, found: Counter[str]) -> tuple[Message, ...]:
+    """Drop last turns of the user or a tool, which nobody answers."""
+    kept = list(messages)
+    while kept and kept[-1].role in ("user", "tool"):
+        kept.pop()
+    found["last turns without an answer left out"] += len(messages) - len(kept)
+    if not any(message.role == "assistant" for message in kept):
         raise GrowlmError(f"{where}: no turn of the assistant; a conversation needs an answer")
-    return tuple(messages)
+    return tuple(kept)

@@ -39,7 +39,9 @@ def apart(
 
 def content(example: Example) -> bytes:
     """Return what makes an example the same as another: everything but its name."""
-    return repr(replace(example, name="")).encode()
+    further = [example.tools, *(message.extra for message in example.messages)]
+    # where there is nothing further it is as before there was any: held-out shares stay what they were
+    return (repr(replace(example, name="")) + (repr(further) if any(further) else "")).encode()
 
 
 def hold_out(parts: dict[Any, list[Example]], share: float, path: object) -> None:

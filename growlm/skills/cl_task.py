@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from growlm.data.example import Example, Split
+from growlm.data.json_lines import read_objects
 from growlm.errors import GrowlmError
 from growlm.files import read_json
-from growlm.skills._json_lines import read_objects
 from growlm.skills._task_files import Cut, TaskFiles, read_rows, same_name, subfolders, words
 from growlm.skills.metric import Scoring
 

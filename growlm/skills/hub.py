@@ -1,12 +1,14 @@
 """Any Hugging Face data set, by its name on the hub or from a local copy, with its fields mapped in a recipe."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from growlm.data.example import Example, Split
+from growlm.data.sources import SAVED_DATASET, Row
 from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.skills._row_examples import OnBad, RowExamples
 from growlm.skills._row_shapes import RowReader
 from growlm.skills._splits_apart import hold_out
 from growlm.skills._task_files import Cut, TaskFiles
@@ -16,7 +18,6 @@ _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _TEMPLATES = ("prompt", "completion", "text")
 _OF_A_TURN = ("role", "content")
 _PLACE = re.compile(r"\{([\w.-]+)\}")
-_SAVED = ("dataset_info.json", "dataset_dict.json")
 
 
 class Hub(TaskFiles):
@@ -47,6 +48,8 @@ class Hub(TaskFiles):
         num_train: size of the sample to train on.
         num_test: size of the sample to test on.
         max_answer_tokens: how long a generated answer may become.
+        strict: refuse keys that nothing is made of, instead of listing them; of mapped rows no key is left over.
+        on_bad: refuse a bad row (``error``), or leave it out and say how many there were (``skip``).
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Hub(TaskFiles):
         num_train: int | None = None,
         num_test: int | None = None,
         max_answer_tokens: int = 96,
+        strict: bool = False,
+        on_bad: OnBad = "error",
     ) -> None:
         if not 0 < held_out_share < 0.5:
             raise GrowlmError(f"held_out_share is {held_out_share}: give a number between 0 and 0.5")
@@ -74,14 +79,19 @@ class Hub(TaskFiles):
         self.scoring, self.max_answer_tokens = scoring, max_answer_tokens
         loaded = _load(dataset, config, revision)
         rows = _Rows(dataset, fields or {}, template or {}, labels or {})
-        parts = {split: rows.read(loaded[name]) for split, name in _split_names(loaded, splits, dataset).items()}
+        examples = RowExamples(rows.reader(strict), on_bad)
+        parts = {
+            split: [example for example, _ in examples.read(rows.read(loaded[name]), Path(dataset).name)]
+            for split, name in _split_names(loaded, splits, dataset).items()
+        }
+        self.notices = examples.notices(dataset)
         hold_out(parts, held_out_share, dataset)
         self.metric = metric or _usual_metric(parts["train"][0])
         self.keep(parts, Path(dataset), {"train": num_train, "test": num_test}, cut, max_prompt)
 
 
 class _Rows:
-    """Turns the rows of a data set into examples."""
+    """Maps the fields of a data set's rows."""
 
     def __init__(
         self,
@@ -98,18 +108,26 @@ class _Rows:
         self._dataset = dataset
         RowReader(fields)  # refuses a name that is none
         self._fields = {name: key for name, key in fields.items() if name not in _OF_A_TURN}
-        self._reader = RowReader({name: key for name, key in fields.items() if name in _OF_A_TURN})
+        self._of_turns = {name: key for name, key in fields.items() if name in _OF_A_TURN}
         completion = {"completion": f"{{{fields['completion']}}}"} if "completion" in fields else {}
         self._template = {**completion, **template}
         self._labels = labels
 
-    def read(self, table: Any) -> list[Example]:
-        """Read a split."""
-        labels = {**_own_labels(table), **self._labels}
-        return [self._example(row, number, labels) for number, row in enumerate(table, 1)]
+    def reader(self, strict: bool) -> RowReader:
+        """Build what turns the mapped rows into examples."""
+        return RowReader(self._of_turns, strict=strict)
 
-    def _example(self, row: Mapping[str, Any], number: int, labels: Mapping[str, list[str]]) -> Example:
-        where = f"{self._dataset}, row {number}"
+    def read(self, table: Any) -> Iterator[Row]:
+        """Yield the rows of a split, mapped."""
+        labels = {**_own_labels(table), **self._labels}
+        for number, row in enumerate(table, 1):
+            where = f"{self._dataset}, row {number}"
+            try:
+                yield where, self._mapped(row, where, labels)
+            except GrowlmError as error:
+                yield where, error
+
+    def _mapped(self, row: Mapping[str, Any], where: str, labels: Mapping[str, list[str]]) -> dict[str, Any]:
         named = {**row, **{key: _label(row, key, names, where) for key, names in labels.items() if key in row}}
         mapped: dict[str, Any] = {name: _value(named, key, where) for name, key in self._fields.items()}
         mapped |= {name: _filled(template, named, where) for name, template in self._template.items()}
@@ -117,7 +135,7 @@ class _Rows:
         if len(choosing) == 1 and choosing[0] in labels and "choices" not in mapped:
             template = self._template["completion"]
             mapped["choices"] = [_filled(template, {choosing[0]: label}, where) for label in labels[choosing[0]]]
-        return self._reader.example(mapped or named, f"{Path(self._dataset).name}:{number}", where)
+        return mapped or named
 
 
 def _load(dataset: str, config: str | None, revision: str | None) -> Any:
@@ -127,7 +145,7 @@ def _load(dataset: str, config: str | None, revision: str | None) -> Any:
         raise GrowlmError(f"{dataset} needs the package datasets: pip install 'growlm[data]'") from None
     folder = Path(dataset).expanduser()
     try:
-        if any((folder / name).is_file() for name in _SAVED):
+        if any((folder / name).is_file() for name in SAVED_DATASET):
             loaded = datasets.load_from_disk(str(folder))
         else:
             loaded = datasets.load_dataset(str(folder) if folder.is_dir() else dataset, config, revision=revision)

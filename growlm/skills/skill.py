@@ -21,11 +21,13 @@ class Skill(ABC):
         metric: how an answer is scored; see ``growlm.skills.metric``.
         scoring: how a model is asked for its answer.
         max_answer_tokens: how long a generated answer may become.
+        notices: what a user should know of the examples before they are trained.
     """
 
     metric: Metric
     scoring: Scoring = "generation"
     max_answer_tokens: int = 96
+    notices: tuple[str, ...] = ()
 
     @abstractmethod
     def examples(self, split: Split) -> Iterator[Example]:
@@ -116,11 +118,11 @@ class Skill(ABC):
         digest = hashlib.sha256()
         for example in self.examples(split):
             content = asdict(example)
-            for key in ("cut", "max_prompt"):
+            for key in ("cut", "max_prompt", "tools"):
                 if not content[key]:  # as before there were any that are cut
                     del content[key]
             for message in content["messages"]:
-                for key, default in (("sort", ""), ("trained", True)):  # as before there were these
+                for key, default in (("sort", ""), ("trained", True), ("extra", "")):  # as before there were these
                     if message[key] == default:
                         del message[key]
             digest.update(json.dumps(content, ensure_ascii=False).encode())

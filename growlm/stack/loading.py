@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 
+from growlm.base.quantize import Quantization
 from growlm.errors import GrowlmError, unknown_name
 from growlm.files import parse_json, read_bytes
 from growlm.manifest.own_files import CONFIG_FILE
@@ -21,8 +22,11 @@ class LoadOptions:
 
     Args:
         base: where the base is now, if not where the manifest says.
-        dtype: what the weights are held in: a type or its name; ``"auto"``: the base's own; None: fp32.
+        dtype: what the weights are held in: a type or its name; ``"auto"``: the base's own; None: fp32, or bf16 if they
+            are quantized.
         torch_dtype: the older name of ``dtype``.
+        tokenizer: where the tokenizer is now, if not with the base or where it was.
+        quantization: hold the linears of the decoder layers in 8 (``int8``) or 4 bits (``nf4``).
         attn_implementation: such as ``"sdpa"`` or ``"eager"``; None: the base's own.
         config: from the Auto classes, which put ``attn_implementation`` into it.
         device_map: a device, ``"auto"`` (the accelerator if there is one), or ``{"": device}``.
@@ -40,6 +44,8 @@ class LoadOptions:
     base: str | None = None
     dtype: torch.dtype | str | None = None
     torch_dtype: torch.dtype | str | None = None
+    tokenizer: str | None = None
+    quantization: Quantization | None = None
     attn_implementation: str | None = None
     config: Any = None
     device_map: Any = None
@@ -78,8 +84,8 @@ class LoadOptions:
         """What ``attn_implementation`` is, wherever it was given."""
         return self.attn_implementation or getattr(self.config, "_attn_implementation_internal", None)
 
-    def torch_type(self, folder: Path) -> torch.dtype:
-        """Return what the weights are to be held in.
+    def torch_type(self, folder: Path) -> torch.dtype | None:
+        """Return what the weights are to be held in; None if nothing was asked for.
 
         Raises:
             GrowlmError: if there is no such type.
@@ -90,7 +96,7 @@ class LoadOptions:
             asked = parse_json(read_bytes(path), path).get("base_config", {}).get("dtype")
         found = getattr(torch, asked.removeprefix("torch."), None) if isinstance(asked, str) else asked
         if found is None and asked is None:
-            return torch.float32
+            return None
         if not isinstance(found, torch.dtype) or not found.is_floating_point:
             raise GrowlmError(f"dtype {asked!r} is no type of floating-point numbers: give one such as 'bfloat16'")
         return found

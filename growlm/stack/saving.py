@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
+from growlm.base.architecture import Architecture
 from growlm.base.load import load_tokenizer
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, read_tensors, tensor_digests
@@ -30,6 +31,8 @@ class SavingMixin(TensorMixin):
     config: GrowlmConfig
     generation_config: GenerationConfig
     router: StackRouter | None
+    architecture: Architecture
+    base: PreTrainedModel
     _growing: dict[str, tuple[str, ...]]
     _base_source: str
     # where the tensors of modules that were loaded are stored
@@ -127,24 +130,47 @@ class SavingMixin(TensorMixin):
         return config
 
     @property
+    def tokenizer_source(self) -> str:
+        """Where the tokenizer is: with the base, if not elsewhere."""
+        return getattr(self.config, "tokenizer", None) or self._base_source
+
+    @property
     def tokenizer(self) -> Any:
-        """The base's tokenizer."""
+        """The base's tokenizer.
+
+        Raises:
+            GrowlmError: if there is none, or it has more entries than the base's embedding has rows.
+        """
         if not hasattr(self, "_tokenizer"):
-            self._tokenizer = load_tokenizer(self._base_source)
+            source = self.tokenizer_source
+            tokenizer = load_tokenizer(source)
+            num_rows, _ = self.architecture.embedding_shape(self.architecture.embeddings()[0])
+            if len(tokenizer) > num_rows:
+                raise GrowlmError(
+                    f"the tokenizer of {source} has {len(tokenizer)} entries and the base's embedding {num_rows} rows: "
+                    "give the tokenizer that the base was trained with (--tokenizer), or resize the stock model first"
+                )
+            self._tokenizer = tokenizer
         return self._tokenizer
 
+    def _repr_html_(self) -> str:
+        """Draw the stack in a notebook."""
+        from growlm.manifest.html import stack_html
 
-def with_tokenizer(model: PreTrainedModel, base: str) -> PreTrainedModel:
-    """Make a stock model's ``save_pretrained`` write the tokenizer of a base beside the weights.
+        return stack_html(self.manifest)
+
+
+def with_tokenizer(model: PreTrainedModel, source: str) -> PreTrainedModel:
+    """Make a stock model's ``save_pretrained`` write a tokenizer beside the weights.
 
     Args:
         model: the model; it is changed and returned.
-        base: where the base is.
+        source: where the tokenizer is.
     """
 
     def save_pretrained(self: PreTrainedModel, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         type(self).save_pretrained(self, save_directory, *args, **kwargs)
-        load_tokenizer(base).save_pretrained(save_directory)
+        load_tokenizer(source).save_pretrained(save_directory)
 
     # a method, so that a copy of the model saves itself
     model.save_pretrained = MethodType(save_pretrained, model)  # type: ignore[method-assign]

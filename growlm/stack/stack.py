@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM, DynamicCache, GenerationMixin, Pr
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import growlm
-from growlm.base.architecture import Architecture
+from growlm.base.architecture import FAMILIES, Architecture, family_of
 from growlm.base.load import load_base
+from growlm.base.quantize import Quantization, check_kinds, hold
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, check_name, read_tensors, tensor_digests
-from growlm.manifest.config import GrowlmConfig
+from growlm.manifest.config import GrowlmConfig, recorded_tokenizer
 from growlm.manifest.manifest import (
     METHOD_FILE,
     TENSOR_FILE,
@@ -33,6 +34,7 @@ from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
 from growlm.stack.loading import LoadOptions
+from growlm.stack.proof import prove
 from growlm.stack.router_file import StackRouter, read_router
 from growlm.stack.saving import SavingMixin, with_tokenizer
 from growlm.stack.sites import Sites
@@ -52,6 +54,9 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
         base: the stock model; sites are put into it, its weights are never touched.
         base_record: what the manifest says of the base.
         digests: digests of the base's tensors as they are in memory; None: they are computed.
+
+    Attributes:
+        quantization: how the linears of the base's layers are held in fewer bits; None: they are not.
     """
 
     config: GrowlmConfig
@@ -75,6 +80,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
         self.architecture = Architecture(base)
         self.manifest = Manifest(base_record)
         self.router: StackRouter | None = None
+        self.quantization: Quantization | None = None
         self._context = ForwardContext()
         self._sites = Sites(self.base, self._context)
         self._growing: dict[str, Path] = {}
@@ -88,12 +94,20 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
     # -- making ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_base(cls, source: str, dtype: torch.dtype = torch.float32) -> Self:
+    def from_base(
+        cls,
+        source: str,
+        dtype: torch.dtype | None = None,
+        tokenizer: str | None = None,
+        quantization: Quantization | None = None,
+    ) -> Self:
         """Begin a stack on a base.
 
         Args:
             source: name of a shipped base, a folder, or a Hugging Face model id.
-            dtype: what the weights are held in.
+            dtype: what the weights are held in; None: fp32, or bf16 if they are quantized.
+            tokenizer: where the tokenizer is, if not with the base: a folder, or a model id.
+            quantization: hold the linears of the decoder layers in 8 (``int8``) or 4 bits (``nf4``).
 
         Returns:
             A stack without modules.
@@ -102,15 +116,13 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
             GrowlmError: if there is no such base, or its architecture is not supported.
         """
         base = load_base(source, dtype="auto")  # digests are of the tensors as stored
+        if base.config.model_type not in FAMILIES:
+            prove(base.config, lambda model: cls(GrowlmConfig.of(model.config), model, base_record(model, "random")))
         record = base_record(base, source)
-        config = GrowlmConfig(
-            base_config=base.config.to_dict(),
-            vocab_size=base.config.vocab_size,
-            tie_word_embeddings=False,  # the base ties its own
-        )
-        stored_dtypes = {parameter.dtype for parameter in base.parameters()}
-        nn.Module.to(base, dtype)
-        return cls(config, base, record, record.tensors if stored_dtypes == {dtype} else None)
+        as_stored = hold(base, family_of(base).layers, dtype, quantization)
+        stack = cls(GrowlmConfig.of(base.config, tokenizer), base, record, record.tensors if as_stored else None)
+        stack.quantization = quantization
+        return stack
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # the options are checked by name
@@ -138,7 +150,12 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
     @classmethod
     def _load(cls, folder: FilePath, options: LoadOptions) -> Self:
         manifest = read_manifest(folder)
-        stack = cls.from_base(options.base or manifest.base.source, options.torch_type(folder))
+        stack = cls.from_base(
+            options.base or manifest.base.source,
+            options.torch_type(folder),
+            options.tokenizer or recorded_tokenizer(folder),
+            options.quantization,
+        )
         where = f"base {stack.manifest.base.source!r} is not the one {folder} was grown on (give it with --base)"
         check_digests(stack.manifest.base.tensors, manifest.base.tensors, where)
         for record in manifest.modules:
@@ -268,7 +285,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
 
         Its ``save_pretrained`` writes the tokenizer, too.
         """
-        return with_tokenizer(growlm.merge(self, path), self._base_source)
+        return with_tokenizer(growlm.merge(self, path), self.tokenizer_source)
 
     def train(self, mode: bool = True) -> Self:
         """Put growing modules into training mode; what is frozen stays in evaluation mode (no dropout)."""
@@ -350,17 +367,12 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Compute the logits of final hidden states, [..., D] to [..., V]."""
-        return cast(Tensor, self.get_output_embeddings()(hidden))
-
-    def _repr_html_(self) -> str:
-        """Draw the stack in a notebook."""
-        from growlm.manifest.html import stack_html
-
-        return stack_html(self.manifest)
+        return self.architecture.finish_logits(cast(Tensor, self.get_output_embeddings()(hidden)))
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
+        check_kinds(kinds, self.quantization)
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():

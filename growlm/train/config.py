@@ -11,17 +11,29 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from growlm.data.sources import is_own_data, name_of_data, skill_of_data
 from growlm.errors import GrowlmError
 from growlm.files import check_name
 from growlm.manifest.recorded_skill import portable
 
 NO_ROUTER = "none"
 BASE_SKILL = "stories"
-_OWN_DATA = (".jsonl", ".jsonl.xz")
-_FROM = {"batch_size": 1, "max_length": 2, "num_scored": 1, "checkpoint_every": 0, "checkpoint_seconds": 0}
+_FROM = {
+    "batch_size": 1,
+    "max_length": 2,
+    "num_scored": 1,
+    "validate_every": 0,
+    "patience": 0,
+    "checkpoint_every": 0,
+    "checkpoint_seconds": 0,
+}
+_OWN_DATA = ("jsonl", "hub", "rows")
 _BETWEEN = {"learning_rate": (0.0, math.inf), "weight_decay": (0.0, math.inf), "warmup": (0.0, 1.0)}
 # what a result is no function of: where things are, and how often the state is saved
-_NOT_RECORDED = ("stack", "base", "restart", "trust_data", "checkpoint_every", "checkpoint_seconds")
+_NOT_RECORDED = (
+    *("stack", "base", "tokenizer", "restart", "dry_run", "trust_data"),
+    *("checkpoint_every", "checkpoint_seconds"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class PhaseConfig:
     """
 
     skill: str
-    """Name of the skill, or a .jsonl file of your own."""
+    """Name of the skill, or data of your own: a file, a folder, a glob, or a data set's id on the hub."""
     skill_options: dict[str, Any] = field(default_factory=dict)
     """Options of the skill."""
     name: str | None = None
@@ -42,12 +54,24 @@ class PhaseConfig:
     """Folder of the stack; created if it does not exist."""
     base: str | None = None
     """Base of a new stack: name of a shipped one, a folder or a Hugging Face id (default: the shipped default base)."""
+    tokenizer: str | None = None
+    """Where the base's tokenizer is, a folder or a Hugging Face id, if not with the base."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """What the frozen base is held in (default: float32, or bfloat16 for a base in fewer bits)."""
+    quantization: Literal["int8", "nf4"] | None = None
+    """Hold the linears of the base in 8 or 4 bits: int8 needs torchao, nf4 bitsandbytes."""
+    gradient_checkpointing: bool = False
+    """Compute each decoder layer again for its gradients: less memory, a third more time."""
     parents: str = "all"
     """Modules to grow on: all, none, or names joined by +."""
     method: str = "grow"
     """Continual-learning method."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method."""
+    strict: bool = False
+    """Refuse keys of your own data that nothing is made of, instead of listing them."""
+    on_bad: str = "error"
+    """What to do with a bad row of your own data: error, or skip, which counts them."""
     batch_size: int = 16
     """Examples per batch."""
     max_length: int = 512
@@ -56,6 +80,16 @@ class PhaseConfig:
     """Let the examples of a batch share rows, where neither method nor module depends on rows."""
     compile: bool | Literal["auto"] = "auto"
     """Compile the decoder layers for packed rows on a CPU (auto: in a phase long enough for it)."""
+    epochs: float | None = None
+    """Times that every training example is read, instead of a number of steps."""
+    dry_run: bool = False
+    """Say what would be trained (examples, tokens, lengths, epochs), and write nothing."""
+    validate_every: int = 0
+    """Steps between two measurements of the loss on the skill's validation split; 0: none."""
+    keep_best: bool = False
+    """Keep the module of the lowest validation loss instead of the last one."""
+    patience: int = 0
+    """Measurements in a row without a lower validation loss after which the training ends; 0: it never does."""
     learning_rate: float = 2e-3
     """Highest learning rate of AdamW."""
     weight_decay: float = 0.0
@@ -87,10 +121,15 @@ class PhaseConfig:
 
     def __post_init__(self) -> None:
         """Complete the names and check the values."""
-        if self.skill.endswith(_OWN_DATA):
-            self._set("name", self.name or Path(self.skill).name.partition(".")[0].lower())
-            self._set("skill_options", {"train": self.skill, **(self.skill_options or {})})
-            self._set("skill", "jsonl")
+        if is_own_data(self.skill):
+            self._set("name", self.name or name_of_data(self.skill))
+            skill, options = skill_of_data(self.skill)
+            self._set("skill_options", {**options, **(self.skill_options or {})})
+            self._set("skill", skill)
+        if self.strict or self.on_bad != "error":
+            if self.skill not in _OWN_DATA:
+                raise GrowlmError(f"strict and on_bad are for data of your own, which {self.skill!r} does not read")
+            self._set("skill_options", {**self.skill_options, "strict": self.strict, "on_bad": self.on_bad})
         self._set("name", check_name(self.name or self.skill, "module"))
         self._set("stack", Path(self.stack))
         for key in ("skill_options", "method_options", "router_options"):
@@ -100,6 +139,10 @@ class PhaseConfig:
         for key, smallest in _FROM.items():
             if not getattr(self, key) >= smallest:
                 raise GrowlmError(f"{key} {getattr(self, key)} is too small: give {smallest} or more")
+        if self.epochs is not None and not 0 < self.epochs < math.inf:
+            raise GrowlmError(f"epochs {self.epochs} is no number of times: give one above 0")
+        if (self.keep_best or self.patience) and not self.validate_every:
+            raise GrowlmError("keep_best and patience need the validation loss: give validate_every, in steps")
         for key, (least, most) in _BETWEEN.items():
             value = getattr(self, key)
             if not value >= least:

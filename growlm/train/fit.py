@@ -22,6 +22,7 @@ from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint
 
 _DEFAULTS = {
     "logger": False,
+    "log_every_n_steps": 10,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
     "enable_model_summary": False,
@@ -79,6 +80,8 @@ def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:
         SystemExit: in all processes but the first.
     """
     settings = trainer_settings(trainer)
+    if phase.config.epochs is not None:
+        del settings["steps"]  # what they are is known when the examples are
     ended = _ended_phase(phase.config, settings) if trainer.is_global_zero else None
     if ended is not None:
         return ended
@@ -106,7 +109,8 @@ def _ended_phase(config: PhaseConfig, trainer: dict[str, Any]) -> Grown | None:
         if config.module not in records:
             return None
         record = records[config.module]
-        changed = difference(record.recipe, {**config.recorded(), **trainer})
+        compared = {key: value for key, value in record.recipe.items() if key != "steps" or "steps" in trainer}
+        changed = difference(compared, {**config.recorded(), **trainer})
         if changed:
             raise GrowlmError(
                 f"{config.stack} has a module {config.module!r} already, grown with other settings ({changed}): undo "
@@ -114,7 +118,7 @@ def _ended_phase(config: PhaseConfig, trainer: dict[str, Any]) -> Grown | None:
             )
         _check_same_data(config, record)
         shutil.rmtree(config.stack / store.WORK, ignore_errors=True)
-        stack = ModuleStack.from_pretrained(config.stack, base=config.base)
+        stack = ModuleStack.from_pretrained(config.stack, base=config.base, tokenizer=config.tokenizer)
     stack.set_path(record.path)
     frozen = stack.frozen_tensors()
     digest = combined_digest(tensor_digests(frozen))

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,17 +21,20 @@ from growlm.files import folder_lock
 from growlm.manifest.path import format_path
 from growlm.manifest.store import WORK
 from growlm.methods.method import Method
+from growlm.stack.checkpointing import checkpointed_layers
 from growlm.stack.compiled import compiled_layers
 from growlm.stack.half_weights import half_frozen_linears
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
+from growlm.train.logs import PhaseLog
 from growlm.train.machine import compile_problem, keep_compiled_code
-from growlm.train.prepare import Prepared, prepare
+from growlm.train.prepare import Prepared, prepare, training_summary
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
 from growlm.train.resume import ResumeCheckpoint, StepLoader, resume_path, step_seed
 from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
+from growlm.train.validate import Validation
 
 _NUM_POINTS = 20
 _WORTH_COMPILING = 5e12
@@ -52,6 +55,7 @@ class GrowPhase(LightningModule):
         **options: the other options of ``PhaseConfig`` if a skill is named.
 
     Attributes:
+        validation: measures the loss on the validation split.
         grown: the result, when the phase has ended.
 
     Raises:
@@ -63,12 +67,23 @@ class GrowPhase(LightningModule):
         self.config = config if isinstance(config, PhaseConfig) else PhaseConfig(config, **options)
         self.cache = cache or ScoreCache()
         self.losses = LossCurve()
+        self.validation = Validation(self.config)
         self.grown: Grown | None = None
         self._prepared: Prepared | None = None
         self._before: dict[str, Any] = {}
         self._open = ExitStack()
         self._merged = self._open.enter_context(ExitStack())
         self._tokens, self._rows, self._seconds_before, self._started_at = 0, 0, 0.0, 0.0
+
+    @property
+    def scores_before(self) -> Mapping[str, Any]:
+        """The scores of the bare base by module, from ``on_fit_start`` on."""
+        return self._before
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens of all batches so far, without padding."""
+        return self._tokens
 
     @property
     def prepared(self) -> Prepared:
@@ -99,7 +114,8 @@ class GrowPhase(LightningModule):
         """Show the progress, save the training's state, and leave the folder in order if it fails."""
         every = self.config.checkpoint_every, self.config.checkpoint_seconds
         progress = [] if self.trainer.progress_bar_callback else [PhaseProgress(f"grow {self.config.module}")]
-        return [*progress, ResumeCheckpoint(self.config.stack / WORK, {}, *every), _Close(self)]
+        resume = ResumeCheckpoint(self.config.stack / WORK, {}, *every)
+        return [*progress, self.validation, PhaseLog(), resume, _Close(self)]
 
     def setup(self, stage: str) -> None:
         """Lock the stack's folder, attach the new module and check everything.
@@ -116,6 +132,7 @@ class GrowPhase(LightningModule):
 
     def _prepare(self) -> None:
         self._prepared = prepare(self.config, trainer_settings(self.trainer), self.cache)
+        self.trainer.fit_loop.epoch_loop.max_steps = self.prepared.settings["steps"]  # epochs are counted in steps
         if self.prepared.batches.batch_size < self.trainer.world_size:
             raise GrowlmError(
                 f"batch_size {self.prepared.batches.batch_size} is less than one example for each of "
@@ -138,6 +155,7 @@ class GrowPhase(LightningModule):
                 "embedding.outputs, or separate the base's rows (growlm.base.embedding_rows)",
                 describe_twins(stack.tokenizer, twins),
             )
+        _logger.info(training_summary(prepared))
         added, path = f"{prepared.num_parameters:,} new parameters", format_path(prepared.parents)
         _logger.info("module %r: %s on %s, everything else frozen", self.config.module, added, path)
         nn.Module.to(stack, self.device)
@@ -152,6 +170,8 @@ class GrowPhase(LightningModule):
         if self._compiles():
             keep_compiled_code()
             self._merged.enter_context(compiled_layers(stack))
+        if self.config.gradient_checkpointing:
+            self._merged.enter_context(checkpointed_layers(stack))
         stack.train()
 
     def _compiles(self) -> bool:
@@ -160,8 +180,8 @@ class GrowPhase(LightningModule):
         work = int(self.trainer.max_steps) * batches.mean_tokens * self.stack.base.num_parameters()
         if asked is False or (asked == "auto" and (work < _WORTH_COMPILING or self.trainer.world_size > 1)):
             return False
-        packed = batches.row_length is not None
-        problem = compile_problem(self.device) if packed else "only packed rows are compiled"
+        packed = batches.row_length is not None and not self.config.gradient_checkpointing
+        problem = compile_problem(self.device) if packed else "only packed rows without gradient checkpointing are"
         if problem is not None and (packed or asked is True):
             _logger.info("the decoder layers run uncompiled: %s", problem)
         return problem is None
@@ -277,7 +297,7 @@ class GrowPhase(LightningModule):
             raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
         per_step = int(self.trainer.accumulate_grad_batches)
         losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)
-        return Training(steps, self._tokens, self._rows, self._seconds, losses)
+        return Training(steps, self._tokens, self._rows, self._seconds, losses, tuple(self.validation.losses))
 
     @property
     def _seconds(self) -> float:

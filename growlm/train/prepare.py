@@ -1,13 +1,16 @@
 """The first part of a phase: everything that may be wrong with a request is found here, before anything is written."""
 
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from growlm.base.embedding_rows import groups_of_twins
@@ -112,7 +115,7 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
         cache: what the phase shares with others.
 
     Returns:
-        The phase, ready to be trained; its work folder exists.
+        The phase, ready to be trained; its work folder exists, unless nothing is to be written.
 
     Raises:
         GrowlmError: if the stack is damaged or on another base, the name is taken, a skill cannot be used or scored,
@@ -120,7 +123,10 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
     """
     method = cast(Method, methods.build(config.method, config.method_options))
     skill = cache.skill(config.skill, config.skill_options, cast("Metric | None", config.metric))
-    store.recover(config.stack)
+    if not config.dry_run:
+        store.recover(config.stack)
+    for notice in skill.notices:
+        _logger.info(notice)
     stack = _open_stack(config)
     if config.module in stack.parents():
         raise GrowlmError(
@@ -131,22 +137,49 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
     kinds, continues = method.build(stack, skill), method.continues(stack)
     stack.attach(config.module, kinds, parents, config.seed, continues)
     batches = _batches(config, stack, method, skill, cache)
+    trainer = {**trainer, "steps": _num_steps(config, trainer, batches)}
     method.begin(stack, config.module, batches)
     trained = _trained(config, stack, method)
     _check_scored(config, stack, scored)
     routing = _routing(config, stack, scored, cache)
-    require_disk_space(config.stack, sum(value.numel() for value in trained.values()) * _BYTES_PER_TRAINED)
     settings = {**config.recorded(), **trainer}
-    work = _work_folder(config, stack, settings, cache.digest(skill, "train"))
+    work = config.stack / store.WORK
+    if not config.dry_run:
+        require_disk_space(config.stack, sum(value.numel() for value in trained.values()) * _BYTES_PER_TRAINED)
+        _begin_work(work, config, stack, settings, cache.digest(skill, "train"))
     return Prepared(
         config, settings, stack, parents, method, kinds, continues, skill, scored, batches, trained, routing, work
     )
 
 
+def training_summary(prepared: Prepared) -> str:
+    """Say in one line how many examples and tokens there are, how long, how many are cut, and how often they are read.
+
+    Args:
+        prepared: the phase, ready to be trained.
+
+    Returns:
+        The line.
+    """
+    examples, settings = prepared.batches.examples, prepared.settings
+    lengths = [len(example.input_ids) for example in examples]
+    trained = sum(sum(example.trained) for example in examples)
+    cut = f"{prepared.num_truncated:,} are cut" if prepared.num_truncated else "none is cut"
+    per_step = prepared.batches.batch_size * int(settings["accumulate_grad_batches"])
+    epochs = int(settings["steps"]) * per_step / len(examples)
+    return (
+        f"{len(examples):,} training examples of {min(lengths)} to {max(lengths)} tokens (median {median(lengths):g}), "
+        f"{cut}; {sum(lengths):,} tokens, {trained:,} of them trained; {settings['steps']:,} steps of {per_step} "
+        f"examples: {epochs:.1f} epochs"
+    )
+
+
 def _open_stack(config: PhaseConfig) -> ModuleStack:
+    dtype = None if config.dtype is None else getattr(torch, config.dtype)
+    how: dict[str, Any] = {"dtype": dtype, "tokenizer": config.tokenizer, "quantization": config.quantization}
     if (config.stack / STACK_FILE).exists():
-        return ModuleStack.from_pretrained(config.stack, base=config.base)
-    return ModuleStack.from_base(config.base or DEFAULT_BASE).eval()
+        return ModuleStack.from_pretrained(config.stack, base=config.base, **how)
+    return ModuleStack.from_base(config.base or DEFAULT_BASE, **how).eval()
 
 
 def _requested_path(stack: ModuleStack, parents: str) -> StackPath:
@@ -161,6 +194,14 @@ def _batches(config: PhaseConfig, stack: ModuleStack, method: Method, skill: Ski
         raise GrowlmError(f"skill {config.skill!r} has no training examples")
     row_length = _ROW_LENGTH if config.packing and _can_pack(stack, method) else None
     return StepBatches(examples, config.batch_size, config.seed, stack.pad_id, row_length)
+
+
+def _num_steps(config: PhaseConfig, trainer: Mapping[str, Any], batches: StepBatches) -> int:
+    """Compute the steps of a phase, where its length is given in epochs."""
+    if config.epochs is None:
+        return int(trainer["steps"])
+    per_epoch = len(batches.examples) // batches.batch_size / int(trainer["accumulate_grad_batches"])
+    return max(1, math.ceil(config.epochs * per_epoch))
 
 
 def _can_pack(stack: ModuleStack, method: Method) -> bool:
@@ -231,9 +272,10 @@ def _routing(
     return router, prompts
 
 
-def _work_folder(config: PhaseConfig, stack: ModuleStack, settings: dict[str, Any], train_digest: str) -> Path:
+def _begin_work(
+    work: Path, config: PhaseConfig, stack: ModuleStack, settings: dict[str, Any], train_digest: str
+) -> None:
     """Create the folder of an unfinished phase, or find it again if it is this phase's."""
-    work = config.stack / store.WORK
     identity = {
         "settings": settings,
         "stack": [record.digest for record in stack.manifest.modules],
@@ -257,4 +299,3 @@ def _work_folder(config: PhaseConfig, stack: ModuleStack, settings: dict[str, An
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         write_json(work / _PHASE_FILE, identity)
-    return work

@@ -37,6 +37,7 @@ class Training:
         rows: rows of all batches, replayed ones included.
         seconds: time, before interruptions included.
         losses: mean loss of each twentieth of the steps, with the step that it ends with.
+        validation: losses on the validation split, with the steps that they were measured after.
     """
 
     steps: int
@@ -44,6 +45,7 @@ class Training:
     rows: int
     seconds: float
     losses: tuple[tuple[int, float], ...]
+    validation: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _cost(prepared: Prepared, training: Training) -> dict[str, Any]:
         "losses": [list(point) for point in training.losses],
         "replayed_rows": prepared.method.replayed_rows,
         "trained": sum(value.numel() for value in prepared.trained.values() if value.requires_grad),
+        **({"validation": [list(point) for point in training.validation]} if training.validation else {}),
         **({"num_truncated": prepared.num_truncated} if prepared.num_truncated else {}),
     }
 

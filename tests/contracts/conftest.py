@@ -13,6 +13,19 @@ from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
+REPRESENTATIVE = {
+    "gemma": "dense",
+    "gemma2": "block",
+    "gemma3_text": "embedding",
+    "granite": "embedding",
+    "mixtral": "block",
+    "olmo2": "block",
+    "opt": "dense",
+    "phi3": "prefix",
+    "qwen2_moe": "lora",
+    "qwen3_moe": "block",
+}
+"""Of these families the one kind of module that the default tier runs: the one that shows what is particular."""
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
 METHODS = ("ewc", "grow", "joint", "kif", "olora", "osft", "pmoe", "replay")
 """Methods whose phases the default tier runs: each mechanism once."""
@@ -25,7 +38,8 @@ TWO_FAMILIES = ("test_merged_frozen_modules_compute_the_same", "test_modules_off
 def is_covered(name: str, params: dict[str, Any]) -> bool:
     """Return whether a contract belongs to the default tier: of each product of members a selection that covers all.
 
-    Every kind runs on one family, all kinds together on every family; each mechanism of learning runs once.
+    Every kind runs on one family, all kinds together on every family, or one that shows what is particular about it;
+    each mechanism of learning runs once.
 
     Args:
         name: the test's name without its parameters.
@@ -39,6 +53,8 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
     family = params.get("family", "llama")
     if family == "llama":
         return True
+    if kind := REPRESENTATIVE.get(family):
+        return params.get("kinds", [kind]) == [kind] and name not in TWO_FAMILIES
     return len(params.get("kinds", KINDS[-1])) > 1 and (family == "gpt2" or name not in TWO_FAMILIES)
 
 

@@ -17,7 +17,7 @@ IDS = torch.randint(6, 300, (2, 9), generator=torch.Generator().manual_seed(1))
 
 
 def test_two_tokens_by_hand() -> None:
-    part = EmbeddingPart(3, 2, 1, 2.0, None)
+    part = EmbeddingPart(3, 2, 1, 2.0, 1.0, None)
     with torch.no_grad():
         part.A.copy_(torch.tensor([[0.0], [1.0], [-3.0]]))
         part.B.copy_(torch.tensor([[0.5, 2.0]]))

@@ -63,6 +63,8 @@ def stock_queries(family: str, qkv_BTO: Tensor) -> Tensor:
     """Take the queries out of a linear's output as the stock models do; all have 4 heads of 8 dims."""
     if family == "gpt2":
         qkv_BTO = qkv_BTO.split(32, dim=2)[0]
+    if family == "phi3":
+        qkv_BTO = qkv_BTO[..., :32]
     if family == "gpt_neox":
         return qkv_BTO.view(*qkv_BTO.shape[:2], -1, 24).chunk(3, dim=-1)[0]
     return qkv_BTO.view(*qkv_BTO.shape[:2], -1, 8)

@@ -1,13 +1,16 @@
 """The short options of ``growlm grow`` and the long ones that they abbreviate."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 
-from growlm.cli.phase import long_options
+from growlm.cli.phase import OPTION_GROUPS, fit_help, long_options
 from growlm.errors import GrowlmError
 from growlm.recipes import recipe_path
+from growlm.train.config import option_names
 
 CHAT = str(recipe_path("skills", "chat"))
 
@@ -115,3 +118,23 @@ def test_lightnings_own_options_are_there(key: str, capsys: pytest.CaptureFixtur
 
     assert main(["fit", "--help"]) == 0
     assert f"--trainer.{key} " in capsys.readouterr().out
+
+
+def test_every_option_has_one_place_in_the_help() -> None:
+    grouped = [name for names in OPTION_GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted({*option_names(), "module", "steps", "config", "device"})
+    text = fit_help()
+    for name in inspect.signature(Trainer).parameters:
+        assert text.count(f"--trainer.{name} ") + text.count(f"--trainer.{name}\n") == 1, name
+
+
+@pytest.mark.parametrize("words", [["--restart"], ["--restart", "--steps", "3"], ["--restart", "true", "--steps=3"]])
+def test_an_option_that_is_true_or_false_needs_no_value(words: list[str]) -> None:
+    assert "--model.restart=true" in long_options(["--skill", "chat", *words])
+
+
+def test_a_folder_of_that_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talks").mkdir()
+    with pytest.raises(GrowlmError, match=r"'talks' is no skill; if the data that is here is meant, write \./talks"):
+        long_options(["--skill", "talks"])

@@ -1,5 +1,6 @@
 """From an example to tokens and a mask of the trained ones."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,54 @@ def test_of_a_stock_template_every_answer_and_its_end_is_trained(tokenizer: Any,
     for turns in (1, 3):
         prompt = encode_prompt(Example("x", messages=TALK[:turns]), tokenizer)
         assert encoded.input_ids[: len(prompt)] == tuple(prompt)
+
+
+ENDS = {None: "<|end|>", "chatml": "<|end|>", "headers": "<|reserved_2|>", "turns": "<|reserved_4|>"}
+WORDS = ("the", "cat", "dog\n", " sat", "on ", "12", "yes.", "hello", "é", "[INST]")
+
+
+@pytest.mark.parametrize("shape", [None, *SHAPES])
+def test_whatever_is_said_exactly_the_answers_and_their_ends_are_trained(tokenizer: Any, shape: str | None) -> None:
+    tokenizer.chat_template = SHAPES[shape] if shape else tokenizer.chat_template
+    end = ENDS.get(shape, "<|endoftext|>")
+    for seed in range(20):
+        draw = random.Random(seed)
+        turns = [Message("system", "be kind")] if draw.random() < 0.5 and shape != "instructions" else []
+        for _ in range(draw.randint(1, 4)):
+            asked, answered = (" ".join(draw.choices(WORDS, k=draw.randint(1, 5))) for _ in range(2))
+            turns += [Message("user", asked.strip()), Message("assistant", answered)]
+        encoded = encode(Example("x", messages=tuple(turns)), tokenizer, 500)
+        spaced = " " if shape == "instructions" else ""
+        answers = [f"{spaced}{turn.content}{end}" for turn in turns if turn.role == "assistant"]
+        assert said(encoded, tokenizer) == answers
+        for count, turn in enumerate(turns):
+            if turn.role == "assistant":
+                prompt = encode_prompt(Example("x", messages=tuple(turns[:count])), tokenizer)
+                assert encoded.input_ids[: len(prompt)] == tuple(prompt)
+
+
+TOOLS = (
+    "{%- if tools -%}{{- '<|system|>tools: ' + tools[0]['name'] + '<|end|>' -}}{%- endif -%}"
+    "{%- for m in messages -%}{{- '<|' + (m['role'] if m['role'] != 'tool' else 'user') + '|>' + m['content'] -}}"
+    "{%- if m['tool_calls'] -%}{{- 'call ' + m['tool_calls'][0]['name'] -}}{%- endif -%}{{- '<|end|>' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+
+def test_tools_and_their_calls_are_rendered_by_the_template(tokenizer: Any) -> None:
+    tokenizer.chat_template = {"default": SHAPES["chatml"], "tool_use": TOOLS}
+    messages = (
+        Message("user", "the time?"),
+        Message("assistant", "", extra='{"tool_calls": [{"name": "clock"}]}'),
+        Message("tool", "12"),
+        Message("assistant", "it is 12"),
+    )
+    encoded = encode(Example("x", messages=messages, tools='[{"name": "clock"}]'), tokenizer, 200)
+    assert tokenizer.decode(encoded.input_ids) == (
+        "<|system|>tools: clock<|end|><|user|>the time?<|end|><|assistant|>call clock<|end|><|user|>12<|end|>"
+        "<|assistant|>it is 12<|end|>"
+    )
+    assert said(encoded, tokenizer) == ["call clock<|end|>", "it is 12<|end|>"]
 
 
 @pytest.mark.parametrize("shape", [None, *SHAPES])

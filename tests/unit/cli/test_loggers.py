@@ -1,0 +1,64 @@
+"""Loggers by name: on the command line, in a recipe, alone and in a list."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightning.pytorch.loggers import CSVLogger
+
+from growlm.cli.loggers import spelled_out
+from growlm.cli.phase import PhaseCLI
+from growlm.errors import GrowlmError
+
+PHASE = ["--model.skill=chat", "--trainer.accelerator=cpu"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--trainer.logger", "CSVLogger"],
+        ["--trainer.logger=CSVLogger"],
+        ["--trainer.logger=lightning.pytorch.loggers.CSVLogger"],
+    ],
+)
+def test_a_name_is_enough(words: list[str]) -> None:
+    (logger,) = PhaseCLI([*PHASE, *words], "growlm fit").trainer.loggers
+    assert isinstance(logger, CSVLogger)
+    assert logger.save_dir == "logs"
+
+
+def test_its_options_can_be_given() -> None:
+    words = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "elsewhere"]
+    (logger,) = PhaseCLI([*PHASE, *words], "growlm fit").trainer.loggers
+    assert logger.save_dir == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "logger", ["CSVLogger", ["CSVLogger"], {"class_path": "CSVLogger", "init_args": {"save_dir": "logs"}}]
+)
+def test_a_recipe_names_it(logger: Any, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({"model": {"skill": "chat"}, "trainer": {"logger": logger, "accelerator": "cpu"}}))
+    (found,) = PhaseCLI([f"--config={file}"], "growlm fit").trainer.loggers
+    assert isinstance(found, CSVLogger)
+    assert found.save_dir == "logs"
+
+
+def test_others_stay_as_they_are() -> None:
+    assert spelled_out("NoLogger") == "NoLogger"
+    assert spelled_out(None) is None
+    with pytest.raises(GrowlmError, match=r"--trainer\.logger: found 'NoLogger', expected Logger"):
+        PhaseCLI([*PHASE, "--trainer.logger=NoLogger"], "growlm fit")
+
+
+@pytest.mark.parametrize("name", ["WandbLogger", "MLFlowLogger", "TensorBoardLogger"])
+def test_a_package_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning.pytorch import loggers
+
+    def missing(self: object, **options: Any) -> None:
+        raise ModuleNotFoundError("No module named 'logs'")
+
+    monkeypatch.setattr(getattr(loggers, name), "__init__", missing)
+    with pytest.raises(GrowlmError, match=rf"{name} is not installed .*: pip install 'growlm\[loggers\]'"):
+        PhaseCLI([*PHASE, f"--trainer.logger={name}"], "growlm fit")

@@ -24,14 +24,20 @@ from growlm.routing.update import SkillPrompts
 from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
+from growlm.train.scored_split import ScoredOn
 
 T = TypeVar("T")
 
 
 class ScoreCache:
-    """Remembers for as long as it is kept; every phase has one of its own unless it shares another's."""
+    """Remembers for as long as it is kept; every phase has one of its own unless it shares another's.
 
-    def __init__(self) -> None:
+    Args:
+        split: the split that skills are scored on.
+    """
+
+    def __init__(self, split: Split = "test") -> None:
+        self._split: Split = split
         self._known: dict[Hashable, Any] = {}
 
     def skill(self, name: str, options: Mapping[str, Any], metric: Metric | None = None) -> Skill:
@@ -55,8 +61,11 @@ class ScoreCache:
         return self._scored_by(("skill", record.digest), metric, lambda: recorded_skill(record, trust_data))
 
     def _scored_by(self, key: tuple[Hashable, ...], metric: Metric | None, build: Callable[[], Skill]) -> Skill:
-        skill = self.get_or_compute(key, build)
+        skill = self.get_or_compute(key, lambda: self._on_split(build()))
         return skill if metric is None else self.get_or_compute((*key, str(metric)), lambda: skill.scored_by(metric))
+
+    def _on_split(self, skill: Skill) -> Skill:
+        return skill if self._split == "test" else ScoredOn(skill, self._split)
 
     def digest(self, skill: Skill, split: Split) -> str:
         """Compute the digest of a skill's split."""

@@ -11,6 +11,7 @@ from typing import Any
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.result import CellResult, read_cell
+from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
 from growlm.manifest.path import Path as StackPath
@@ -41,11 +42,13 @@ class Bench:
         out: folder of the results.
         accelerator: Lightning's accelerator.
         keep_stacks: keep the stack of a finished cell.
+        split: the split that is scored; another than ``test`` for choosing hyperparameters.
     """
 
     out: Path
     accelerator: str = "auto"
     keep_stacks: bool = True
+    split: Split = "test"
 
 
 def earlier_result(cell: Cell, out: Path) -> CellResult | None:

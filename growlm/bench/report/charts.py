@@ -78,7 +78,14 @@ def importance(name: str, title: str, found: ImportanceMap) -> Plot:
     return Plot(name, title, draw, 0.75 + 0.24 * min(len(found.layers), _MOST_ROWS))
 
 
-def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tuple[str, str]) -> Plot:
+def curve(
+    name: str,
+    title: str,
+    own: Curve,
+    others: Sequence[Curve],
+    axis: tuple[str, str],
+    references: Sequence[tuple[str, float]] = (),
+) -> Plot:
     """Draw one entry's curve before those of all others.
 
     Args:
@@ -87,9 +94,11 @@ def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tupl
         own: points of the curve.
         others: points of the other curves.
         axis: labels of the axes, across and up.
+        references: label and height of what the curve is compared with.
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
+        _reference_lines(axes, theme, references)
         for other in others:
             axes.plot(*_coordinates(other), color=theme.muted, linewidth=0.7)
         axes.plot(*_coordinates(own), color=theme.accent, linewidth=1.8, marker="o", markersize=3)
@@ -124,7 +133,13 @@ def bars(name: str, title: str, values: Sequence[tuple[str, float]], references:
     return Plot(name, title, draw, 0.5 + 0.19 * (len(values) + len(references)))
 
 
-def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], axis: tuple[str, str]) -> Plot:
+def scatter(
+    name: str,
+    title: str,
+    points: Sequence[tuple[str, float, float]],
+    axis: tuple[str, str],
+    references: Sequence[tuple[str, float]] = (),
+) -> Plot:
     """Draw labelled points; the axis across is logarithmic where they are far apart.
 
     Args:
@@ -132,9 +147,11 @@ def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], a
         title: its title.
         points: label, place across (above 0) and place up of each.
         axis: labels of the axes, across and up.
+        references: label and height of what the points are compared with.
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
+        _reference_lines(axes, theme, references)
         known = [point for point in points if point[1] > 0 and not math.isnan(point[2])]
         places = [x for _, x, _ in known] or [1.0]
         logarithmic = max(places) > _WIDE * min(places)
@@ -157,6 +174,18 @@ def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], a
         axes.margins(0.1)
 
     return Plot(name, title, draw, 2.4)
+
+
+def _reference_lines(axes: "Axes", theme: Theme, references: Sequence[tuple[str, float]]) -> None:
+    """Draw dotted lines across, each with its label above its right end."""
+    for label, height in references:
+        if math.isnan(height):
+            continue
+        axes.axhline(height, color=theme.other, linewidth=0.8, linestyle=":")
+        axes.annotate(
+            label, (1, height), xycoords=("axes fraction", "data"), xytext=(0, 1), textcoords="offset points",
+            ha="right", va="bottom", color=theme.other, fontsize="small",
+        )  # fmt: skip
 
 
 def label_offsets(labels: Sequence[str], across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:

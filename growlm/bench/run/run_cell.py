@@ -10,6 +10,7 @@ from typing import Any
 
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
+from growlm.bench.run.reference_scores import reference_scores
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.data.example import Split
 from growlm.errors import GrowlmError
@@ -182,7 +183,8 @@ def _record_base(
 
 def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: ScoreCache) -> None:
     """Record what is measured once, after the last phase."""
-    limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and their mean is reported
+    num_scored = cell.phase["num_scored"]
+    limit = max(1, num_scored // 2)  # there are several, and their mean is reported
     for name, needs in cell.stream.composites.items():
         skill = memory.skill(name, {}, cell.phase.get("metric"))
         own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}
@@ -196,14 +198,19 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         }
         _record_answers(result, cell, stack, memory, name, skill, path, limit)
     for name in result.skills:
-        path = stack.path_of(POOLED if cell.at_once else name)
-        _record_answers(result, cell, stack, memory, name, _skill(cell, memory, name), path, cell.phase["num_scored"])
+        path, skill = stack.path_of(POOLED if cell.at_once else name), _skill(cell, memory, name)
+        _record_answers(result, cell, stack, memory, name, skill, path, num_scored)
+        result.references[name] = _references(memory, skill, num_scored)
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
     kept = stack.method_tensors(stack.manifest.modules[-1].name)
     if keeps_importance(kept):
         result.importance = asdict(importance_map(kept))
     result.finished = True
+
+
+def _references(memory: ScoreCache, skill: Skill, limit: int) -> dict[str, float]:
+    return memory.get_or_compute(("references", skill, limit), lambda: reference_scores(skill, limit))
 
 
 def _record_answers(

@@ -80,22 +80,31 @@ def tune(
         entry.label: [point.tried | measured[point.entry.label] for point in grid]
         for entry, grid in zip(entries, grids, strict=True)
     }
-    choices = {label: {"chosen": choose(points), "tried": points} for label, points in tried.items()}
+    chosen = _write(bench, tried, tuned.tuning_order, factors)
+    return [apply_choice(entry, chosen, rate) for entry in entries]
+
+
+def _write(
+    bench: Bench, tried: Mapping[str, Sequence[dict[str, Any]]], order: Sequence[str], factors: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+    """Choose, write the choices with the protocol, and return them by label."""
+    chosen = {label: choose(points) for label, points in tried.items()}
+    everything = [point for points in tried.values() for point in points]
     protocol = {
         "chosen_by": "average performance after the last phase, in the mode that the method's authors intend",
         "split": _SPLIT,
-        "order": list(tuned.tuning_order),
+        "order": list(order),
         "seed": TUNE_SEED,
         "factors": list(factors),
-        "cells": len(cells),
-        "seconds": round(sum(point["seconds"] for points in tried.values() for point in points), 1),
+        "cells": len(everything),
+        "seconds": round(sum(point["seconds"] for point in everything), 1),
     }
+    choices = {label: {"chosen": chosen[label], "tried": tried[label]} for label in tried}
     write_choices(bench.out / CHOICES_FILE, choices, protocol)
-    edges = [label for label, choice in choices.items() if choice["chosen"]["at_edge"]]
+    edges = [label for label, point in chosen.items() if point["at_edge"]]
     if edges:
         _logger.info("chosen at the edge of the rates that were tried: %s", ", ".join(edges))
-    chosen = {label: choice["chosen"] for label, choice in choices.items()}
-    return [apply_choice(entry, chosen, rate) for entry in entries]
+    return chosen
 
 
 def _measured(cell: Cell, bench: Bench) -> dict[str, Any]:

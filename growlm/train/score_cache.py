@@ -6,13 +6,13 @@ measured again.
 """
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from growlm.data.encode import Encoded, encode_windows
-from growlm.data.example import Split
+from growlm.data.example import Example, Message, Split
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.recorded_skill import recorded_skill
@@ -24,9 +24,37 @@ from growlm.routing.update import SkillPrompts
 from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
-from growlm.train.scored_split import ScoredOn
 
 T = TypeVar("T")
+
+
+class ScoredOn(Skill):
+    """The same skill, scored on another of its splits, so that choices are never made on the test split.
+
+    Args:
+        skill: the skill.
+        split: the split that is scored.
+    """
+
+    def __init__(self, skill: Skill, split: Split) -> None:
+        self._skill = skill
+        self._split: Split = split
+        self.metric = skill.metric
+        self.scoring = skill.scoring
+        self.max_answer_tokens = skill.max_answer_tokens
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yield the split's examples; those of the scored split where the test split is asked for."""
+        return self._skill.examples(self._split if split == "test" else split)
+
+    def stateless(self, messages: tuple[Message, ...]) -> str | None:
+        """Answer by the skill's own rule."""
+        return self._skill.stateless(messages)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._skill, name)
 
 
 class ScoreCache:

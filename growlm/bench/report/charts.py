@@ -15,6 +15,7 @@ _MOST_NUMBERS = 8  # skills beyond which a heat map's numbers would be too small
 _WIDE = 20  # from this ratio on an axis is logarithmic
 _MOST_ROWS = 12  # of a heat map, beyond which rows become lower
 _ROOM = (160.0, 125.0)  # points between the axes of a scatter plot
+_LABEL_GAP = 0.08  # of the height of a plot, between labels of reference lines
 _LABEL = (4.2, 7.5)  # points, width of a character and height of a line
 
 Curve = Sequence[tuple[float, float]]
@@ -98,13 +99,13 @@ def curve(
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
-        _reference_lines(axes, theme, references)
         for other in others:
             axes.plot(*_coordinates(other), color=theme.muted, linewidth=0.7)
         axes.plot(*_coordinates(own), color=theme.accent, linewidth=1.8, marker="o", markersize=3)
         axes.set_xlabel(axis[0])
         axes.set_ylabel(axis[1])
         axes.margins(x=0.03)
+        _reference_lines(axes, theme, references)
 
     return Plot(name, title, draw, 1.8)
 
@@ -151,7 +152,6 @@ def scatter(
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
-        _reference_lines(axes, theme, references)
         known = [point for point in points if point[1] > 0 and not math.isnan(point[2])]
         places = [x for _, x, _ in known] or [1.0]
         logarithmic = max(places) > _WIDE * min(places)
@@ -172,20 +172,36 @@ def scatter(
         axes.set_xlabel(axis[0])
         axes.set_ylabel(axis[1])
         axes.margins(0.1)
+        _reference_lines(axes, theme, references)
 
     return Plot(name, title, draw, 2.4)
 
 
 def _reference_lines(axes: "Axes", theme: Theme, references: Sequence[tuple[str, float]]) -> None:
-    """Draw dotted lines across, each with its label above its right end."""
-    for label, height in references:
-        if math.isnan(height):
-            continue
+    """Draw dotted lines across, with their labels on the right of the plot, none on another."""
+    known = sorted((pair for pair in references if not math.isnan(pair[1])), key=lambda pair: pair[1])
+    for _, height in known:
         axes.axhline(height, color=theme.other, linewidth=0.8, linestyle=":")
+    low, high = axes.get_ylim()
+    places = spread_apart([(height - low) / ((high - low) or 1.0) for _, height in known], _LABEL_GAP)
+    for (label, _), place in zip(known, places, strict=True):
         axes.annotate(
-            label, (1, height), xycoords=("axes fraction", "data"), xytext=(0, 1), textcoords="offset points",
-            ha="right", va="bottom", color=theme.other, fontsize="small",
+            label, (1.02, place), xycoords="axes fraction", ha="left", va="center", color=theme.other, fontsize="small",
+            annotation_clip=False,
         )  # fmt: skip
+
+
+def spread_apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move places upwards until each is at least a gap above the one before.
+
+    Args:
+        places: the places, rising.
+        gap: least distance.
+    """
+    found: list[float] = []
+    for place in places:
+        found.append(max(place, found[-1] + gap) if found else place)
+    return found
 
 
 def label_offsets(labels: Sequence[str], across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growlm.bench.report.statistics import Row, Spread, signed
-from growlm.bench.run.reference_scores import TITLES
+from growlm.metrics.references import REFERENCE_TITLES
 
 BASE = "bare base"
 RANGE = (
@@ -20,10 +20,12 @@ class Reference:
     """One line that scores are compared with.
 
     Args:
+        key: what plots call it.
         title: what tables call it.
         by_skill: its score on each skill; a skill for which it is not defined is left out.
     """
 
+    key: str
     title: str
     by_skill: dict[str, float]
 
@@ -41,11 +43,11 @@ def references(rows: Sequence[Row]) -> list[Reference]:
         skill: Spread.of(signed(cell.scores, cell.mode)[0][cell.skills.index(skill)] for cell in cells).mean
         for skill in skills
     }
-    found = [Reference(BASE, {skill: score for skill, score in base.items() if not math.isnan(score)})]
-    for key, title in TITLES.items():
+    found = [Reference("base", BASE, {skill: score for skill, score in base.items() if not math.isnan(score)})]
+    for key, title in REFERENCE_TITLES.items():
         scores = {skill: kept[key] for cell in cells for skill, kept in cell.references.items() if key in kept}
         if scores:
-            found.append(Reference(title, scores))
+            found.append(Reference(key, title, scores))
     return found
 
 

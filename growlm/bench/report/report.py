@@ -11,6 +11,7 @@ from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.findings import findings
 from growlm.bench.report.html import Section, page
 from growlm.bench.report.markdown import NUMBERS, read_command
+from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
 from growlm.bench.report.plots import Plot, require_plots, write_png
 from growlm.bench.report.reference_lines import RANGE, references
 from growlm.bench.report.statistics import (
@@ -75,7 +76,7 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     sections, tables = _sections(summary), summary.tables()
     notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
     notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
-    notes |= {"share of range": RANGE}
+    notes |= {"share of range": RANGE} | PLASTICITY
     notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
     first = rows[0].cells[0]
     title = f"{first.settings['stream']} on {Path(first.base['source']).name}" + (f", {metric}" if metric else "")
@@ -202,7 +203,7 @@ def _lines(summary: Summary) -> list[tuple[str, float]]:
     """List what mean scores are read against: the references, joint training and a module or model for each skill."""
     known = references(summary.rows)
     skills = summary.rows[0].cells[0].skills
-    lines = [(reference.title, summary.scale * reference.mean(skills)) for reference in known]
+    lines = [(reference.key, summary.scale * reference.mean(skills)) for reference in known]
     upper = [row for row in summary.rows if row is summary.joint or row.method == "per_skill"]
     return lines + [(row.label, summary.scale * row.metric(row.mode, "ap").mean) for row in upper]
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
+from growlm.bench.report.plasticity import ALONE, alone_row, intransigence, lowest_score, plasticity_loss
+from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
 from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
@@ -138,6 +140,7 @@ class Summary:
             self._per_skill_table(),
             self._per_seed_table(),
             self._desiderata_table(),
+            self._plasticity_table(),
             self._cost_table(),
             *composites,
             *modes,
@@ -280,7 +283,8 @@ class Summary:
         rows: list[tuple[str, ...]] = []
         reasons = {
             "retention": "needs a text no skill trains: --phase stories",
-            "composition": "needs composites and joint training of the same seed",
+            "shift": "the strangest skill ends every order",
+            "composition": "needs composites that joint training of the same seed solves to a half",
         }
         for row in self.rows:
             found = desiderata(row, self.joint, budget)
@@ -293,6 +297,23 @@ class Summary:
         columns += ["BLiMP, points ↑"] if grammar else []
         note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
         return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(rows), (), note)
+
+    def _plasticity_table(self) -> Table:
+        alone = alone_row(self.rows)
+        partners = alone.cells if alone else ()
+        rows: list[tuple[str, ...]] = []
+        for row in self.rows:
+            cells = row.cells
+            learning = "one phase" if cells[0].at_once else f"needs a {ALONE} entry"
+            falling = "one phase" if cells[0].at_once else "needs --matrix lower"
+            found = [
+                self.score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
+                self.score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
+                self.score(Spread.of(map(lowest_score, cells)), falling),
+            ]
+            rows.append((self.title(row), *found))
+        title = "Learning late and falling on the way, in each method's own mode"
+        return Table("plasticity", title, ("method", *PLASTICITY), tuple(rows))
 
     def _cost_table(self) -> Table:
         columns: dict[str, tuple[str, float, int]] = {

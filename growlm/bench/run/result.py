@@ -44,7 +44,7 @@ class CellResult:
         costs: of each phase; see ``growlm.bench.run.cost``.
         importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
             the fields of a ``growlm.show.importance.ImportanceMap``.
-        references: by skill, scores that need no model; see ``growlm.bench.run.reference_scores``.
+        references: by skill, scores that need no model; see ``growlm.metrics.references``.
         finished: all phases are done.
         answers: behind the last scores, in a file of their own; none for metrics that ask no question.
     """

@@ -10,7 +10,6 @@ from typing import Any
 
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
-from growlm.bench.run.reference_scores import reference_scores
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.data.example import Split
 from growlm.errors import GrowlmError
@@ -19,6 +18,7 @@ from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path
 from growlm.manifest.scores import MODES
 from growlm.metrics.blimp import blimp
+from growlm.metrics.references import reference_scores
 from growlm.metrics.scoring import Answer, Score
 from growlm.progress import Advance
 from growlm.registry import methods

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from growlm.bench.report.charts import spread_apart
 from growlm.bench.report.reference_lines import references, share_of_range, usable_floor
 from growlm.bench.report.report import write_report
 from growlm.bench.report.statistics import Row
 from growlm.bench.report.tables import Summary
-from growlm.bench.run.reference_scores import reference_scores
 from growlm.bench.run.result import CellResult
 from growlm.data.example import Example, Message, Split
+from growlm.metrics.references import reference_scores
 from growlm.skills.skill import Skill
 
 KNOWN = {
@@ -31,6 +32,10 @@ def test_references_are_the_base_and_what_the_cells_keep(make_cell: Callable[...
     assert math.isnan(blind.mean(("chat", "memory", "arithmetic"))), "arithmetic has none"
     # the greatest of each: 0.5 drawn, 0.25 base, 0.5 base
     assert usable_floor(rows) == pytest.approx(1.25 / 3)
+
+
+def test_labels_of_lines_are_kept_apart():
+    assert spread_apart([0.0, 0.05, 0.06, 0.5], 0.1) == pytest.approx([0.0, 0.1, 0.2, 0.5])
 
 
 def test_the_share_of_the_usable_range():

@@ -15,7 +15,7 @@ _MOST_NUMBERS = 8  # skills beyond which a heat map's numbers would be too small
 _WIDE = 20  # from this ratio on an axis is logarithmic
 _MOST_ROWS = 12  # of a heat map, beyond which rows become lower
 _ROOM = (160.0, 125.0)  # points between the axes of a scatter plot
-_LABEL_GAP = 0.08  # of the height of a plot, between labels of reference lines
+_LABEL_GAP = 0.065  # of the height of a plot, between labels of reference lines
 _LABEL = (4.2, 7.5)  # points, width of a character and height of a line
 
 Curve = Sequence[tuple[float, float]]

@@ -159,6 +159,28 @@ def read_choices(path: Path) -> dict[str, dict[str, Any]]:
         raise GrowlmError(f"{path} does not hold choices of growlm bench --tune ({error!r}): tune again") from None
 
 
+def protocol_sentence(path: Path) -> str:
+    """Say in a sentence how the choices in a file were made.
+
+    Args:
+        path: a ``choices.json``.
+
+    Raises:
+        GrowlmError: if the file is not of this format.
+    """
+    chosen = read_choices(path)
+    try:
+        protocol = read_json(path)["protocol"]
+        order, factors = " → ".join(map(str, protocol["order"])), ", ".join(f"{each:g}" for each in protocol["factors"])
+        return (
+            f"Rates and strengths of {len(chosen)} entries were chosen by {protocol['cells']} trials on the "
+            f"{protocol['split']} split, in the order {order}, with seed {protocol['seed']}; factors of the rates "
+            f"{factors}. All trials are in {path.name}."
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise GrowlmError(f"{path} does not hold choices of growlm bench --tune ({error!r}): tune again") from None
+
+
 def apply_choices(entries: Sequence[Entry], path: Path, stream: Stream) -> list[Entry]:
     """Return entries with what an earlier benchmark chose for them.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from growlm.bench.plan.tuning import CHOICES_FILE, protocol_sentence
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.findings import findings
@@ -138,7 +139,9 @@ def _facts(summary: Summary, folder: Path) -> list[str]:
         "methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
         f"Made with {', '.join(environment(summary.rows))}.",
     ]
-    command = read_command(folder)
+    choices, command = folder / CHOICES_FILE, read_command(folder)
+    if choices.exists():
+        facts.append(protocol_sentence(choices))
     return [*facts, f"Command: {command}"] if command else facts
 
 

@@ -12,6 +12,7 @@ from growlm.bench.plan.tuning import (
     apply_choices,
     choose,
     default_rate,
+    protocol_sentence,
     read_factors,
     trials,
     tuning_stream,
@@ -82,7 +83,12 @@ def test_choices_are_applied_as_they_were_written(tmp_path: Path):
     path = tmp_path / "choices.json"
     held = trials(HELD, default_rate(STREAM), (0.5, 1.0))[1]
     chosen = {"held": {"chosen": {**held.tried, "ap": 0.5, "at_edge": True}, "tried": []}}
-    write_choices(path, chosen, {"seed": 1000})
+    protocol = {"split": "validation", "order": ["sums", "chat"], "seed": 1000, "factors": [0.5, 1.0], "cells": 4}
+    write_choices(path, chosen, protocol)
+    assert protocol_sentence(path) == (
+        "Rates and strengths of 1 entries were chosen by 4 trials on the validation split, in the order sums → chat, "
+        "with seed 1000; factors of the rates 0.5, 1. All trials are in choices.json."
+    )
     (entry,) = apply_choices([HELD], path, STREAM)
     assert entry.label == "held"
     assert (entry.phase, entry.options) == (held.entry.phase, held.entry.options)

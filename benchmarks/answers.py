@@ -87,7 +87,7 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         "references": asdict(known),
         "splits": dict(split_rows(answers)),
         "names": {"copied": right, "of": named},
-        "training": {key: record.cost[key] for key in ("steps", "tokens", "seconds")},
+        "training": {key: record.cost[key] for key in ("steps", "tokens", "seconds", "losses")},
         "samples": [
             {"asked": one.source, "answered": one.answer, "expected": one.reference.content, "right": one.score == 1.0}
             for one in islice(answers, _KEPT)
@@ -138,7 +138,9 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         ]
         text.append(f"| {' | '.join(cells)} |")
     for name, one in results["skills"].items():
-        text += [f"\n## {name}\n", "| questions | right |", "|---|---|"]
+        curve = ", ".join(f"{loss:.2f}" for _, loss in one["training"]["losses"])
+        text += [f"\n## {name}\n", f"Loss per trained token, by twentieths of the training: {curve}.\n"]
+        text += ["| questions | right |", "|---|---|"]
         text += [f"| {label} | {value} |" for label, value in one["splits"].items()]
         text.append("\nThe first answers, right (+) or not (-):\n\n```text")
         for sample in one["samples"][:3]:

@@ -16,7 +16,7 @@ MEASURED: dict[str, Any] = {
     "references": {"drawn": 0.25, "constant": 0.125, "stateless": None, "blind": 0.0625},
     "splits": {"who": "75.0 % of 40"},
     "names": {"copied": 49, "of": 50},
-    "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5},
+    "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5, "losses": [[500, 2.0], [1_000, 0.25]]},
     "samples": [
         {"asked": "Where is Tim?", "answered": "Tim is here.", "expected": "Tim is there.", "right": False},
         {"asked": "1 + 1 =", "answered": "2.", "expected": "2.", "right": True},
@@ -50,4 +50,5 @@ def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
     text = page(Path("results/x"), {**results, "skills": {"memory": MEASURED}})
     row = next(line for line in text.splitlines() if line.startswith("| `memory`"))
     assert "**50.0 %** of 100, not learned | 40.0 % to 60.0 % | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
+    assert "by twentieths of the training: 2.00, 0.25." in text
     assert "- Where is Tim?\n  Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  2.\n" in text

@@ -17,6 +17,9 @@ def bench(
     entries: str = "methods",
     steps: int | None = None,
     lr_scale: float = 1.0,
+    tune: bool = False,
+    tune_factors: str = "0.1,0.3,1",
+    choices: Path | None = None,
     phase: dict[str, Any] | None = None,
     skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
@@ -46,6 +49,11 @@ def bench(
         steps: training steps of each phase, instead of the stream's.
         lr_scale: factor of every entry's learning rates; those of recipes/bench were chosen on nano, and on mini half
             of them does better.
+        tune: first choose the learning rate of every entry, and its strength where the list names one, on the
+            validation split and in the stream's tuning order, with a seed of its own; then test what was chosen. The
+            choices are written to choices.json beside the results.
+        tune_factors: factors of every entry's learning rate that --tune tries, joined by commas.
+        choices: use the choices in this file, the choices.json of an earlier benchmark, instead of tuning.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
         skill_options: options of every skill that has them as JSON, such as {"num_train": 100, "max_prompt": 128}.
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
@@ -65,23 +73,27 @@ def bench(
     from growlm.bench.plan.cell import Measured, parse_seeds, plan_cells
     from growlm.bench.plan.entries import choose_entries, read_entries
     from growlm.bench.plan.stream import check_phase, read_stream
+    from growlm.bench.plan.tuning import apply_choices, read_factors
     from growlm.bench.run.run_cell import Bench
-    from growlm.bench.run.runner import default_out, run_bench
+    from growlm.bench.run.runner import Runs, default_out, run_bench
+    from growlm.bench.run.tune import tune as tune_entries
     from growlm.bench.run.workers import machine_workers
+    from growlm.errors import GrowlmError
 
+    if tune and choices is not None:
+        raise GrowlmError("--tune chooses anew and --choices takes earlier choices: give one of them")
     chosen = [entry.scale_lr(lr_scale) for entry in choose_entries(methods, read_entries(entries))]
     source = read_stream(stream, data, exclude.split(",") if exclude else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
     measured = Measured(matrix, str(blimp) if blimp else None)
-    cells = plan_cells(source, chosen, named, parse_seeds(seeds), base, settings, measured)
-    done = run_bench(
-        cells,
-        Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks),
-        machine_workers(workers, threads),
-        engine,
-        cluster or {},
-        shlex.join(["growlm", *sys.argv[1:]]),
-    )
+    place = Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks)
+    runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
+    tested = parse_seeds(seeds)
+    if tune:
+        chosen = tune_entries(source, chosen, read_factors(tune_factors), base, settings, tested, place, runs)
+    elif choices is not None:
+        chosen = apply_choices(chosen, choices, source)
+    done = run_bench(plan_cells(source, chosen, named, tested, base, settings, measured), place, runs)
     print(f"{done.cells} cells in {done.out}, {done.cells - done.skipped} run now in {done.seconds / 60:.1f} min")
     print(f"a page of them: growlm report {done.out}")

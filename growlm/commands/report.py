@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from growlm.bench.report.table import Table
 
-POSITIONAL = ("folder",)
+POSITIONAL = ("folder", "other")
 
 
 def report(
     folder: Path | None = None,
+    other: Path | None = None,
     from_: Path | None = None,
     out: Path | None = None,
     metric: str | None = None,
@@ -24,6 +25,7 @@ def report(
 
     Args:
         folder: folder of the results of growlm bench; one that has only a results.json gets its Markdown page alone.
+        other: folder of the results of another benchmark: the two are compared entry by entry, and --out gets a page.
         from_: instead of a folder, a JSON file of scores, such as a stack's accuracy.json: its metrics are printed.
         out: where to write the page; by default into the same folder.
         metric: score the answers that the cells keep by this metric instead, such as exact_match; needs --out.
@@ -41,7 +43,14 @@ def report(
         raise GrowlmError("give either a folder of results, such as results/five-skills-nano, or --from scores.json")
     if metric is not None and (folder is None or out is None or out.resolve() == folder.resolve()):
         raise GrowlmError(f"--metric {metric} makes another report: give a folder of results, and another with --out")
-    tables, files = _scores(from_) if from_ is not None else _benchmark(folder or Path(), out, metric, pages)
+    if other is not None and (folder is None or metric is not None or pages is not None):
+        raise GrowlmError("two folders are compared as they are: leave --from, --metric and --pages out")
+    if from_ is not None:
+        tables, files = _scores(from_)
+    elif other is not None:
+        tables, files = _two_runs(folder or Path(), other, out)
+    else:
+        tables, files = _benchmark(folder or Path(), out, metric, pages)
     if json:
         content = [[dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in tables]
         print(json_format.dumps(content, indent=2, ensure_ascii=False))
@@ -59,6 +68,13 @@ def _scores(file: Path) -> "tuple[list[Table], list[str]]":
     from growlm.files import read_json
 
     return [scores_table(read_json(file), str(file))], []
+
+
+def _two_runs(first: Path, second: Path, out: Path | None) -> "tuple[list[Table], list[str]]":
+    from growlm.bench.report.two_runs import write_comparison
+
+    tables, differing, written = write_comparison(first, second, out)
+    return tables, [*differing, *([str(written)] if written else [])]
 
 
 def _benchmark(

@@ -1,5 +1,6 @@
 """What an export is: the active path of a stack, written in a format that other programs load."""
 
+import json
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import ClassVar
 from growlm.errors import GrowlmError
 from growlm.files import write_text
 from growlm.manifest.path import format_path
+from growlm.manifest.recorded_skill import portable
+from growlm.stack.hub import base_license
 from growlm.stack.stack import ModuleStack
 
 
@@ -27,6 +30,9 @@ class Check:
 
 class Exporter(ABC):
     """One export format; a subclass writes the files and compares what they compute with the stack."""
+
+    library: ClassVar[str] = "transformers"
+    """The library that loads the folder, as the Hugging Face hub names it."""
 
     usage: ClassVar[str]
     """Lines of Python or shell that use the folder ``{folder}``, for its card."""
@@ -78,18 +84,20 @@ def export(stack: ModuleStack, exporter: Exporter, folder: Path) -> list[Check]:
 
 
 def _card(stack: ModuleStack, exporter: Exporter, folder: Path, checks: list[Check]) -> str:
-    base = stack.manifest.base
+    base, source = stack.manifest.base, str(portable(stack.manifest.base.source))
     skills = [record for record in stack.manifest.modules if record.name in stack.path]
     lines = [
         "---",
-        "library_name: transformers",
+        *([f"license: {license}"] if (license := base_license(base.source)) else []),
+        *([f"base_model: {json.dumps(source)}"] if source.count("/") == 1 else []),  # an id of the hub
+        f"library_name: {exporter.library}",
         "pipeline_tag: text-generation",
         "tags: [growlm]",
         "---",
         f"# {folder.name}",
         "",
         f"Exported by growlm from the path `{format_path(stack.path)}` of a stack on the base "
-        f"`{Path(base.source).name}` (SHA-256 `{base.digest[:16]}…`).",
+        f"`{source}` (SHA-256 `{base.digest[:16]}…`).",
         "",
         exporter.usage.format(folder=folder.name),
         "",

@@ -21,6 +21,7 @@ class Gguf(Exporter):
 
     dtype: Literal["float32", "float16"] = "float32"
 
+    library: ClassVar[str] = "gguf"
     usage: ClassVar[str] = "```bash\nllama-cli -m {folder}/model.gguf --jinja\n```"
 
     def write(self, stack: ModuleStack, folder: Path) -> list[Check]:

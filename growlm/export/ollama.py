@@ -27,6 +27,7 @@ class Ollama(Exporter):
 
     dtype: Literal["float32", "float16"] = "float16"
 
+    library: ClassVar[str] = "gguf"
     usage: ClassVar[str] = "```bash\nollama create {folder} -f {folder}/Modelfile\nollama run {folder}\n```"
 
     def write(self, stack: ModuleStack, folder: Path) -> list[Check]:

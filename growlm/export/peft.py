@@ -53,6 +53,7 @@ class LowRank:
 class Peft(Exporter):
     """LoRA adapter folder for PEFT, of paths whose modules are low-rank changes (``lora``, ``embedding``)."""
 
+    library: ClassVar[str] = "peft"
     usage: ClassVar[str] = (
         "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
         'base = AutoModelForCausalLM.from_pretrained("the base, by its folder or id")\n'

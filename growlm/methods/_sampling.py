@@ -72,8 +72,37 @@ def own_answers(
     """
     room = stack.context_length - max_new_tokens
     prompts = [_before_last_answer(example)[-room:] for example in examples]
+    answers = sample_answers(stack, path, prompts, max_new_tokens, temperature, seed)
+    return [
+        Encoded(example.name, (*prompt, *answer), (*[False] * len(prompt), *[True] * len(answer)))
+        for example, prompt, answer in zip(examples, prompts, answers, strict=True)
+    ]
+
+
+@torch.no_grad()
+def sample_answers(
+    stack: "ModuleStack",
+    path: Path,
+    prompts: Sequence[tuple[int, ...]],
+    max_new_tokens: int,
+    temperature: float,
+    seed: str,
+) -> list[tuple[int, ...]]:
+    """Sample an answer to each prompt with a path.
+
+    Args:
+        stack: the stack; its active path is left as it was.
+        path: the path that answers.
+        prompts: tokens of the prompts; with the answer they have to fit the context.
+        max_new_tokens: longest answer in tokens, its stop token included.
+        temperature: what logits are divided by.
+        seed: what the draws come from.
+
+    Returns:
+        The answers' tokens, in the prompts' order.
+    """
     stops, padding = stop_ids(stack.tokenizer), stack.pad_id
-    answered = list(examples)
+    answers: list[tuple[int, ...]] = [()] * len(prompts)
     with stack.active(*path), torch.random.fork_rng():
         torch.manual_seed(random.Random(seed).getrandbits(48))
         for rows in length_batches([len(prompt) for prompt in prompts], _BATCH):
@@ -90,10 +119,8 @@ def own_answers(
                 pad_token_id=padding,
             )
             for row, tokens in zip(rows, output_BT[:, input_ids_BT.shape[1] :].tolist(), strict=True):
-                prompt, answer = prompts[row], _to_first_stop(tokens, stops)
-                trained = (*[False] * len(prompt), *[True] * len(answer))
-                answered[row] = Encoded(examples[row].name, (*prompt, *answer), trained)
-    return answered
+                answers[row] = _to_first_stop(tokens, stops)
+    return answers
 
 
 @torch.no_grad()

@@ -13,6 +13,14 @@ from growlm.data.example import Example, Message, Split
 from growlm.skills.metric import OF_MESSAGES
 from growlm.skills.skill import Skill
 
+REFERENCE_TITLES = {
+    "drawn": "drawn choice",
+    "majority": "majority answer",
+    "blind": "question-blind counter",
+    "rule": "rule without memory",
+}
+"""The references, and what tables call them."""
+_OF_COMPLETIONS = ("exact_match", "label_match", "letter_match")
 _ORDER = 4
 _Z = 1.96
 
@@ -73,6 +81,27 @@ def references(
         sum(right) / len(scored) if right else None,
         sum(blind.knows(message) for _, message in scored) / max(1, len(scored)),
     )
+
+
+def reference_scores(skill: Skill, limit: int | None) -> dict[str, float]:
+    """Compute the references that a skill has, by the skill's own metric.
+
+    Args:
+        skill: the skill.
+        limit: how many test examples are scored.
+
+    Returns:
+        By the keys of ``REFERENCE_TITLES``; empty for a metric that judges no whole answers.
+    """
+    if skill.metric in OF_MESSAGES:
+        found = references(skill, limit=limit)
+        if found is None:
+            return {}
+        rule = {} if found.stateless is None else {"rule": found.stateless}
+        return {"drawn": found.drawn, "majority": found.constant, "blind": found.blind, **rule}
+    if skill.metric in _OF_COMPLETIONS:
+        return {"drawn": skill.chance(), "majority": skill.majority()}
+    return {}
 
 
 def judge(skill: Skill, message: Message, reply: str) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,17 +15,17 @@ from growlm.manifest.card import ROUTING_ACCURACY, named_scores, percent
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_path
 from growlm.manifest.recorded_skill import recorded_skill
-from growlm.metrics.references import References, interval, learned, references
+from growlm.metrics.references import References, references
 from growlm.metrics.routed import RoutedScore, routed_score
-from growlm.metrics.scoring import Score, score
+from growlm.metrics.scoring import Answer, Score, score_with_answers
 from growlm.registry import skills
+from growlm.show.beside import reference_rows, split_rows
 from growlm.skills.metric import OF_MESSAGES
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 
 BASE_SKILL = "stories"
 _logger = logging.getLogger(__name__)
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Result:
         path: the active modules; None where the router chose.
         score: the score.
         references: what the score has to beat, for skills of conversations; None elsewhere.
+        answers: the answers behind the score; none for a metric without questions and where the router chose.
     """
 
     skill: str
@@ -48,6 +49,7 @@ class Result:
     path: StackPath | None
     score: Score
     references: References | None = None
+    answers: tuple[Answer, ...] = ()
 
 
 def evaluate(
@@ -94,12 +96,12 @@ def evaluate(
                 continue
             same = [result for result in results if (result.skill, result.path) == (name, active)]
             if same:
-                results.append(Result(name, split, mode, active, same[0].score, known_references))
+                results.append(replace(same[0], mode=mode))
                 continue
             _logger.info("scoring %s on %s", name, format_path(active))
             with stack.active(*active):
-                result = score(stack, source, cast(Split, split), limit)
-            results.append(Result(name, split, mode, active, result, known_references))
+                scored, answers = score_with_answers(stack, source, cast(Split, split), limit)
+            results.append(Result(name, split, mode, active, scored, known_references, answers))
     return results
 
 
@@ -118,28 +120,11 @@ def evaluation_table(results: list[Result]) -> Table:
                 rows.append((ROUTING_ACCURACY, percent(result.score.routing_accuracy)))
             rows.append(("paths", ", ".join(f"{path} {percent(share)}" for path, share in result.score.paths.items())))
         if result.references is not None and result.score.metric in OF_MESSAGES:
-            rows += _beside(result.score, result.references)
+            rows += reference_rows(result.score.value, result.score.count, result.references)
+            rows += split_rows(result.answers)
         for name, value in rows:
             table.add_row(result.skill, result.split, result.mode, path, name, value, str(result.score.count))
     return table
-
-
-def _beside(score: Score, known: References) -> list[tuple[str, str]]:
-    """Return the rows beside a share of right answers: its interval, the references, and whether it is above them."""
-    low, high = interval(score.value, score.count)
-    values = {
-        "drawn": known.drawn,
-        "constant": known.constant,
-        "stateless": known.stateless,
-        "question-blind": known.blind,
-    }
-    rows = [("95 % interval", f"{percent(low)} to {percent(high)}")]
-    rows.append(
-        ("to beat", ", ".join(f"{name} {percent(value)}" for name, value in values.items() if value is not None))
-    )
-    if not learned(score.value, score.count, known):
-        rows.append(("learned", "no"))
-    return rows
 
 
 def _skills(
@@ -171,7 +156,7 @@ def _skills(
 def _warn_of_other_examples(name: str, recorded: Mapping[str, Any], source: Skill) -> None:
     digest = recorded.get("test_digest")
     if digest is not None and digest != source.digest("test"):
-        _log.warning(
+        _logger.warning(
             "%s: the test examples of skill %r are not those it was grown with (changed data, or examples of growlm "
             "0.1, which made the first edition of TinyWorld): its scores do not compare with those of its record",
             name,

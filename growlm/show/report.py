@@ -1,6 +1,7 @@
 """What is printed when a phase has ended: samples before and after, retention, and the proof line."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ from growlm.manifest.card import score_rows, score_titles
 from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import recorded_skill
 from growlm.manifest.records import ModuleRecord
+from growlm.metrics.references import references
 from growlm.metrics.scoring import generate_answers
+from growlm.show.beside import reference_rows
+from growlm.skills.metric import OF_MESSAGES
 from growlm.terminal import safe_console
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
     console.print()
     console.print(_samples(grown.stack, record))
     console.print(_scores(grown))
+    for text in _beside(grown.record):
+        console.print(text)
     console.print(
         f"frozen: {grown.frozen_tensors} tensors, unchanged (sha256 {grown.frozen_digest[:16]}…)", style="bold green"
     )
@@ -56,6 +62,21 @@ def _scores(grown: "Grown") -> Table:
     for row in score_rows(grown.record):
         table.add_row(*row)
     return table
+
+
+def _beside(record: ModuleRecord) -> Iterator[str]:
+    """Yield what the new skill's share of right answers is compared with, if it is one."""
+    own = record.scores.get(record.name, {}).get("oracle")
+    if own is None or own["metric"] not in OF_MESSAGES:
+        return
+    try:
+        known = references(recorded_skill(record), limit=own["count"])
+    except GrowlmError:  # grown by somebody else
+        return
+    if known is not None:
+        yield f"{record.name}: " + "; ".join(
+            f"{name} {value}" for name, value in reference_rows(own["value"], own["count"], known)
+        )
 
 
 def _samples(stack: "ModuleStack", record: ModuleRecord) -> Group:

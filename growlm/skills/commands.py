@@ -16,9 +16,9 @@ _ALONE_SHARE = 0.1
 class Commands(Procedural):
     """Commands: a mini-language after SCAN, turned into the steps that it means.
 
-    One exchange. The answer works out each part and ends with all steps, from ``go`` to ``stop``: ``Robot, jump
-    twice and walk left!`` is answered by ``jump twice: 1 jump 2 jump. walk left: left walk. go jump jump left walk
-    stop.``
+    One exchange. The answer says the parts in the order in which they are carried out and ends with all steps, counted
+    where they repeat: ``Robot, walk left after jump twice!`` is answered by ``jump twice, then walk left. 1 jump 2
+    jump, left walk.``
 
     Args:
         num_train: number of training examples.

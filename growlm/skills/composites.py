@@ -33,8 +33,8 @@ from growlm.tinyworld.arithmetic import (
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice, first_fitting
 from growlm.tinyworld.instructions import Instruction, command_problem, draw_instruction
-from growlm.tinyworld.lexicon import MANY, THINGS, at
-from growlm.tinyworld.memory import Scene, memory_problem, memory_problems, play_scene, trail
+from growlm.tinyworld.lexicon import MANY, THINGS
+from growlm.tinyworld.memory import Scene, at, memory_problem, memory_problems, play_scene
 from growlm.tinyworld.problem import TOGETHER, Problem, both, in_conversation, mixed, turn
 from growlm.tinyworld.program import write_program
 from growlm.tinyworld.reasoning import Chain, ask_most, draw_chain, reasoning_problem
@@ -124,10 +124,10 @@ def _memory_reasoning(cast: Cast, difficulty: float) -> list[Message]:
 def _where_is_the_most(cast: Cast, scene: Scene, chain: Chain) -> Problem:
     name = chain.names[0]
     facts = mixed(cast, scene.sentences, chain.facts)
-    work = f"{chain.climb(chain.start)} {trail(scene, name)}"
     choices = tuple(f"{name} is {at(place)}" for place in scene.places)
     final = f"{name} is {at(scene.world.place_of[name])}"
-    return Problem(facts, f"Where is the {chain.dimension.most}?", final, work, choices)
+    question = f"Where is the {chain.dimension.most}?"
+    return Problem(facts, question, final, chain.climb(chain.start), choices)
 
 
 def _memory_commands(cast: Cast, difficulty: float) -> list[Message]:

@@ -10,9 +10,9 @@ from growlm.tinyworld.problem import turn
 class Memory(Procedural):
     """Memory: who has what, where, and in which order, among distractors.
 
-    One exchange: the user says what people did with things and asks one question. The answer keeps a trail and ends
-    with what was asked: ``Lantern: Zorvik, Mia. Mia: hill, cave. The lantern is in the cave.`` Half of the names are
-    made up, others in each split.
+    One exchange: the user says what people did with things and asks one question. The answer takes one step at a time
+    and ends with what was asked: ``Zorvik has the lantern. Zorvik is at the cave. The lantern is at the cave.`` Half of
+    the names are made up, others in each split.
 
     Args:
         num_train: number of training examples.

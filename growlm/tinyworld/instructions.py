@@ -43,11 +43,10 @@ class Part:
         return self._once() * self._repeats()
 
     @property
-    def work(self) -> str:
-        """The steps, counted where they repeat: ``walk left twice: 1 left walk 2 left walk.``."""
+    def counted(self) -> str:
+        """The steps, counted where they repeat: ``1 left walk 2 left walk`` for ``walk left twice``."""
         once, repeats = " ".join(self._once()), self._repeats()
-        steps = once if repeats == 1 else " ".join(f"{number} {once}" for number in range(1, repeats + 1))
-        return f"{self.text}: {steps}."
+        return once if repeats == 1 else " ".join(f"{number} {once}" for number in range(1, repeats + 1))
 
     def _once(self) -> list[str]:
         if self.turning == "opposite":
@@ -90,13 +89,13 @@ class Instruction:
 
 
 def command_problem(dice: Dice, instruction: Instruction) -> Problem:
-    """Ask a robot to carry a command out; the answer works each part out and ends with all steps, from go to stop."""
+    """Ask a robot to carry a command out; the answer says the parts in order and ends with all their steps."""
     asked = dice.pick(
         ("Robot, {text}!", "Robot, {text}.", "Hey robot! {Text}!", "Robot, please {text}.", "Robot: {text}")
     )
     text = instruction.text
-    final = f"go {' '.join(instruction.meaning())} stop"
-    work = " ".join(part.work for part in instruction.in_order)
+    final = ", ".join(part.counted for part in instruction.in_order)
+    work = f"{', then '.join(part.text for part in instruction.in_order)}."
     sort = f"command {instruction.link or 'alone'}"
     return Problem((), asked.format(text=text, Text=text[0].upper() + text[1:]), final, work, (), sort)
 

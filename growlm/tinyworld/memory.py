@@ -1,7 +1,6 @@
 """People moving things about, and questions about where everything is and who has it.
 
-The work of an answer is a trail: who and what had the thing in turn, and where the last of them went in turn. The trail
-of a thing ends with the place where it was put down.
+An answer takes one step at a time: who has the thing or left it, where they are, and then what was asked.
 """
 
 import re
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import first_fitting
-from growlm.tinyworld.lexicon import PLACES, THINGS, at
+from growlm.tinyworld.lexicon import PLACES, THINGS
 from growlm.tinyworld.problem import Problem
 from growlm.tinyworld.world import World
 
@@ -79,6 +78,11 @@ class Scene:
         self.say(
             "{name} put the {thing} down {at}.", "{name} left the {thing} {at}.", name=name, thing=thing, at=at(place)
         )
+
+
+def at(place: str) -> str:
+    """Return where, with one preposition for every place: made-up ones have no other."""
+    return f"at the {place}"
 
 
 def draw_scene(cast: Cast, difficulty: float) -> Scene:
@@ -184,7 +188,7 @@ def stateless_answer(text: str) -> str | None:
         if not names:
             return None
         return f"{names[0][0]} had the {about} first" if had else f"{names[-1][-1]} has the {about}"
-    places = [found for fact in named for found in re.findall(r"(?:to|in|on|by|at) the (\w+)", fact)]
+    places = [found for fact in named for found in re.findall(r"(?:to|at) the (\w+)", fact)]
     if "before" in words:
         places = [place for place in places if place != words[-1]]
         return f"{about} was {at(places[-1])}" if places else None
@@ -234,37 +238,34 @@ def _pick_up(scene: Scene) -> bool:
     return True
 
 
-def trail(scene: Scene, name: str) -> str:
-    """Write the trail of a person or a thing: ``Zorvik: hill, cave.``."""
-    return f"{name[0].upper()}{name[1:]}: {', '.join(scene.trails[name])}."
-
-
 def _where_is(scene: Scene, thing: str) -> Problem:
-    holder = scene.world.holder_of[thing]
-    work = trail(scene, thing) + (f" {trail(scene, holder)}" if holder in scene.people else "")
-    sort = "where held thing" if holder in scene.people else "where left thing"
+    holder, where = scene.world.holder_of[thing], at(scene.world.where(thing))
+    held = holder in scene.people
+    who = holder if held else next(event.actor for event in reversed(scene.world.history) if event.thing == thing)
+    work = f"{who} has the {thing}. {who} is {where}." if held else f"{who} left the {thing} {where}."
+    sort = "where held thing" if held else "where left thing"
     choices = tuple(f"The {thing} is {at(place)}" for place in scene.places)
-    final = f"The {thing} is {at(scene.world.where(thing))}"
+    final = f"The {thing} is {where}"
     return Problem(tuple(scene.sentences), f"Where is the {thing}?", final, work, choices, sort)
 
 
 def _where_person(scene: Scene, name: str) -> Problem:
     choices = tuple(f"{name} is {at(place)}" for place in scene.places)
     final = f"{name} is {at(scene.world.place_of[name])}"
-    return Problem(tuple(scene.sentences), f"Where is {name}?", final, trail(scene, name), choices, "where person")
+    return Problem(tuple(scene.sentences), f"Where is {name}?", final, "", choices, "where person")
 
 
 def _who_has(scene: Scene, thing: str) -> Problem:
     choices = tuple(f"{name} has the {thing}" for name in scene.people)
     final = f"{scene.world.holder_of[thing]} has the {thing}"
-    return Problem(tuple(scene.sentences), f"Who has the {thing}?", final, trail(scene, thing), choices, "who has")
+    return Problem(tuple(scene.sentences), f"Who has the {thing}?", final, "", choices, "who has")
 
 
 def _who_had_first(scene: Scene, thing: str) -> Problem:
     choices = tuple(f"{name} had the {thing} first" for name in scene.people)
     final = f"{scene.world.holders(thing)[0]} had the {thing} first"
     facts = tuple(scene.sentences)
-    return Problem(facts, f"Who had the {thing} first?", final, trail(scene, thing), choices, "who had first")
+    return Problem(facts, f"Who had the {thing} first?", final, "", choices, "who had first")
 
 
 def _can_ask_before(scene: Scene, name: str) -> bool:
@@ -277,4 +278,4 @@ def _where_before(scene: Scene, name: str) -> Problem:
     choices = tuple(f"{name} was {at(place)}" for place in scene.places if place != now)
     question = f"Where was {name} before {name} went to the {now}?"
     final = f"{name} was {at(before)}"
-    return Problem(tuple(scene.sentences), question, final, trail(scene, name), choices, "where before")
+    return Problem(tuple(scene.sentences), question, final, "", choices, "where before")

@@ -55,7 +55,7 @@ class Program:
         source = self.cast.dice.pick(sorted(self.values))
         name = self.cast.dice.pick([other for other in _NAMES if other != source])
         self.lines.append(f"{name} = {source}")
-        self._set({name: self.values[source]})
+        self._set({name: self.values[source]}, self.lines[-1])
 
     def swap(self) -> None:
         """Swap two variables."""
@@ -63,7 +63,7 @@ class Program:
             return self.assign()
         first, second = self.cast.dice.some(sorted(self.values), 2)
         self.lines.append(f"{first}, {second} = {second}, {first}")
-        self._set({first: self.values[second], second: self.values[first]})
+        self._set({first: self.values[second], second: self.values[first]}, self.lines[-1])
         return None
 
     def print_variables(self) -> None:
@@ -98,9 +98,9 @@ class Program:
         self.trace.append(f"{self.values[first]} == {self.values[second]} {'yes' if equal else 'no'}")
         self.printed += [self.values[then if equal else other]]
 
-    def _set(self, values: dict[str, str]) -> None:
+    def _set(self, values: dict[str, str], *line: str) -> None:
         self.values.update(values)
-        self.trace.append(", ".join(f"{name} = {value}" for name, value in values.items()))
+        self.trace += [*line, *(f"{name} = {value}" for name, value in values.items())]
 
 
 def write_program(cast: Cast, difficulty: float) -> Program:

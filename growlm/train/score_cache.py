@@ -6,13 +6,13 @@ measured again.
 """
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from growlm.data.encode import Encoded, encode_windows
-from growlm.data.example import Split
+from growlm.data.example import Example, Message, Split
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.recorded_skill import recorded_skill
@@ -28,10 +28,44 @@ from growlm.stack.stack import ModuleStack
 T = TypeVar("T")
 
 
-class ScoreCache:
-    """Remembers for as long as it is kept; every phase has one of its own unless it shares another's."""
+class ScoredOn(Skill):
+    """The same skill, scored on another of its splits, so that choices are never made on the test split.
 
-    def __init__(self) -> None:
+    Args:
+        skill: the skill.
+        split: the split that is scored.
+    """
+
+    def __init__(self, skill: Skill, split: Split) -> None:
+        self._skill = skill
+        self._split: Split = split
+        self.metric = skill.metric
+        self.scoring = skill.scoring
+        self.max_answer_tokens = skill.max_answer_tokens
+
+    def examples(self, split: Split) -> Iterator[Example]:
+        """Yield the split's examples; those of the scored split where the test split is asked for."""
+        return self._skill.examples(self._split if split == "test" else split)
+
+    def stateless(self, messages: tuple[Message, ...]) -> str | None:
+        """Answer by the skill's own rule."""
+        return self._skill.stateless(messages)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._skill, name)
+
+
+class ScoreCache:
+    """Remembers for as long as it is kept; every phase has one of its own unless it shares another's.
+
+    Args:
+        split: the split that skills are scored on.
+    """
+
+    def __init__(self, split: Split = "test") -> None:
+        self._split: Split = split
         self._known: dict[Hashable, Any] = {}
 
     def skill(self, name: str, options: Mapping[str, Any], metric: Metric | None = None) -> Skill:
@@ -55,8 +89,11 @@ class ScoreCache:
         return self._scored_by(("skill", record.digest), metric, lambda: recorded_skill(record, trust_data))
 
     def _scored_by(self, key: tuple[Hashable, ...], metric: Metric | None, build: Callable[[], Skill]) -> Skill:
-        skill = self.get_or_compute(key, build)
+        skill = self.get_or_compute(key, lambda: self._on_split(build()))
         return skill if metric is None else self.get_or_compute((*key, str(metric)), lambda: skill.scored_by(metric))
+
+    def _on_split(self, skill: Skill) -> Skill:
+        return skill if self._split == "test" else ScoredOn(skill, self._split)
 
     def digest(self, skill: Skill, split: Split) -> str:
         """Compute the digest of a skill's split."""

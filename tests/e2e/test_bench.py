@@ -308,3 +308,43 @@ def test_answers_are_kept_and_scored_by_another_metric(
     assert complaints(done) == [
         "growlm: --metric edit_similarity makes another report: give a folder of results, and another with --out"
     ]
+
+
+def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from growlm.cli.main import main
+
+    skills = {
+        name: {"skill": "jsonl", "options": {"train": file}}
+        for name, file in (("words", files.words), ("talk", files.talk))
+    }
+    phase = {"steps": 2, "batch_size": 4, "num_scored": 3, "stories": files.stories, "router": "none"}
+    stream = {"skills": skills, "orders": {"1": ["words", "talk"]}, "tuning_order": ["talk", "words"], "phase": phase}
+    (tmp_path / "pair.yaml").write_text(yaml.safe_dump(stream))
+    entry = {"method": "sequential", "phase": {"learning_rate": 0.01}}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump({"all-weights": entry}))
+    out = tmp_path / "results"
+    words = f"bench --stream {tmp_path / 'pair.yaml'} --entries {tmp_path / 'few.yaml'} --base {files.base} --seeds 0"
+    command = [*words.split(), *f"--workers 1 --threads 1 --accelerator cpu --out {out} --discard_stacks true".split()]
+    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1"]) == 0
+    choices = json.loads((out / "choices.json").read_text())
+    assert choices["protocol"]["order"] == ["talk", "words"]
+    tried = choices["choices"]["all-weights"]["tried"]
+    assert [point["learning_rate"] for point in tried] == [1e-5, 0.01]
+    chosen = choices["choices"]["all-weights"]["chosen"]
+    assert chosen["ap"] == max(point["ap"] for point in tried)
+
+    tuned = json.loads((out / "tune/cells/all-weights-0/order-tune/seed-1000/cell.json").read_text())
+    tested = json.loads((out / "cells/all-weights/order-1/seed-0/cell.json").read_text())
+    assert tested["settings"]["phase"]["learning_rate"] == chosen["learning_rate"]
+    assert tuned["settings"]["split"] == "validation"
+    assert "split" not in tested["settings"]
+    assert tuned["data"]["words"]["train"] == tested["data"]["words"]["train"]
+    assert tuned["data"]["words"]["test"] != tested["data"]["words"]["test"]
+
+    before = {path: path.stat().st_mtime_ns for path in out.glob("**/cell.json")}
+    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1"]) == 0
+    assert main([*command, "--choices", str(out / "choices.json")]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("**/cell.json")} == before, "nothing ran again"
+    assert main([*command, "--tune", "true", "--seeds", "1000"]) == 2

@@ -137,3 +137,29 @@ def test_dropout_acts_on_the_input_of_the_change_in_training_only() -> None:
     torch.manual_seed(3)
     dropped = nn.functional.dropout(inputs, 0.5)
     torch.testing.assert_close(trained, output + dropped @ part.delta_weight().T)
+
+
+def test_one_product_with_the_changed_weight_has_the_output_and_the_gradients_of_three() -> None:
+    def trained(fused: bool) -> tuple[torch.Tensor, ...]:
+        part = LoraPart(40, 30, 8, 2.0, 0.0, torch.Generator().manual_seed(0))
+        nn.init.normal_(part.B, 0, 0.1, generator=torch.Generator().manual_seed(1))
+        layer = nn.Linear(40, 30, bias=False).requires_grad_(False)
+        nn.init.normal_(layer.weight, 0, 0.1, generator=torch.Generator().manual_seed(2))
+        inputs = torch.randn(4, 7, 40, generator=torch.Generator().manual_seed(3)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            output = part.fused_forward(layer, inputs) if fused else part(inputs, layer(inputs))
+        assert output is not None
+        output.float().square().sum().backward()
+        return output.float(), *(value.grad for value in (inputs, part.A, part.B) if value.grad is not None)
+
+    for fused, apart in zip(trained(True), trained(False), strict=True):
+        assert (fused - apart).norm() < 0.01 * apart.norm()
+
+
+def test_a_change_is_added_to_the_weight_in_training_under_autocast_only() -> None:
+    part, layer, inputs = LoraPart(6, 5, 3, 1.0, 0.0, None), nn.Linear(6, 5), torch.randn(2, 6)
+    assert part.fused_forward(layer, inputs) is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert part.fused_forward(layer, inputs) is not None
+        assert part.requires_grad_(False).fused_forward(layer, inputs) is None
+        assert LoraPart(6, 5, 3, 1.0, 0.1, None).fused_forward(layer, inputs) is None

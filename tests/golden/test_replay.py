@@ -290,7 +290,12 @@ def test_it_decides_what_the_wrapped_method_decides(
     assert Counter(kept["replay/owners"].tolist()) == {0: 3, 1: 3, 2: 3}
 
 
-@pytest.mark.parametrize("method", sorted({*methods} - {"replay"}))
+def test_a_method_with_rows_of_its_own_is_refused(stack: ModuleStack, run_phase: RunPhase) -> None:
+    with pytest.raises(GrowlmError, match="replay cannot wrap grpo, which trains on rows of its own"):
+        run_phase(stack, "replay", "one", {"method": "grpo"})
+
+
+@pytest.mark.parametrize("method", sorted({*methods} - {"replay", "grpo"}))
 def test_it_composes_with_every_method(stack: ModuleStack, run_phase: RunPhase, method: str) -> None:
     alone = copy.deepcopy(stack)
     for name in ("one", "three"):

@@ -22,6 +22,8 @@ SECONDS = 10.0
 MEMORY = 256 << 20
 """What a process may allocate beyond what it had, in bytes; the files themselves have a few kilobytes."""
 WARM_UP = 3
+MINUTES = float(os.environ.get("TORTURE_MINUTES", "60"))
+"""After this long a reader gets no more mutants; the count that is printed is what it got."""
 MARKER = "hostile_marker"
 """A module that lies on the path and that nothing may import."""
 _DEEP: Any = 0
@@ -180,8 +182,12 @@ def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random
     _limit_memory()
     refused, slowest, before = 0, 0.0, time.process_time()
     faults: dict[str, str] = {}  # one of each place
+    started = time.monotonic()
     for number in range(count):
         begun = time.monotonic()
+        if begun - started > MINUTES * 60:
+            count = number
+            break
         try:
             refused += _refuses(number, read, seed)
             if touched or MARKER in sys.modules:

@@ -1,6 +1,7 @@
 """Mutants of every file that growlm reads: one line or a result, no traceback, no hang, nothing touched outside.
 
 Not in the default tests: ``nox -s torture``. ``TORTURE_MUTANTS`` scales the counts: at 1 there are 100,000 in all.
+``TORTURE_MINUTES`` ends each reader early.
 """
 
 import json

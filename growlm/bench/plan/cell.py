@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from growlm.bench.plan.entries import Entry
 from growlm.bench.plan.stream import ANY_ORDER, Stream
+from growlm.data.example import Split
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import methods
 from growlm.registry import skills as registered
@@ -62,6 +63,7 @@ class Cell:
         base: the base of the new stack.
         phase: the phase settings, resolved.
         measured: what else is measured.
+        split: the split that is scored.
     """
 
     entry: Entry
@@ -71,6 +73,7 @@ class Cell:
     base: str
     phase: dict[str, Any]
     measured: Measured
+    split: Split = "test"
 
     @property
     def name(self) -> str:
@@ -110,6 +113,7 @@ class Cell:
             "seed": self.seed,
             "matrix": self.measured.matrix,
             "blimp": self.measured.blimp,
+            **({"split": self.split} if self.split != "test" else {}),
         }
 
     def phases(self) -> Iterator[PhasePlan]:
@@ -138,6 +142,7 @@ def plan_cells(
     base: str,
     phase: dict[str, Any],
     measured: Measured,
+    split: Split = "test",
 ) -> list[Cell]:
     """List the cells of a request: entries, orders and seeds crossed.
 
@@ -151,6 +156,7 @@ def plan_cells(
         base: the base.
         phase: phase settings that replace the stream's and the entries'.
         measured: what else is measured.
+        split: the split that is scored.
 
     Returns:
         The cells, seed by seed, so that an interrupted benchmark has whole tables.
@@ -172,9 +178,9 @@ def plan_cells(
                 entry = asked.without_rates() if "learning_rate" in phase else asked
                 settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
                 if not methods.build(entry.method, entry.options).at_once:
-                    cells.append(Cell(entry, stream, order, seed, base, settings, measured))
+                    cells.append(Cell(entry, stream, order, seed, base, settings, measured, split))
                 elif order == orders[0]:
-                    cells.append(Cell(entry, stream, ANY_ORDER, seed, base, settings, measured))
+                    cells.append(Cell(entry, stream, ANY_ORDER, seed, base, settings, measured, split))
     return cells
 
 

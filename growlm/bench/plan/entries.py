@@ -17,7 +17,7 @@ ALL = "all"
 METHODS = "methods"
 """The list that has every method."""
 _RATE = "learning_rate"
-_KEYS = ("method", "options", "phase", "per_skill")
+_KEYS = ("method", "options", "phase", "per_skill", "strengths")
 _OLD_KEYS = {"by_skill": "per_skill"}
 """Keys that lists for version 0.1.0 have, and what they are called since."""
 
@@ -33,6 +33,8 @@ class Entry:
         phase: what of the stream's phase settings it replaces, such as its learning rate.
         per_skill: by skill, options that its phase has instead of those of all, such as a module of another kind; and
             under ``learning_rate`` another rate.
+        strengths: an option that says how strongly the method holds on to what it learned, with the values that
+            ``growlm bench --tune`` tries; empty: the method has none.
     """
 
     label: str
@@ -40,6 +42,7 @@ class Entry:
     options: dict[str, Any]
     phase: dict[str, Any]
     per_skill: dict[str, dict[str, Any]] = field(default_factory=dict)
+    strengths: dict[str, list[Any]] = field(default_factory=dict)
 
     def options_for(self, skill: str) -> dict[str, Any]:
         """Return the options of the phase that learns a skill."""
@@ -133,21 +136,34 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
         if key not in _KEYS:
             raise unknown_name(f"key of entry {label!r} in {file}", str(key), _KEYS)
     method = content.get("method", label)
-    options, phase, per_skill = (content.get(key) or {} for key in _KEYS[1:])
+    options, phase, per_skill, strengths = (content.get(key) or {} for key in _KEYS[1:])
     if not isinstance(method, str) or not isinstance(options, dict) or not isinstance(phase, dict):
         raise GrowlmError(f"{where}: 'method' has to be a name, 'options' and 'phase' keys with values")
     if not isinstance(per_skill, dict) or not all(
         isinstance(skill, str) and isinstance(own, dict) for skill, own in per_skill.items()
     ):
         raise GrowlmError(f"{where}: 'per_skill' has to be {{SKILL: {{OPTION: VALUE}}}}")
-    entry = Entry(label, method, options, check_phase(phase, where), per_skill)
+    entry = Entry(label, method, options, check_phase(phase, where), per_skill, _strengths(strengths, where))
     if _build(method, options, where).at_once and per_skill:
         raise GrowlmError(f"{where}: method {method!r} learns all skills at once; leave 'per_skill' out")
+    for option, values in entry.strengths.items():
+        for value in values:
+            _build(method, {**options, option: value}, where)
     for skill in per_skill:
         own = f"{where}, skill {skill!r}"
         _build(method, entry.options_for(skill), own)
         check_phase(entry.phase_for(skill), own)
     return entry
+
+
+def _strengths(content: Any, where: str) -> dict[str, list[Any]]:
+    shown = "{OPTION: [VALUE, VALUE]}"
+    if not isinstance(content, dict) or len(content) > 1:
+        raise GrowlmError(f"{where}: 'strengths' is {content!r}; write {shown} with one option")
+    for option, values in content.items():
+        if not isinstance(values, list) or len(values) < 2:
+            raise GrowlmError(f"{where}: 'strengths' has {values!r} for {option!r}; write {shown}")
+    return dict(content)
 
 
 def _options(own: dict[str, Any]) -> dict[str, Any]:

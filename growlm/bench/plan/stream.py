@@ -15,7 +15,7 @@ from growlm.train.config import PhaseConfig, current_names
 
 ANY_ORDER = "any"
 """The order of a method that is given all skills at once."""
-_KEYS = ("skills", "orders", "phase", "composites")
+_KEYS = ("skills", "orders", "phase", "composites", "tuning_order")
 _SKILL_KEYS = ("skill", "options")
 # a cell of a benchmark decides these, never the stream
 _OF_A_CELL = (
@@ -46,6 +46,8 @@ class Stream:
         orders: names of skills in the order of learning, by the order's name.
         phase: settings of every phase: options of ``PhaseConfig`` and ``steps``.
         composites: skills that are tested only, each with the skills of the stream that it needs.
+        tuning_order: names of skills in the order in which hyperparameters are chosen, none of ``orders``; empty: the
+            stream has none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Stream:
     orders: dict[str, tuple[str, ...]]
     phase: dict[str, Any]
     composites: dict[str, tuple[str, ...]]
+    tuning_order: tuple[str, ...] = ()
 
 
 def read_stream(
@@ -84,6 +87,7 @@ def read_stream(
             raise GrowlmError(f"{file}: {key!r} is missing or empty; a stream has skills, orders and phase")
     skills = _with_options(_skills(_mapping(content, "skills", file), data, file), skill_options or {})
     orders = _orders(_mapping(content, "orders", file), skills, file)
+    tuning = _tuning_order(content.get("tuning_order"), skills, orders, file)
     composites = _composites(_mapping(content, "composites", file), skills, file)
     phase = check_phase(_mapping(content, "phase", file), file)
     if "steps" not in phase:
@@ -97,7 +101,7 @@ def read_stream(
     if not all(orders.values()):
         raise GrowlmError(f"{file}: an order would have no skill left; leave fewer out")
     composites = {name: needs for name, needs in composites.items() if set(needs) <= set(kept)}
-    return Stream(file.stem, kept, orders, phase, composites)
+    return Stream(file.stem, kept, orders, phase, composites, tuple(name for name in tuning if name in kept))
 
 
 def _skills(entries: Mapping[str, Any], data: Path | None, file: Path) -> dict[str, StreamSkill]:
@@ -155,6 +159,22 @@ def _orders(entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file:
     if unused:
         raise GrowlmError(f"{file}: no order names {', '.join(unused)}; add it to one or take it out of skills")
     return orders
+
+
+def _tuning_order(
+    entry: object, skills: Mapping[str, StreamSkill], orders: Mapping[str, tuple[str, ...]], file: Path
+) -> tuple[str, ...]:
+    """Read the order in which hyperparameters are chosen; it has all skills, and no test has it."""
+    if entry is None:
+        return ()
+    names = _names(entry, f"{file}: tuning_order")
+    for name in names:
+        if name not in skills:
+            raise unknown_name(f"skill in tuning_order of {file}", name, skills)
+    same = next((order for order, tested in orders.items() if tested == names), None)
+    if same is not None:
+        raise GrowlmError(f"{file}: tuning_order is order {same!r}, which is tested; give another order")
+    return names
 
 
 def _composites(

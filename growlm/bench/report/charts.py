@@ -15,6 +15,7 @@ _MOST_NUMBERS = 8  # skills beyond which a heat map's numbers would be too small
 _WIDE = 20  # from this ratio on an axis is logarithmic
 _MOST_ROWS = 12  # of a heat map, beyond which rows become lower
 _ROOM = (160.0, 125.0)  # points between the axes of a scatter plot
+_LABEL_GAP = 0.065  # of the height of a plot, between labels of reference lines
 _LABEL = (4.2, 7.5)  # points, width of a character and height of a line
 
 Curve = Sequence[tuple[float, float]]
@@ -78,7 +79,14 @@ def importance(name: str, title: str, found: ImportanceMap) -> Plot:
     return Plot(name, title, draw, 0.75 + 0.24 * min(len(found.layers), _MOST_ROWS))
 
 
-def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tuple[str, str]) -> Plot:
+def curve(
+    name: str,
+    title: str,
+    own: Curve,
+    others: Sequence[Curve],
+    axis: tuple[str, str],
+    references: Sequence[tuple[str, float]] = (),
+) -> Plot:
     """Draw one entry's curve before those of all others.
 
     Args:
@@ -87,6 +95,7 @@ def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tupl
         own: points of the curve.
         others: points of the other curves.
         axis: labels of the axes, across and up.
+        references: label and height of what the curve is compared with.
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
@@ -96,6 +105,7 @@ def curve(name: str, title: str, own: Curve, others: Sequence[Curve], axis: tupl
         axes.set_xlabel(axis[0])
         axes.set_ylabel(axis[1])
         axes.margins(x=0.03)
+        _reference_lines(axes, theme, references)
 
     return Plot(name, title, draw, 1.8)
 
@@ -124,7 +134,13 @@ def bars(name: str, title: str, values: Sequence[tuple[str, float]], references:
     return Plot(name, title, draw, 0.5 + 0.19 * (len(values) + len(references)))
 
 
-def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], axis: tuple[str, str]) -> Plot:
+def scatter(
+    name: str,
+    title: str,
+    points: Sequence[tuple[str, float, float]],
+    axis: tuple[str, str],
+    references: Sequence[tuple[str, float]] = (),
+) -> Plot:
     """Draw labelled points; the axis across is logarithmic where they are far apart.
 
     Args:
@@ -132,6 +148,7 @@ def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], a
         title: its title.
         points: label, place across (above 0) and place up of each.
         axis: labels of the axes, across and up.
+        references: label and height of what the points are compared with.
     """
 
     def draw(axes: "Axes", theme: Theme) -> None:
@@ -155,8 +172,36 @@ def scatter(name: str, title: str, points: Sequence[tuple[str, float, float]], a
         axes.set_xlabel(axis[0])
         axes.set_ylabel(axis[1])
         axes.margins(0.1)
+        _reference_lines(axes, theme, references)
 
     return Plot(name, title, draw, 2.4)
+
+
+def _reference_lines(axes: "Axes", theme: Theme, references: Sequence[tuple[str, float]]) -> None:
+    """Draw dotted lines across, with their labels on the right of the plot, none on another."""
+    known = sorted((pair for pair in references if not math.isnan(pair[1])), key=lambda pair: pair[1])
+    for _, height in known:
+        axes.axhline(height, color=theme.other, linewidth=0.8, linestyle=":")
+    low, high = axes.get_ylim()
+    places = spread_apart([(height - low) / ((high - low) or 1.0) for _, height in known], _LABEL_GAP)
+    for (label, _), place in zip(known, places, strict=True):
+        axes.annotate(
+            label, (1.02, place), xycoords="axes fraction", ha="left", va="center", color=theme.other, fontsize="small",
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread_apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move places upwards until each is at least a gap above the one before.
+
+    Args:
+        places: the places, rising.
+        gap: least distance.
+    """
+    found: list[float] = []
+    for place in places:
+        found.append(max(place, found[-1] + gap) if found else place)
+    return found
 
 
 def label_offsets(labels: Sequence[str], across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:

@@ -12,6 +12,8 @@ from itertools import pairwise
 from growlm.bench.report.statistics import Row, Spread, composite_score, costs, learning_curve, signed
 from growlm.bench.run.result import CellResult
 
+_SOLVED = 0.5
+
 
 @dataclass(frozen=True)
 class Desideratum:
@@ -45,7 +47,8 @@ DESIDERATA = {
     "shift": Desideratum(
         "shift ↑",
         "Score after the last phase minus the bare base's, on the skill that is strangest to the base (of the greatest "
-        "loss per token on the bare base).",
+        "loss per token on the bare base); mean over the orders in which others are learned after it. Undefined in an "
+        "order that ends with it, where nothing could be forgotten.",
     ),
     "efficiency": Desideratum(
         "efficiency ↑",
@@ -56,7 +59,8 @@ DESIDERATA = {
     "composition": Desideratum(
         "composition ↑",
         "On skills that are tested only and need several learned ones at once: (score - bare base) / (joint training - "
-        "bare base), means over these skills, joint training of the same seed. 1: as good as joint training.",
+        "bare base), means over those that joint training of the same seed solves to at least a half. 1: as good as "
+        "joint training. Undefined where it solves none: what nobody learns says nothing of composing.",
     ),
 }
 
@@ -112,6 +116,8 @@ def shift(cell: CellResult) -> float:
     if len(known) < len(cell.skills):
         return math.nan
     _, column = max(known)
+    if not cell.at_once and column == len(cell.skills) - 1:
+        return math.nan  # the last one of its order: nothing came after it
     rows = signed(cell.scores, cell.mode)
     first, last = rows[0][column], rows[-1][column]
     return math.nan if first is None or last is None else last - first
@@ -146,6 +152,11 @@ def composition(cell: CellResult, joint: Sequence[CellResult]) -> float:
     partner = next((other for other in joint if other.settings["seed"] == cell.settings["seed"]), None)
     if partner is None:
         return math.nan
-    base = composite_score(cell, "base")
-    possible = composite_score(partner, partner.mode) - base
-    return (composite_score(cell, cell.mode) - base) / possible if possible > 0 else math.nan
+    solved = [
+        name
+        for name, scores in partner.composites.items()
+        if (score := scores.get(partner.mode)) is not None and score >= _SOLVED and name in cell.composites
+    ]
+    base = composite_score(cell, "base", solved)
+    possible = composite_score(partner, partner.mode, solved) - base
+    return (composite_score(cell, cell.mode, solved) - base) / possible if possible > 0 else math.nan

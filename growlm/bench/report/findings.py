@@ -2,6 +2,7 @@
 
 import math
 
+from growlm.bench.report.reference_lines import references
 from growlm.bench.report.statistics import Row, Spread, composite_score
 from growlm.bench.report.tables import Summary
 
@@ -46,30 +47,21 @@ def _forgetting(summary: Summary) -> str:
 
 def _references(summary: Summary) -> str:
     best, joint = summary.rows[0], summary.joint
-    base = Spread.of(_base_score(row) for row in summary.rows)
-    text = f"The bare base scores {summary.score(base)}"
+    skills = summary.rows[0].cells[0].skills
+    known = [(r.title, Spread.of([r.mean(skills)])) for r in references(summary.rows)]
+    without_model = [f"a {title} {summary.score(s)}" for title, s in known[1:] if not math.isnan(s.mean)]
+    text = ", ".join([f"The bare base scores {summary.score(known[0][1])}", *without_model])
     if joint is None:
         return f"{text}; training on all skills at once was not run."
     top = joint.metric(joint.mode, "ap")
     text += f" and training on all skills at once {summary.score(top)}"
-    usable = top.mean - base.mean
-    if best is not joint and usable > 0:
-        share = (best.metric(best.mode, "ap").mean - base.mean) / usable
-        text += f", so {best.label} reaches {100 * share:.0f} % of that range"
+    share = summary.share(best)
+    if best is not joint and not math.isnan(share):
+        text += f", so {best.label} reaches {100 * share:.0f} % of the usable range"
     composite = Spread.of(composite_score(cell, best.mode) for cell in best.cells)
     if not math.isnan(composite.mean):
         text += f"; on composite skills it scores {summary.score(composite)}"
     return f"{text}."
-
-
-def _base_score(row: Row) -> float:
-    found = Spread.of(
-        score
-        for cell in row.cells
-        for score, metric in zip(cell.scores.modes[row.mode][0], cell.scores.metrics.values(), strict=False)
-        if metric is not None
-    )
-    return found.mean
 
 
 def _ap(summary: Summary, row: Row) -> str:

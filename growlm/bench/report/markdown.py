@@ -124,7 +124,25 @@ def _lines(numbers: Mapping[str, Any], command: str | None, name: str) -> list[s
         digests = ", ".join(f"{markdown_text(skill)} `{digest[:12]}`" for skill, digest in sorted(data.items()))
         lines.append(f"Digests of the test examples: {digests}.")
     lines += ["", to_markdown(metrics_table(numbers)), DEFINITIONS]
+    if note := _about_retention(numbers):
+        lines += ["", note]
     return lines
+
+
+def _about_retention(numbers: Mapping[str, Any]) -> str:
+    """Say what the column of retention cannot show, if anything."""
+    if all(entry["desiderata"]["retention"]["mean"] is None for entry in numbers["entries"]):
+        return (
+            "Retention is undefined here: it was measured on TinyWorld's own stories, whose like the skill chat "
+            "trains. It needs a text that no skill trains (option `stories` of `--phase`)."
+        )
+    trained = {skill for entry in numbers["entries"] for skills in entry["orders"].values() for skill in skills}
+    if numbers["format_version"] == 1 and "chat" in trained:
+        return (
+            "Retention in these results of version 0.1 is bits per byte on TinyWorld's own stories, whose like the "
+            "skill chat trains: a fall shows that chat was trained, not that general ability was kept."
+        )
+    return ""
 
 
 def metrics_table(numbers: Mapping[str, Any]) -> Table:

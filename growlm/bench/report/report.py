@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from growlm.bench.plan.tuning import CHOICES_FILE, protocol_sentence
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.findings import findings
 from growlm.bench.report.html import Section, page
 from growlm.bench.report.markdown import NUMBERS, read_command
+from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
 from growlm.bench.report.plots import Plot, require_plots, write_png
+from growlm.bench.report.reference_lines import RANGE, references
 from growlm.bench.report.statistics import (
     Row,
     Spread,
@@ -74,6 +77,7 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     sections, tables = _sections(summary), summary.tables()
     notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
     notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
+    notes |= {"share of range": RANGE} | PLASTICITY
     notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
     first = rows[0].cells[0]
     title = f"{first.settings['stream']} on {Path(first.base['source']).name}" + (f", {metric}" if metric else "")
@@ -135,7 +139,9 @@ def _facts(summary: Summary, folder: Path) -> list[str]:
         "methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
         f"Made with {', '.join(environment(summary.rows))}.",
     ]
-    command = read_command(folder)
+    choices, command = folder / CHOICES_FILE, read_command(folder)
+    if choices.exists():
+        facts.append(protocol_sentence(choices))
     return [*facts, f"Command: {command}"] if command else facts
 
 
@@ -163,8 +169,9 @@ def _sections(summary: Summary) -> list[Section]:
         ),
         Section(
             "Learning",
-            "Mean score over all skills against tokens trained on, mean over cells. Grey: the others.",
-            _curves(summary, "learning", learning, ("thousand tokens", "mean score")),
+            "Mean score over all skills against tokens trained on, mean over cells. Grey: the others; orange: what "
+            "scores are read against.",
+            _curves(summary, "learning", learning, ("thousand tokens", "mean score"), _lines(summary)),
         ),
         Section(
             "Composition",
@@ -195,7 +202,22 @@ def _heat_maps(summary: Summary) -> list[Plot]:
     return plots
 
 
-def _curves(summary: Summary, name: str, points: Mapping[str, Curve], axis: tuple[str, str]) -> list[Plot]:
+def _lines(summary: Summary) -> list[tuple[str, float]]:
+    """List what mean scores are read against: the references, joint training and a module or model for each skill."""
+    known = references(summary.rows)
+    skills = summary.rows[0].cells[0].skills
+    lines = [(reference.key, summary.scale * reference.mean(skills)) for reference in known]
+    upper = [row for row in summary.rows if row is summary.joint or row.method == "per_skill"]
+    return lines + [(row.label, summary.scale * row.metric(row.mode, "ap").mean) for row in upper]
+
+
+def _curves(
+    summary: Summary,
+    name: str,
+    points: Mapping[str, Curve],
+    axis: tuple[str, str],
+    lines: Sequence[tuple[str, float]] = (),
+) -> list[Plot]:
     drawn = [row for row in summary.rows if points[row.label]]
     return [
         curve(
@@ -204,6 +226,7 @@ def _curves(summary: Summary, name: str, points: Mapping[str, Curve], axis: tupl
             points[row.label],
             [points[other.label] for other in drawn if other is not row],
             axis,
+            lines,
         )
         for number, row in enumerate(drawn)
     ]
@@ -246,7 +269,9 @@ def _costs(summary: Summary, scale: float) -> list[Plot]:
             for number, row in enumerate(summary.rows, 1)
         ]
         if any(x > 0 and not math.isnan(y) for _, x, y in points):
-            plots.append(scatter(f"cost-{key.replace('_', '-')}", f"AP against {title}", points, (title, "AP")))
+            plots.append(
+                scatter(f"cost-{key.replace('_', '-')}", f"AP against {title}", points, (title, "AP"), _lines(summary))
+            )
     return plots
 
 

@@ -193,9 +193,18 @@ def mean_curve(curves: Iterable[Sequence[float]]) -> list[float]:
     return [statistics.fmean(points) for points in zip(*known, strict=True)] if known else []
 
 
-def composite_score(cell: CellResult, mode: str) -> float:
-    """Compute the mean score over the composite skills in a mode, or on the bare base (``base``); NaN if not known."""
-    mean = _mean([scores.get(mode) for scores in cell.composites.values()])
+def composite_score(cell: CellResult, mode: str, names: Sequence[str] | None = None) -> float:
+    """Compute the mean score over composite skills in a mode, or on the bare base (``base``).
+
+    Args:
+        cell: a finished cell.
+        mode: the inference mode, or ``base``.
+        names: the composite skills; None: all.
+
+    Returns:
+        The mean; NaN if none of them has a score.
+    """
+    mean = _mean([scores.get(mode) for name, scores in cell.composites.items() if names is None or name in names])
     return math.nan if mean is None else mean
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
+from growlm.bench.report.plasticity import ALONE, alone_row, intransigence, lowest_score, plasticity_loss
+from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
+from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
     MATRIX_METRICS,
@@ -91,6 +94,13 @@ class Summary:
         """The entry that learns all skills at once, which composition is measured against."""
         return next((row for row in self.rows if row.cells[0].at_once), None)
 
+    def share(self, row: Row) -> float:
+        """Return where an entry lies in the usable range, as a share; NaN without joint training."""
+        if self.joint is None or not self.percent:
+            return math.nan
+        top = self.joint.metric(self.joint.mode, "ap").mean
+        return share_of_range(row.metric(row.mode, "ap").mean, usable_floor(self.rows), top)
+
     def title(self, row: Row) -> str:
         """Return an entry's label with its number in this report."""
         return f"{self.rows.index(row) + 1} {row.label}"
@@ -130,6 +140,7 @@ class Summary:
             self._per_skill_table(),
             self._per_seed_table(),
             self._desiderata_table(),
+            self._plasticity_table(),
             self._cost_table(),
             *composites,
             *modes,
@@ -143,6 +154,7 @@ class Summary:
             "base": self.rows[0].cells[0].base,
             "unfinished_cells": self.unfinished,
             "environment": environment(self.rows),
+            "references": {reference.title: reference.by_skill for reference in references(self.rows)},
             "data": {skill: kept["test"] for skill, kept in self.rows[0].cells[0].data.items()},
             "entries": [self._entry_json(row) for row in self.rows],
         }
@@ -163,6 +175,7 @@ class Summary:
             "orders": {order: list(cells[0].skills) for order, cells in row.by_order().items()},
             "metrics": {mode: {name: row.metric(mode, name).to_json() for name in MATRIX_METRICS} for mode in MODES},
             "comparison": self._comparison_json(row),
+            "share_of_range": None if math.isnan(self.share(row)) else self.share(row),
             "routing_accuracy": row.routing_accuracy().to_json(),
             "matrices": {
                 order: {mode: mean_matrix(cells, mode) for mode in MODES} for order, cells in row.by_order().items()
@@ -192,6 +205,7 @@ class Summary:
         columns = ["method", *(["mode"] if with_mode else []), *(TITLES[metric] for metric in shown)]
         columns += ["composites ↑"] if has_composites else []
         columns += ["routing accuracy ↑"] if name in ("own", "routed") else []
+        columns += ["share of range, %"] if with_mode else []
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
             used = mode[row.label]
@@ -201,9 +215,17 @@ class Summary:
             cells += [self.score(Spread.of(composite_score(c, used) for c in row.cells))] if has_composites else []
             if name in ("own", "routed"):
                 cells.append(written(row.routing_accuracy(), 1, 100) if used == "routed" else "")
+            if with_mode:
+                cells.append(written(Spread.of([self.share(row)]), 0, 100, reason="needs joint training"))
             rows.append((*cells, str(len(row.cells))))
         strong = () if with_mode else tuple(i for i, row in enumerate(self.rows) if row.mode == mode[row.label])
-        return Table(name, title, (*columns, "cells"), tuple(rows), strong, OWN_MODE if strong else "")
+        if with_mode:  # what all of them are read against; it has no cells
+            for reference in references(self.rows):
+                score = self.score(Spread.of([reference.mean(self.rows[0].cells[0].skills)]), "not of every skill")
+                rows.append((reference.title, "", score, *[""] * (len(columns) - 2)))
+        return Table(
+            name, title, (*columns, "cells"), tuple(rows), strong, OWN_MODE if strong else RANGE if with_mode else ""
+        )
 
     def _test_table(self) -> Table:
         columns = ("method", "AP ↑", "95 % interval", "best other", "difference", "p", "pairs", "remark")
@@ -225,15 +247,16 @@ class Summary:
 
     def _per_skill_table(self) -> Table:
         skills = sorted(self.rows[0].cells[0].skills)
-        rows = [("bare base", *self._last_scores(self.rows[0], skills, first=True))]
-        rows += [(self.title(row), *self._last_scores(row, skills)) for row in self.rows]
+        rows = [(self.title(row), *self._last_scores(row, skills)) for row in self.rows]
+        for reference in references(self.rows):
+            scores = (self.score(Spread.of([reference.by_skill.get(skill)]), "undefined") for skill in skills)
+            rows.append((reference.title, *scores))
         title = "Last score on each skill, in each method's own mode"
         return Table("per-skill", title, ("method", *skills), tuple(rows))
 
-    def _last_scores(self, row: Row, skills: list[str], first: bool = False) -> list[str]:
-        place = 0 if first else -1
+    def _last_scores(self, row: Row, skills: list[str]) -> list[str]:
         found = [
-            Spread.of(cell.scores.modes[row.mode][place][cell.skills.index(skill)] for cell in row.cells)
+            Spread.of(cell.scores.modes[row.mode][-1][cell.skills.index(skill)] for cell in row.cells)
             for skill in skills
         ]
         return [self.score(spread, _REASONS["ap"]) for spread in found]
@@ -260,7 +283,8 @@ class Summary:
         rows: list[tuple[str, ...]] = []
         reasons = {
             "retention": "needs a text no skill trains: --phase stories",
-            "composition": "needs composites and joint training of the same seed",
+            "shift": "the strangest skill ends every order",
+            "composition": "needs composites that joint training of the same seed solves to a half",
         }
         for row in self.rows:
             found = desiderata(row, self.joint, budget)
@@ -273,6 +297,23 @@ class Summary:
         columns += ["BLiMP, points ↑"] if grammar else []
         note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
         return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(rows), (), note)
+
+    def _plasticity_table(self) -> Table:
+        alone = alone_row(self.rows)
+        partners = alone.cells if alone else ()
+        rows: list[tuple[str, ...]] = []
+        for row in self.rows:
+            cells = row.cells
+            learning = "one phase" if cells[0].at_once else f"needs a {ALONE} entry"
+            falling = "one phase" if cells[0].at_once else "needs --matrix lower"
+            found = [
+                self.score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
+                self.score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
+                self.score(Spread.of(map(lowest_score, cells)), falling),
+            ]
+            rows.append((self.title(row), *found))
+        title = "Learning late and falling on the way, in each method's own mode"
+        return Table("plasticity", title, ("method", *PLASTICITY), tuple(rows))
 
     def _cost_table(self) -> Table:
         columns: dict[str, tuple[str, float, int]] = {

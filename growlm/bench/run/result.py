@@ -44,6 +44,7 @@ class CellResult:
         costs: of each phase; see ``growlm.bench.run.cost``.
         importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
             the fields of a ``growlm.show.importance.ImportanceMap``.
+        references: by skill, scores that need no model; see ``growlm.metrics.references``.
         finished: all phases are done.
         answers: behind the last scores, in a file of their own; none for metrics that ask no question.
     """
@@ -62,6 +63,7 @@ class CellResult:
     blimp: dict[str, float] = field(default_factory=dict)
     costs: list[dict[str, Any]] = field(default_factory=list)
     importance: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
     finished: bool = False
     answers: Answers = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ class CellResult:
             for name, modes in answers.items()
             if name in self.composites
         }
-        return replace(self, answers=answers, scores=scores, composites=composites)
+        return replace(self, answers=answers, scores=scores, composites=composites, references={})
 
     def record(self, after: int, skill: str, mode: str, score: dict[str, Any]) -> None:
         """Enter a score into the tables.

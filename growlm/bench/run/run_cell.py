@@ -11,12 +11,14 @@ from typing import Any
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.result import CellResult, read_cell
+from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path
 from growlm.manifest.scores import MODES
 from growlm.metrics.blimp import blimp
+from growlm.metrics.references import reference_scores
 from growlm.metrics.scoring import Answer, Score
 from growlm.progress import Advance
 from growlm.registry import methods
@@ -41,11 +43,13 @@ class Bench:
         out: folder of the results.
         accelerator: Lightning's accelerator.
         keep_stacks: keep the stack of a finished cell.
+        split: the split that is scored; another than ``test`` for choosing hyperparameters.
     """
 
     out: Path
     accelerator: str = "auto"
     keep_stacks: bool = True
+    split: Split = "test"
 
 
 def earlier_result(cell: Cell, out: Path) -> CellResult | None:
@@ -179,7 +183,8 @@ def _record_base(
 
 def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: ScoreCache) -> None:
     """Record what is measured once, after the last phase."""
-    limit = max(1, cell.phase["num_scored"] // 2)  # there are several, and their mean is reported
+    num_scored = cell.phase["num_scored"]
+    limit = max(1, num_scored // 2)  # there are several, and their mean is reported
     for name, needs in cell.stream.composites.items():
         skill = memory.skill(name, {}, cell.phase.get("metric"))
         own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}
@@ -193,14 +198,19 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         }
         _record_answers(result, cell, stack, memory, name, skill, path, limit)
     for name in result.skills:
-        path = stack.path_of(POOLED if cell.at_once else name)
-        _record_answers(result, cell, stack, memory, name, _skill(cell, memory, name), path, cell.phase["num_scored"])
+        path, skill = stack.path_of(POOLED if cell.at_once else name), _skill(cell, memory, name)
+        _record_answers(result, cell, stack, memory, name, skill, path, num_scored)
+        result.references[name] = _references(memory, skill, num_scored)
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
     kept = stack.method_tensors(stack.manifest.modules[-1].name)
     if keeps_importance(kept):
         result.importance = asdict(importance_map(kept))
     result.finished = True
+
+
+def _references(memory: ScoreCache, skill: Skill, limit: int) -> dict[str, float]:
+    return memory.get_or_compute(("references", skill, limit), lambda: reference_scores(skill, limit))
 
 
 def _record_answers(

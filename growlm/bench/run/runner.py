@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,23 @@ from growlm.files import check_name, write_json
 Engine = Literal["local", "submitit"]
 REQUEST_FILE = "bench.json"
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What runs cells.
+
+    Args:
+        workers: how many processes or jobs.
+        engine: this machine, or a cluster.
+        cluster: parameters of the engine ``submitit``.
+        command: the command line, kept beside the results.
+    """
+
+    workers: Workers
+    engine: Engine = "local"
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,23 +53,13 @@ class Done:
     seconds: float
 
 
-def run_bench(
-    cells: Sequence[Cell],
-    bench: Bench,
-    workers: Workers,
-    engine: Engine,
-    cluster: Mapping[str, Any],
-    command: str,
-) -> Done:
+def run_bench(cells: Sequence[Cell], bench: Bench, runs: Runs) -> Done:
     """Run the cells of a benchmark that are not finished yet.
 
     Args:
         cells: the cells.
         bench: where and how.
-        workers: how many processes or jobs.
-        engine: what runs them.
-        cluster: parameters of the engine ``submitit``.
-        command: the command line, kept beside the results.
+        runs: what runs them.
 
     Returns:
         How it ended.
@@ -65,18 +72,18 @@ def run_bench(
     earlier = [earlier_result(cell, bench.out) for cell in cells]
     waiting = [cell for cell, result in zip(cells, earlier, strict=True) if result is None or not result.finished]
     bench.out.mkdir(parents=True, exist_ok=True)
-    write_json(bench.out / REQUEST_FILE, {"command": command, "cells": [cell.name for cell in cells]})
+    write_json(bench.out / REQUEST_FILE, {"command": runs.command, "cells": [cell.name for cell in cells]})
     skipped = len(cells) - len(waiting)
     _logger.info(
         "%d cells, %d of them finished already; %d workers, results in %s",
-        *(len(cells), skipped, workers.count, bench.out),
+        *(len(cells), skipped, runs.workers.count, bench.out),
     )
-    if engine == "local":
-        failures = run_local(waiting, bench, workers)
+    if runs.engine == "local":
+        failures = run_local(waiting, bench, runs.workers)
     else:
         from growlm.bench.run.slurm import run_submitit
 
-        failures = run_submitit(waiting, bench, workers, cluster)
+        failures = run_submitit(waiting, bench, runs.workers, runs.cluster)
     if failures:
         raise GrowlmError(_summary(failures, len(cells)))
     return Done(bench.out, len(cells), skipped, time.monotonic() - started)

@@ -102,7 +102,7 @@ def run_here(cells: Sequence[Cell], bench: Bench, threads: int, advance: Advance
     from growlm.train.score_cache import ScoreCache
 
     set_threads(threads)
-    memory = ScoreCache()
+    memory = ScoreCache(bench.split)
     failures: list[Failure] = []
     for cell in cells:
         reason = _run(cell, bench, memory, advance)
@@ -213,7 +213,7 @@ def _work(link: Connection, bench: Bench, threads: int, gpu: int | None) -> None
     from growlm.train.score_cache import ScoreCache
 
     set_threads(threads)
-    memory = ScoreCache()
+    memory = ScoreCache(bench.split)
     os.environ["TTY_COMPATIBLE"] = "0"  # the parent alone draws bars
     logger = logging.getLogger("growlm.bench")
     logger.addHandler(_Forward(link))

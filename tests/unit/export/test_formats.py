@@ -1,11 +1,13 @@
 """Every export format against the stack that it came from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from growlm.errors import GrowlmError
@@ -67,6 +69,16 @@ def test_peft_cannot_hold_layers(new_stack: NewStack, tmp_path: Path) -> None:
     with pytest.raises(GrowlmError, match=r"'deep' has a block at model\.layers\.1.*--to hf"):
         export(stack, exporters.build("peft"), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`", "ignore:`is_gradient_checkpointing`")
+def test_the_card_begins_with_what_the_hub_reads(new_stack: NewStack, tmp_path: Path) -> None:
+    stack = new_stack()
+    stack.manifest = replace(stack.manifest, base=replace(stack.manifest.base, source="org/base"))
+    export(stack, exporters.build("peft"), tmp_path / "out")
+    front = yaml.safe_load((tmp_path / "out" / "README.md").read_text().split("---\n")[1])
+    assert front["library_name"] == "peft"
+    assert front["base_model"] == "org/base"
 
 
 def test_peft_of_the_bare_base(new_stack: NewStack, tmp_path: Path) -> None:

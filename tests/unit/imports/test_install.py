@@ -92,6 +92,14 @@ def test_an_imported_adapter_computes_what_it_does_under_peft(
         assert not torch.allclose(loaded(TOKENS).logits, logits, atol=1e-3)
 
 
+@pytest.mark.parametrize("family", ["mistral", "qwen3", "smollm3", "gpt_neo", "gpt_neox"])
+def test_all_linears_of_the_other_families(
+    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], family: str
+) -> None:
+    folder, logits = adapt(family, target_modules="all-linear")
+    compare(import_adapter(folder, tmp_path / "stack", base=str(tiny_bases[family])), logits)
+
+
 EMBEDDINGS = {
     "low rank": {"target_modules": ["q_proj", "embed_tokens"]},
     "saved whole": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},

@@ -12,7 +12,7 @@ from rich.console import Console
 from growlm.errors import GrowlmError
 from growlm.metrics.references import References
 from growlm.metrics.routed import RoutedScore
-from growlm.metrics.scoring import Score, score
+from growlm.metrics.scoring import Answer, Score, score
 from growlm.registry import skills
 from growlm.show import evaluation
 from growlm.show.evaluation import Result, evaluate, evaluation_table
@@ -25,11 +25,11 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], 
     """Replace scoring by a note of what was to be scored."""
     calls: list[tuple[str, tuple[str, ...], str, int | None]] = []
 
-    def note(stack: Any, skill: Any, split: str, limit: int | None) -> Score:
+    def note(stack: Any, skill: Any, split: str, limit: int | None) -> tuple[Score, tuple[Answer, ...]]:
         calls.append((type(skill).__name__, stack.path, split, limit))
-        return Score("loss", float(len(calls)), float(len(calls)), 3)
+        return Score("loss", float(len(calls)), float(len(calls)), 3), ()
 
-    monkeypatch.setattr(evaluation, "score", note)
+    monkeypatch.setattr(evaluation, "score_with_answers", note)
     return calls
 
 

@@ -91,3 +91,20 @@ def test_rows_and_text(report: Callable[..., str]) -> None:
 
 def test_a_phase_that_was_there_already(report: Callable[..., str]) -> None:
     assert report("rows", already_there=True).startswith("'first' is grown already with these settings")
+
+
+def test_a_share_of_right_answers_is_shown_beside_what_it_has_to_beat(new_stack: NewStack) -> None:
+    stack = new_stack()
+    entry = {"metric": "final_answer", "value": 0.25, "loss": 1.0, "count": 4}
+    skill = {"name": "memory", "options": {"num_train": 20, "num_test": 4}}
+    record = replace(
+        stack.manifest.modules[0],
+        skill=skill,
+        scores={"first": dict.fromkeys(LOSSES, entry)},
+        cost={"steps": 1, "tokens": 2, "seconds": 3.0},
+    )
+    console = Console(file=io.StringIO(), width=300)
+    print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", {}), console)
+    line = next(line for line in console.file.getvalue().splitlines() if "to beat" in line)  # type: ignore[attr-defined]
+    assert line.startswith("first: 95 % interval 4.6 % to 69.9 %; to beat drawn ")
+    assert line.rstrip().endswith("; learned no")

@@ -42,6 +42,10 @@ def test_shift_is_the_gain_on_the_strangest_skill(make_cell: Make):
     unknown = make_cell()
     unknown.losses.modes["routed"][0][2] = None
     assert math.isnan(shift(unknown))
+    last = make_cell()
+    last.losses.modes["routed"][0][2] = 6.0
+    assert math.isnan(shift(last)), "nothing was learned after it"
+    assert shift(make_cell("joint", at_once=True, mode="all")) == pytest.approx(0.25)
 
 
 def test_efficiency_is_the_mean_height_of_the_learning_curve_at_equal_flops(make_cell: Make):
@@ -72,6 +76,15 @@ def test_composition_is_a_share_of_what_joint_training_of_the_seed_gains(make_ce
     assert math.isnan(composition(make_cell(seed=2), joint)), "there is no joint training of that seed"
     joint[0].composites["chat_memory"]["all"] = 0.25
     assert math.isnan(composition(make_cell(), joint)), "joint training gained nothing"
+
+
+def test_composites_that_joint_training_does_not_solve_say_nothing(make_cell: Make):
+    cell, joint = make_cell(), make_cell("joint", at_once=True, mode="all")
+    for each in (cell, joint):
+        each.composites["hard"] = {"base": 0.0, "oracle": 0.25, "routed": 0.25, "all": 0.25}
+    assert composition(cell, [joint]) == pytest.approx((0.5 - 0.25) / (0.75 - 0.25))
+    joint.composites["chat_memory"]["all"] = 0.375
+    assert math.isnan(composition(cell, [joint]))
 
 
 def test_blimp(make_cell: Make):

@@ -170,7 +170,7 @@ def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Writ
 
 def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
     done = write_report(write_cells(make_cell(composites={})))
-    names = ["own", "test", "per-skill", "per-seed", "desiderata", "cost", "oracle", "routed", "all"]
+    names = ["own", "test", "per-skill", "per-seed", "desiderata", "plasticity", "cost", "oracle", "routed", "all"]
     assert [table.name for table in done.tables] == names
     assert not (done.page.parent / PLOTS / "composition.png").exists()
 
@@ -310,3 +310,13 @@ def test_other_numbers_are_refused(tmp_path: Path, content: object, said: str):
     path.write_text('{"format_version": 1, "entries": [{}], "base": {}}')
     with pytest.raises(GrowlmError, match="lacks a field"):
         results_page(read_numbers(path), None, "x")
+
+
+def test_pages_say_what_retention_cannot_show(make_cell: Make, write_cells: Write):
+    cell = make_cell()
+    write_report(folder := write_cells(cell))
+    numbers = read_numbers(folder / NUMBERS)
+    assert "Retention" not in results_page(numbers, None, "x").partition("AP: mean")[2]
+    assert "Retention in these results of version 0.1" in results_page({**numbers, "format_version": 1}, None, "x")
+    numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
+    assert "Retention is undefined here" in results_page(numbers, None, "x")

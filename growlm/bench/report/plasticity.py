@@ -1,0 +1,81 @@
+"""Beside the five desiderata: whether a method still learns late in the order, and how low scores fall on the way."""
+
+import math
+from collections.abc import Sequence
+
+from growlm.bench.report.statistics import Row, signed
+from growlm.bench.run.result import CellResult
+
+DEFINITIONS = {
+    "intransigence ↓": (
+        "What a method's past costs its learning (Chaudhry et al. 2018): mean over skills of the score right after the "
+        "skill's own phase, of the entry that trains a whole model for each skill minus that of the method; same seed "
+        "and order. Below 0: it learns better than from the base alone."
+    ),
+    "loss of plasticity ↓": (
+        "The same for the last skill of the order minus the same for the first: how much harder learning became. 0: "
+        "no harder."
+    ),
+    "lowest score ↑": (
+        "Mean over all skills but the last of the lowest score at the end of any later phase (De Lange "
+        "et al. 2023, at the ends of phases: falls that recover inside a phase are not seen)."
+    ),
+}
+ALONE = "per_skill"
+"""The method that trains a whole model for each skill."""
+
+
+def alone_row(rows: Sequence[Row]) -> Row | None:
+    """Return the entry that trains a whole model for each skill."""
+    return next((row for row in rows if row.method == ALONE), None)
+
+
+def learning_costs(cell: CellResult, alone: Sequence[CellResult]) -> list[float]:
+    """Compute what the past costs the learning of each skill, in the order of learning.
+
+    Args:
+        cell: the cell.
+        alone: cells of the entry that trains a whole model for each skill; the one of the same seed and order counts.
+
+    Returns:
+        For each skill its score right after its own phase, there minus here; empty where one of them is not known.
+    """
+    key = (cell.settings["seed"], cell.settings["order"])
+    partner = next((other for other in alone if (other.settings["seed"], other.settings["order"]) == key), None)
+    if partner is None or cell.at_once:
+        return []
+    here, there = (_learned(each) for each in (cell, partner))
+    pairs = [
+        (mine, theirs) for mine, theirs in zip(here, there, strict=True) if mine is not None and theirs is not None
+    ]
+    return [theirs - mine for mine, theirs in pairs] if len(pairs) == len(here) else []
+
+
+def intransigence(cell: CellResult, alone: Sequence[CellResult]) -> float:
+    """Compute the mean cost of learning; see ``DEFINITIONS``. NaN where it is not known."""
+    found = learning_costs(cell, alone)
+    return math.fsum(found) / len(found) if found else math.nan
+
+
+def plasticity_loss(cell: CellResult, alone: Sequence[CellResult]) -> float:
+    """Compute how much dearer learning became; see ``DEFINITIONS``. NaN where it is not known or there is one skill."""
+    found = learning_costs(cell, alone)
+    return found[-1] - found[0] if len(found) > 1 else math.nan
+
+
+def lowest_score(cell: CellResult) -> float:
+    """Compute how low scores fall; see ``DEFINITIONS``. NaN where a score is missing, or there was one phase."""
+    rows, count = signed(cell.scores, cell.mode), len(cell.skills)
+    lowest: list[float] = []
+    for column in range(count - 1):
+        later = [rows[after][column] for after in range(column + 2, count + 1)]
+        known = [score for score in later if score is not None]
+        if len(known) < len(later):
+            return math.nan
+        lowest.append(min(known))
+    return math.fsum(lowest) / len(lowest) if lowest and not cell.at_once else math.nan
+
+
+def _learned(cell: CellResult) -> list[float | None]:
+    rows = signed(cell.scores, cell.mode)
+    return [rows[number + 1][number] for number in range(len(cell.skills))]

@@ -1,0 +1,54 @@
+"""The benchmark of whole answers."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.answers import lines, names_copied, page
+from growlm.data.example import Message
+from growlm.metrics.scoring import Answer
+
+MEASURED: dict[str, Any] = {
+    "share": 0.5,
+    "count": 100,
+    "loss": 0.25,
+    "interval": [0.4, 0.6],
+    "learned": False,
+    "references": {"drawn": 0.25, "constant": 0.125, "stateless": None, "blind": 0.0625},
+    "splits": {"who": "75.0 % of 40"},
+    "names": {"copied": 49, "of": 50},
+    "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5, "losses": [[500, 2.0], [1_000, 0.25]]},
+    "samples": [
+        {"asked": "Where is Tim?", "answered": "Tim is here.", "expected": "Tim is there.", "right": False},
+        {"asked": "1 + 1 =", "answered": "2.", "expected": "2.", "right": True},
+    ],
+}
+
+
+def answer(asked: str, answered: str, expected: str) -> Answer:
+    return Answer(asked, Message("assistant", expected), answered, 0.0)
+
+
+def test_a_name_is_copied_right_if_the_question_has_it() -> None:
+    asked = "Rinama saw Zorvik. Where is Rinama?"
+    answers = (
+        answer(asked, "Rinama is at the sea.", "Rinama is at the hill."),
+        answer(asked, "Rina is at the hill.", "Rinama is at the hill."),
+        answer("What is 1 + 1?", "3.", "2."),
+    )
+    assert names_copied(answers) == (1, 2)
+
+
+def test_what_is_printed_has_references_splits_and_names() -> None:
+    text = "\n".join(lines("memory", MEASURED))
+    assert text.startswith("memory: 50.0 % of 100\n  95 % interval: 40.4 % to 59.6 %")
+    assert "to beat: drawn 25.0 %, constant 12.5 %, question-blind 6.2 %" in text
+    assert text.endswith("who: 75.0 % of 40\n  names copied right: 49 of 50")
+
+
+def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
+    results = {"stack": "checkpoints/x", "base": "mini", "split": "test", "machine": "a CPU", "date": "today"}
+    text = page(Path("results/x"), {**results, "skills": {"memory": MEASURED}})
+    row = next(line for line in text.splitlines() if line.startswith("| `memory`"))
+    assert "**50.0 %** of 100, not learned | 40.0 % to 60.0 % | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
+    assert "by twentieths of the training: 2.00, 0.25." in text
+    assert "- Where is Tim?\n  Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  2.\n" in text

@@ -12,10 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXCEPT = (
     "growlm/tinyworld",
+    "tests/data",
     "tests/unit/stack/version_1",
     "tests/unit/tinyworld",
     "tests/unit/skills",
-)  # stories for children
+)  # stories for children, texts of other kinds
 FOLDERS = ("growlm", "tests", "docs", "benchmarks", "recipes", "examples", "scripts", ".github")
 PAGES = ("README.md", "CONTRIBUTING.md", "REPRODUCIBILITY.md", "SECURITY.md", "CHANGELOG.md", "noxfile.py")
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}

@@ -192,7 +192,7 @@ def _phase_options(prefix: str, rows: Mapping[str, str], others: Mapping[str, st
     """Write the options of a phase by group.
 
     Args:
-        prefix: what stands before an option's name.
+        prefix: what comes before an option's name.
         rows: options of the command line alone, or other words for an option.
         others: options without a prefix.
     """

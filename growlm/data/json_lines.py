@@ -56,7 +56,7 @@ def line_text(line: bytes, number: int, where: str) -> str:
 
     Args:
         line: the line.
-        number: its number; the first may begin with a byte order mark.
+        number: its number; the first may begin with a BOM.
         where: file and line, for messages.
 
     Raises:

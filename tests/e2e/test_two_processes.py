@@ -1,4 +1,4 @@
-"""Pretraining on two processes with Lightning's own strategy."""
+"""Pretraining and a phase on two processes with Lightning's own strategy."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 SCRIPT = """
 import sys
@@ -43,3 +45,40 @@ def test_two_processes_share_each_step(tmp_path: Path) -> None:
         # each process weighs its own tokens equally, so the gradients agree up to the packing of their rows
         assert two["bits_per_byte"] == pytest.approx(one["bits_per_byte"], rel=0.02)
         assert two["tokens"] == pytest.approx(one["tokens"], rel=0.1)
+
+
+PHASE = """
+import sys
+from pathlib import Path
+from growlm.train.fit import fit_phase, new_trainer
+from growlm.train.phase import GrowPhase
+
+base, stack, rows, stories, devices = *sys.argv[1:5], int(sys.argv[5])
+phase = GrowPhase(
+    rows, stack=Path(stack), base=base, stories=stories, router="none", num_scored=2, batch_size=6, learning_rate=1e-3,
+    method_options={"module": {"lora": {"rank": 2}}},
+)
+fit_phase(phase, new_trainer(max_steps=2, precision="32-true", accelerator="cpu", devices=devices))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_a_packed_phase_on_two_processes_trains_the_module_that_one_does(
+    tiny_bases: dict[str, Path], tmp_path: Path
+) -> None:
+    rows, stories, script = tmp_path / "rows.jsonl", tmp_path / "stories.txt", tmp_path / "phase.py"
+    lines = [{"prompt": "hello " + "cat " * (n % 5), "completion": " yes" * (1 + n % 3)} for n in range(30)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stories.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
+    script.write_text(PHASE)
+    found = []
+    for devices in (1, 2):
+        stack = tmp_path / f"stack-{devices}"
+        command = [sys.executable, script, tiny_bases["llama"], stack, rows, stories, devices]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2_000:]
+        found.append(load_file(next(stack.glob("modules/*/module.safetensors"))))
+        assert len(list(stack.glob("modules/*/module.json"))) == 1
+    for name, tensor in found[0].items():
+        torch.testing.assert_close(found[1][name], tensor, rtol=0, atol=1e-4)  # a step moves a number by up to 1e-3

@@ -26,7 +26,7 @@ def import_adapter(
     adapter: str | Path,
     stack: str | Path,
     name: str | None = None,
-    on: str = "none",
+    parents: str = "none",
     base: str | None = None,
 ) -> ModuleStack:
     """Add a PEFT LoRA adapter to a stack as a frozen module; the stack is begun if it is not there.
@@ -35,7 +35,7 @@ def import_adapter(
         adapter: the adapter's folder.
         stack: the stack's folder.
         name: the module's name; None: that of the adapter's folder.
-        on: the path that the adapter was trained on, which is active below it: ``none`` is the bare base.
+        parents: the path that the adapter was trained on, which is active below it: ``none`` is the bare base.
         base: where the base is, if not where the manifest (for a new stack: the adapter) says.
 
     Returns:
@@ -51,9 +51,9 @@ def import_adapter(
     with folder_lock(folder):
         store.recover(folder)
         opened = _open(folder, base, found)
-        parents = () if on == "none" else parse_path(on, opened.parents())
+        path = () if parents == "none" else parse_path(parents, opened.parents())
         module = adapter_module(found, opened.architecture)
-        opened.attach(name, module.kinds, parents)
+        opened.attach(name, module.kinds, path)
         opened.freeze(_fill(opened, name, module, found))
         opened.eval()
         _write(folder, opened)

@@ -23,8 +23,8 @@ from growlm.skills.procedural import (
 from growlm.skills.skill import Skill
 from growlm.tinyworld.arithmetic import (
     Sum,
+    digits_problem,
     draw_sum,
-    figures_problem,
     has_problem,
     largest,
     ledger_problem,
@@ -189,7 +189,7 @@ def _code_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
     limit = largest(difficulty)
     if not cast.dice.chance(TOGETHER):
         return turn(_printed_sum(cast, limit, round(3 * difficulty)))
-    program, total = write_program(cast, difficulty).problem, figures_problem(cast, limit)
+    program, total = write_program(cast, difficulty).problem, digits_problem(cast, limit)
     # a line of its own, so that the question is no part of the program
     return both(cast, replace(program, facts=(f"{program.question}\n",), question=""), total)
 

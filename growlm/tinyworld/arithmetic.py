@@ -87,14 +87,14 @@ def draw_sum(cast: Cast, limit: int) -> Sum:
 
 def sum_problem(cast: Cast, limit: int) -> Problem:
     """Ask for a sum in figures, in words or about things."""
-    return cast.dice.pick((figures_problem, figures_problem, words_problem, owned_problem))(cast, limit)
+    return cast.dice.pick((digits_problem, digits_problem, words_problem, owned_problem))(cast, limit)
 
 
-def figures_problem(cast: Cast, limit: int) -> Problem:
+def digits_problem(cast: Cast, limit: int) -> Problem:
     """Ask for a sum in figures."""
     total = draw_sum(cast, limit)
     asked = cast.dice.pick(_ASKED).format(sum=total.text)
-    return Problem((), asked, str(total.result), total.steps, _near("{}", total.result, limit), _sort("figures", total))
+    return Problem((), asked, str(total.result), total.steps, _near("{}", total.result, limit), _sort("digits", total))
 
 
 def words_problem(cast: Cast, limit: int) -> Problem:

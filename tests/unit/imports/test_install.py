@@ -162,7 +162,17 @@ def test_an_imported_module_is_a_parent_like_any_other(
     assert "module 'theirs': lora of rank 3" in capsys.readouterr().out
     rows = [{"prompt": f"the cat {number} ", "completion": "sat on the big red box"} for number in range(40)]
     (tmp_path / "own.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    grow = ["grow", "--skill", str(tmp_path / "own.jsonl"), "--stack", str(stack), "--on", "theirs", "--steps", "2"]
+    grow = [
+        "grow",
+        "--skill",
+        str(tmp_path / "own.jsonl"),
+        "--stack",
+        str(stack),
+        "--parents",
+        "theirs",
+        "--steps",
+        "2",
+    ]
     assert main([*grow, "--name", "own", "--num_scored", "2", "--batch_size", "2"]) == 0
     record = read_manifest(stack).modules[-1]
     assert record.parents == ("theirs",)
@@ -251,7 +261,7 @@ def test_a_name_that_is_taken(adapt: Adapt, tmp_path: Path, tiny_bases: dict[str
 def test_on_a_path_of_the_stack(new_stack: Callable[..., Any], adapt: Adapt, tmp_path: Path) -> None:
     new_stack("llama").save_pretrained(tmp_path / "stack")
     folder, _ = adapt("llama", target_modules=["q_proj"])
-    stack = import_adapter(folder, tmp_path / "stack", "second", on="first")
+    stack = import_adapter(folder, tmp_path / "stack", "second", parents="first")
     assert stack.path == ("first", "second")
     assert stack.manifest.modules[-1].kinds["lora"] == {
         **Lora(rank=3, alpha=7.0).options(),

@@ -29,7 +29,7 @@ from tests.torture.folders import COMMANDS, USERS, add_users, drop, grow, own, s
 
 OPERATIONS = ((os, "open"), (os, "fsync"), (os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"))
 OPERATIONS += ((os, "rmdir"), (os, "scandir"), (os, "ftruncate"), (shutil, "copyfile"), (shutil, "rmtree"))
-KILLS = 1_000
+KILLS = int(os.environ.get("TORTURE_KILLS", "1000"))
 
 
 def die() -> None:

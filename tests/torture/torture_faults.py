@@ -183,7 +183,7 @@ def test_every_operation_of_a_recovery(original: Path, tmp_path: Path, command: 
 
 
 def test_killed_at_random_moments(tmp_path: Path, capfd: Any) -> None:
-    folder, draw = stack(tmp_path / "stack", "a"), random.Random(0)
+    folder, draw = stack(tmp_path / "stack", "a"), random.Random(int(os.environ.get("TORTURE_SEED", "0")))
     add_users(folder)
 
     def work() -> None:

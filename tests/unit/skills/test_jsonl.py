@@ -284,3 +284,10 @@ def test_unknown_keys_are_named_once_with_their_number(tmp_path: Path, caplog: p
         Jsonl(write(tmp_path / "a.jsonl", rows))
     (record,) = caplog.records
     assert "'tools' (9 times), 'reasoning_content' (1 times)" in record.getMessage()
+
+
+def test_a_row_of_more_than_a_megabyte_is_refused_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "' + "a" * 1_000_000 + '"}\n')
+    with pytest.raises(GrowlmError, match=r"rows\.jsonl, line 2: longer than 1,000,000 bytes"):
+        Jsonl(str(path))

@@ -24,6 +24,7 @@ SLOW = (
     "e2e/test_bench.py::test_killed_and_run_again",
     "e2e/test_bench.py::test_submitit_runs_the_same_cells",
     "e2e/test_bench.py::test_two_processes_measure_the_same",
+    "e2e/test_examples.py",
     "e2e/test_grow.py::test_two_skills_side_by_side",
     "e2e/test_interrupted.py",
     "golden/test_fusion.py::test_a_linear_is_as_good_as_the_least_squares_solution",

@@ -221,7 +221,7 @@ def test_what_is_on_disk_is_what_was_grown(first: First, method: str) -> None:
     loaded = ModuleStack.from_pretrained(folder)
     assert loaded.manifest == grown.stack.manifest
     assert torch.equal(loaded(tokens()).logits, grown.stack(tokens()).logits)
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors", ".md"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".safetensors", ".md", ".jinja"}
     scores = grown.record.scores
     assert set(scores) == {"stories", "toy"}
     assert scores["stories"]["base"] == scores["stories"]["oracle"]  # the base path, after the phase: not a digit moved

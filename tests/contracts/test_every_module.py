@@ -213,7 +213,7 @@ def test_saved_and_loaded_bit_for_bit(new_stack: NewStack, kinds: Kinds, tmp_pat
     folder = tmp_path / "stack"
     stack.save_pretrained(folder)
     names = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert names == {".json", ".safetensors"}
+    assert names == {".json", ".safetensors", ".jinja", ".md"}
     loaded = ModuleStack.from_pretrained(folder)
     assert loaded.manifest == stack.manifest
     assert loaded.path == ("second",)

@@ -28,7 +28,7 @@ def test_the_whole_way(
     assert all(written in done.out for written in ("bits per byte", "exact match", "loss per token", "before", "after"))
     assert "Warning" not in done.out + done.err
     first = contents(stack)
-    assert {Path(name).suffix for name in first} == {".json", ".safetensors", ".md"}
+    assert {Path(name).suffix for name in first} == {".json", ".safetensors", ".md", ".jinja"}
 
     scores = json.loads(first["modules/00-words/module.json"])["scores"]
     assert scores["words"]["oracle"]["loss"] < scores["words"]["base"]["loss"]

@@ -29,7 +29,7 @@ from tests.torture.folders import COMMANDS, USERS, add_users, drop, grow, own, s
 
 OPERATIONS = ((os, "open"), (os, "fsync"), (os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"))
 OPERATIONS += ((os, "rmdir"), (os, "scandir"), (os, "ftruncate"), (shutil, "copyfile"), (shutil, "rmtree"))
-KILLS = 1_000
+KILLS = int(os.environ.get("TORTURE_KILLS", "1000"))
 
 
 def die() -> None:
@@ -183,7 +183,7 @@ def test_every_operation_of_a_recovery(original: Path, tmp_path: Path, command: 
 
 
 def test_killed_at_random_moments(tmp_path: Path, capfd: Any) -> None:
-    folder, draw = stack(tmp_path / "stack", "a"), random.Random(0)
+    folder, draw = stack(tmp_path / "stack", "a"), random.Random(int(os.environ.get("TORTURE_SEED", "0")))
     add_users(folder)
 
     def work() -> None:

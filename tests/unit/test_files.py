@@ -248,3 +248,14 @@ def test_a_lock_file_that_its_holder_removed_meanwhile_is_not_taken(
 def test_json_of_a_manifest_is_for_people(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"a": {"b": 1}})
     assert (tmp_path / "x.json").read_text() == json.dumps({"a": {"b": 1}}, indent=2) + "\n"
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    for levels in (99, 102, 100_000):
+        path.write_text("[" * levels + "]" * levels)
+        if levels < 100:
+            assert read_json(path)
+        else:
+            with pytest.raises(GrowlmError, match=r"deep\.json is no JSON"):
+                read_json(path)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,22 @@ def test_a_base_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
         GrowlmError, match="a base of type 't5' is not supported: use a causal language model of text, such as one"
     ):
         load_base(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"num_hidden_layers": 4', '"num_hidden_layers": 1000000000', "names 1000000000 layers"),
+        ('"num_hidden_layers": 4', '"num_hidden_layers": 5', "tensors are missing, the first of them"),
+        ('"hidden_act": "silu"', '"hidden_act": 3', "cannot be loaded"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_files(
+    tiny_bases: dict[str, Path], tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    folder = shutil.copytree(tiny_bases["llama"], tmp_path / "base")
+    config = (folder / "config.json").read_text()
+    assert old in config
+    (folder / "config.json").write_text(config.replace(old, new))
+    with pytest.raises(GrowlmError, match=said):
+        load_base(folder)

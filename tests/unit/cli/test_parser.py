@@ -150,7 +150,7 @@ def test_help_says_what_the_docstring_says(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         parser().arguments(["--help"])
     text = capsys.readouterr().out
-    assert text.startswith("usage: growlm example [stack] [prompt] [--option value ...]\n\nDoes nothing.")
+    assert text.startswith("usage: growlm example [stack] [prompt] [--option value ...]\n\nDo nothing.")
     assert "the folder. (type: Path, default: checkpoints/stack)" in " ".join(text.split())
     assert "Args:" not in text
 

@@ -173,7 +173,7 @@ def test_an_imported_module_is_a_parent_like_any_other(
         "--steps",
         "2",
     ]
-    assert main([*grow, "--name", "own", "--num_scored", "2", "--batch_size", "2"]) == 0
+    assert main([*grow, "--name", "own", "--steps", "2", "--num_scored", "2", "--batch_size", "2"]) == 0
     record = read_manifest(stack).modules[-1]
     assert record.parents == ("theirs",)
     assert set(record.scores) == {"stories", "own"}

@@ -416,3 +416,10 @@ def test_rows_are_a_list_an_iterator_or_a_data_set() -> None:
         keep_rows([])
     with pytest.raises(GrowlmError, match="were given in another process"):
         Rows("0" * 64)
+
+
+def test_a_row_of_more_than_a_megabyte_is_refused_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "' + "a" * 1_000_000 + '"}\n')
+    with pytest.raises(GrowlmError, match=r"rows\.jsonl, line 2: longer than 1,000,000 bytes"):
+        Jsonl(str(path))

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXCEPT = (
     "growlm/tinyworld",
+    "tests/data",
     "tests/unit/stack/version_1",
     "tests/unit/tinyworld",
     "tests/unit/skills",

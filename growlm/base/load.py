@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,11 +20,18 @@ def checkpoint_folders() -> list[Path]:
     """List the folders in which bases are looked up by name, the first found wins.
 
     Returns:
-        The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, and the one that came with growlm.
+        The folder that ``GROWLM_CHECKPOINTS`` names, ``./checkpoints``, the one of growlm's own repository if this is
+        it, and the package ``growlm-bases`` if it is installed.
     """
     package = Path(__file__).resolve().parent.parent
     named = os.environ.get("GROWLM_CHECKPOINTS")
-    return [*([Path(named)] if named else []), Path("checkpoints"), package.parent / "checkpoints"]
+    data = find_spec("growlm_bases")
+    return [
+        *([Path(named)] if named else []),
+        Path("checkpoints"),
+        package.parent / "checkpoints",
+        *map(Path, (data.submodule_search_locations or []) if data else []),
+    ]
 
 
 def shipped_bases() -> dict[str, Path]:
@@ -60,7 +68,12 @@ def find_base(name_or_path: str | Path) -> Path | str:
         return path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
-    known = ", ".join(sorted(shipped)) or "none"
+    if not shipped:
+        raise GrowlmError(
+            f"unknown base {name!r}: none is installed here; get growlm's own with pip install growlm-bases, or give a "
+            "folder or a Hugging Face model id"
+        )
+    known = ", ".join(sorted(shipped))
     raise GrowlmError(f"unknown base {name!r}: give a shipped one ({known}), a folder, or a Hugging Face model id")
 
 

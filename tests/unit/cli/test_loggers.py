@@ -1,5 +1,6 @@
 """Loggers by name: on the command line, in a recipe, alone and in a list."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,12 @@ def test_others_stay_as_they_are() -> None:
         PhaseCLI([*PHASE, "--trainer.logger=NoLogger"], "growlm fit")
 
 
-@pytest.mark.parametrize("name", ["WandbLogger", "MLFlowLogger", "TensorBoardLogger"])
-def test_a_package_that_is_missing_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightning.pytorch import loggers
+PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "TensorBoardLogger": "tensorboard"}
 
-    def missing(self: object, **options: Any) -> None:
-        raise ModuleNotFoundError("No module named 'logs'")
 
-    monkeypatch.setattr(getattr(loggers, name), "__init__", missing)
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_that_is_missing_is_named(name: str) -> None:
+    if find_spec(PACKAGES[name]) is not None:
+        pytest.skip(f"{PACKAGES[name]} is installed")
     with pytest.raises(GrowlmError, match=rf"{name} is not installed .*: pip install 'growlm\[loggers\]'"):
         PhaseCLI([*PHASE, f"--trainer.logger={name}"], "growlm fit")

@@ -66,10 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("exhaustive")
 
 
-@pytest.fixture(autouse=True)
-def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what growlm knows of its user away from the user who runs the tests."""
-    monkeypatch.setenv("GROWLM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROWLM_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+        yield
 
 
 _CONNECT = socket.socket.connect

@@ -225,7 +225,7 @@ OPTION_GROUPS = {
     "how": ("module", "method", "method_options", "seed"),
     "training": (
         *("steps", "epochs", "batch_size", "max_length", "packing", "learning_rate", "weight_decay", "warmup"),
-        *("gradient_checkpointing",),
+        *("compile", "gradient_checkpointing"),
         *("dry_run", "restart", "checkpoint_every", "checkpoint_seconds"),
     ),
     "validation": ("validate_every", "keep_best", "patience"),

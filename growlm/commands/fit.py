@@ -15,7 +15,7 @@ def fit(arguments: list[str]) -> int | None:
     from growlm.cli.phase import fit_help, run_phase
     from growlm.show.report import print_grown
 
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if arguments[:1] in (["-h"], ["--help"]):
         print(fit_help())
     elif (grown := run_phase(arguments)) is not None:
         print_grown(grown)

@@ -117,7 +117,7 @@ def test_lightnings_own_options_are_there(key: str, capsys: pytest.CaptureFixtur
     from growlm.cli.main import main
 
     assert main(["fit", "--help"]) == 0
-    assert f"--trainer.{key} " in capsys.readouterr().out
+    assert f"--trainer.{key}" in capsys.readouterr().out.split()
 
 
 def test_every_option_has_one_place_in_the_help() -> None:

@@ -86,12 +86,13 @@ class PhaseCLI(LightningCLI):
         """Build phase and trainer, and say in one line what is not installed."""
         try:
             super().instantiate_classes()
-        except ModuleNotFoundError as error:
+        except (ModuleNotFoundError, ValueError) as error:
+            missing = _missing_module(error)
             logger = str((self.config.get("trainer.logger") or {}).get("class_path", "")).rpartition(".")[2]
-            if not logger:
+            if not logger or missing is None:
                 raise
             raise GrowlmError(
-                f"{logger} is not installed ({one_line(str(error))[:120]}): pip install 'growlm[loggers]'"
+                f"{logger} is not installed ({one_line(str(missing))[:120]}): pip install 'growlm[loggers]'"
             ) from None
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -101,6 +102,13 @@ class PhaseCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except ArgumentError as error:
             raise user_error(error, parser, args, self._shorthands) from None
+
+
+def _missing_module(error: BaseException | None) -> ModuleNotFoundError | None:
+    """Find the missing module that an error comes from; jsonargparse hides it behind others."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def run_phase(arguments: Sequence[str], prog: str = "growlm fit") -> Grown | None:

@@ -137,7 +137,13 @@ def _skills(
         if wanted == name and not record.skill:
             raise GrowlmError(f"module {name!r} was imported without a skill: name one with --skill, and --path {name}")
         if wanted in (None, name) and record.skill:
-            source = recorded_skill(record, trust_data)
+            try:
+                source = recorded_skill(record, trust_data)
+            except GrowlmError as error:
+                if wanted is not None:
+                    raise
+                _logger.warning("module %r is not scored: %s", name, error)
+                continue
             _warn_of_other_examples(name, record.skill, source)
             yield name, source
     if wanted is None or wanted in records:

@@ -73,7 +73,10 @@ def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None
     records = tuple(replace(record, skill=mine) for record in stack.manifest.modules)
     stack.manifest = replace(stack.manifest, modules=records)
     stack.router = Told()
-    results = {result.mode: result for result in evaluate(stack, "first", limit=2)}
+    with pytest.raises(GrowlmError, match=r"'first' names data that were not given .* --trust-data true"):
+        evaluate(stack, "first", limit=2)
+    assert {result.skill for result in evaluate(stack, limit=1)} == {"stories"}
+    results = {result.mode: result for result in evaluate(stack, "first", limit=2, trust_data=True)}
     assert list(results) == ["base", "oracle", "routed", "all"]
     routed = results["routed"]
     assert routed.path is None
@@ -81,7 +84,7 @@ def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None
     assert routed.score.routing_accuracy == 1
     assert routed.score.loss == results["oracle"].score.loss
     assert (routed.score.value, routed.score.count) == (results["oracle"].score.value, results["oracle"].score.count)
-    second = next(result for result in evaluate(stack, "second", limit=2) if result.mode == "routed")
+    second = next(result for result in evaluate(stack, "second", limit=2, trust_data=True) if result.mode == "routed")
     assert second.score.routing_accuracy == 0  # type: ignore[attr-defined]
     console = Console(width=200, file=io.StringIO())
     console.print(evaluation_table([routed]))

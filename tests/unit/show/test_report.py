@@ -10,6 +10,7 @@ from rich.console import Console
 
 from growlm import registry
 from growlm.data.example import Example, Message, Split
+from growlm.manifest.recorded_skill import keep_data
 from growlm.show.report import print_grown
 from growlm.skills.skill import Skill
 from growlm.train.result import Grown
@@ -64,6 +65,7 @@ def report(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         skill = {"name": "sample", "options": {"shape": shape}}
         cost = {"steps": 1_234, "tokens": 56_789, "seconds": 9.5}
         record = replace(stack.manifest.modules[0], skill=skill, scores=scores, cost=cost)
+        keep_data(record, skill["options"])
         console = Console(file=io.StringIO(), width=150)
         print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", {}, already_there), console)
         return console.file.getvalue()  # type: ignore[attr-defined]

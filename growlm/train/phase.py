@@ -167,11 +167,11 @@ class GrowPhase(LightningModule):
         if self.trainer.precision == "bf16-mixed":
             self._merged.enter_context(half_frozen_linears(stack))
         self._merged.enter_context(matmul_on_cpu(stack.base))
-        if self._compiles():
-            keep_compiled_code()
-            self._merged.enter_context(compiled_layers(stack))
         if self.config.gradient_checkpointing:
             self._merged.enter_context(checkpointed_layers(stack))
+        elif self._compiles():
+            keep_compiled_code()
+            self._merged.enter_context(compiled_layers(stack))
         stack.train()
 
     def _compiles(self) -> bool:
@@ -180,8 +180,8 @@ class GrowPhase(LightningModule):
         work = int(self.trainer.max_steps) * batches.mean_tokens * self.stack.base.num_parameters()
         if asked is False or (asked == "auto" and (work < _WORTH_COMPILING or self.trainer.world_size > 1)):
             return False
-        packed = batches.row_length is not None and not self.config.gradient_checkpointing
-        problem = compile_problem(self.device) if packed else "only packed rows without gradient checkpointing are"
+        packed = batches.row_length is not None
+        problem = compile_problem(self.device) if packed else "only packed rows are compiled"
         if problem is not None and (packed or asked is True):
             _logger.info("the decoder layers run uncompiled: %s", problem)
         return problem is None

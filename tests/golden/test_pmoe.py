@@ -52,10 +52,7 @@ def test_phases_leave_older_experts_as_they_were(stack: ModuleStack, run_phase: 
     assert kinds_of(stack, "one") == {"experts", "lora"}
     assert kinds_of(stack, "three") == {"experts"}
     assert {key for key in stack.module_tensors("one") if key.startswith("lora")} == {
-        f"lora.model.layers.{layer}.{linear}.{factor}"
-        for layer in range(3)
-        for linear in stack.architecture.linears
-        for factor in "AB"
+        f"lora.{linear}.{factor}" for linear in stack.architecture.linear_sites(None, range(3)) for factor in "AB"
     }
     with stack.active("one"):
         assert torch.equal(stack(tokens()).logits, answers)

@@ -142,6 +142,21 @@ def test_a_phase_with_accumulation_resumes_at_a_step_in_the_same_bits(phase: Pha
     assert tensors(tmp_path / "cut") == tensors(tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # inductor's
+def test_a_compiled_phase_resumes_in_the_same_bits(phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    compiled = {"compile": True, "checkpoint_every": 1}
+    fit_phase(phase("whole", **compiled), trainer(4))
+    with pytest.raises(RuntimeError, match="stopped here"):
+        fit_phase(phase("cut", **compiled), trainer(4, callbacks=[Stop(2)]))
+    torch._dynamo.reset()  # as another process would begin
+    fit_phase(phase("cut", **compiled), trainer(4))
+    assert tensors(tmp_path / "cut") == tensors(tmp_path / "whole")
+    fit_phase(phase("eager", compile=False), trainer(4))
+    assert tensors(tmp_path / "eager") != tensors(tmp_path / "whole")
+
+
 def test_a_divergence_stops_with_step_and_advice_and_commits_nothing(phase: Phase, tmp_path: Path):
     with pytest.raises(GrowlmError, match=r"diverged at step \d+: .*--restart true") as caught:
         fit_phase(phase(learning_rate=1e30), trainer(6))

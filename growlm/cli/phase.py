@@ -2,19 +2,16 @@
 
 import json
 import logging
-import textwrap
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import yaml
-from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentError, set_parsing_settings
-from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
@@ -22,9 +19,9 @@ from growlm.cli.loggers import logger_word, spelled_out
 from growlm.data.sources import is_own_data
 from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
-from growlm.registry import methods, module_kinds, plain_values, routers, skills
+from growlm.registry import module_kinds, plain_values, skills
 from growlm.skills.rows import keep_rows
-from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_help, option_names
+from growlm.train.config import OLD_OPTIONS, PhaseConfig, option_names
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase, trainer_settings
 from growlm.train.prepare import prepare, training_summary
@@ -167,118 +164,6 @@ def grow(skill: str | Iterable[Any], **options: Any) -> Grown:
     if grown is None:
         raise GrowlmError("a dry run has no result: use the command growlm grow --dry_run, or leave dry_run out")
     return grown
-
-
-def grow_help() -> str:
-    """Write the help of ``growlm grow`` from the options of a phase and the registries."""
-    rows = {
-        "skill": "Recipe or skill to learn (growlm ls skills), or data of your own: a file, a folder, a glob, or a "
-        "data set's id on the Hugging Face hub.",
-        "module": f"Kinds of the new module, joined by +, or JSON with options: {', '.join(module_kinds)}.",
-        "steps": "Training steps (default: 600).",
-        "device": "What it is trained on: cpu, cuda, mps or auto (default: auto).",
-        "config": "A recipe by its path, instead of the one that --skill names.",
-    }
-    return "\n".join([_USAGE, *_phase_options("", rows), "", _MORE])
-
-
-def fit_help() -> str:
-    """Write the help of ``growlm fit``: a phase's options and those of Lightning's trainer, by what they are about."""
-    documented = (str(Trainer.__init__.__doc__), str(new_trainer.__doc__))
-    described = {entry.arg_name: entry.description for text in documented for entry in parse_docstring(text).params}
-    sections: list[str] = []
-    for title, names in _TRAINER_GROUPS.items():
-        sections += ["", f"{title} (Lightning's trainer):"]
-        for name in names:
-            text = " ".join((described.get(name) or "").split())
-            sections += _option(f"trainer.{name}", text.partition(". ")[0].partition(" Default:")[0])
-    config = {"config": "A YAML file with any of these options.", "print_config": "Print all options as YAML."}
-    return "\n".join([_FIT_USAGE, *_phase_options("model.", {}, config), *sections])
-
-
-def _phase_options(prefix: str, rows: Mapping[str, str], others: Mapping[str, str] | None = None) -> list[str]:
-    """Write the options of a phase by group.
-
-    Args:
-        prefix: what comes before an option's name.
-        rows: options of the command line alone, or other words for an option.
-        others: options without a prefix.
-    """
-    texts = {**option_help(), **rows}
-    texts |= {name: f"{texts[name]} One of: {', '.join(known)}." for name, known in _MEMBERS.items()}
-    defaults = {option.name: option.default for option in fields(PhaseConfig)}
-    lines: list[str] = []
-    for name, text in (others or {}).items():
-        lines += _option(name, text)
-    for title, names in OPTION_GROUPS.items():
-        lines += ["", f"{title}:"]
-        for name in names:
-            if name in texts:
-                default = defaults.get(name, MISSING)
-                shown = "" if default in (MISSING, None) else f" (default: {default})"
-                lines += _option(prefix + name, texts[name] + shown)
-    return lines
-
-
-def _option(name: str, text: str) -> list[str]:
-    wrapped = textwrap.wrap(text, 84) or [""]
-    head = f"  --{name:<25} "
-    first = [head + wrapped[0]] if len(head) == 30 else [head.rstrip(), " " * 30 + wrapped[0]]
-    return [*first, *(" " * 30 + line for line in wrapped[1:])]
-
-
-OPTION_GROUPS = {
-    "what is learned": ("skill", "skill_options", "strict", "on_bad", "trust_data", "name", "config"),
-    "what it is learned on": ("stack", "base", "tokenizer", "parents", "dtype", "quantization", "device"),
-    "how": ("module", "method", "method_options", "seed"),
-    "training": (
-        *("steps", "epochs", "batch_size", "max_length", "packing", "learning_rate", "weight_decay", "warmup"),
-        *("compile", "gradient_checkpointing"),
-        *("dry_run", "restart", "checkpoint_every", "checkpoint_seconds"),
-    ),
-    "validation": ("validate_every", "keep_best", "patience"),
-    "scores and router": ("num_scored", "rescore", "metric", "stories", "router", "router_options"),
-}
-"""The options of a phase, and those of ``growlm grow`` besides, by what they are about."""
-_TRAINER_GROUPS = {
-    "length": (
-        "max_steps",
-        "max_epochs",
-        "max_time",
-        "min_steps",
-        "min_epochs",
-        "limit_train_batches",
-        "overfit_batches",
-    ),
-    "hardware": ("accelerator", "devices", "strategy", "num_nodes", "sync_batchnorm", "use_distributed_sampler"),
-    "precision and gradients": (
-        *("precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
-        *("deterministic", "benchmark", "detect_anomaly", "inference_mode"),
-    ),
-    "logging": ("logger", "log_every_n_steps", "default_root_dir", "enable_autolog_hparams", "model_registry"),
-    "display and plugins": (
-        *("callbacks", "plugins", "profiler", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"),
-        *("fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs"),
-    ),
-    "validation loops, which a phase has none of": (
-        *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval"),
-        *("check_val_every_n_epoch", "num_sanity_val_steps"),
-    ),
-}
-_MEMBERS: Mapping[str, Iterable[str]] = {"method": methods, "router": routers}
-_FIT_USAGE = """\
-usage: growlm fit --config FILE [--model.option value ...] [--trainer.option value ...]
-
-Train the same phase as growlm grow by Lightning's own command line.
-"""
-
-
-_USAGE = """\
-usage: growlm grow --skill NAME [--option value ...]
-
-Teach the stack a new skill: attach a module, train it alone, prove that nothing else moved, freeze it.
-An interrupted phase resumes when the same command is run again."""
-_MORE = "and every option of `growlm fit --help`, such as --trainer.accelerator cpu."
 
 
 def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:

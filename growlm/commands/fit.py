@@ -12,7 +12,8 @@ def fit(arguments: list[str]) -> int | None:
     Returns:
         None.
     """
-    from growlm.cli.phase import fit_help, run_phase
+    from growlm.cli.help import fit_help
+    from growlm.cli.phase import run_phase
     from growlm.show.report import print_grown
 
     if arguments[:1] in (["-h"], ["--help"]):

@@ -12,7 +12,8 @@ def grow(arguments: list[str]) -> int | None:
     Returns:
         None.
     """
-    from growlm.cli.phase import grow_command, grow_help
+    from growlm.cli.help import grow_help
+    from growlm.cli.phase import grow_command
     from growlm.show.report import print_grown
 
     if not arguments or arguments[0] in ("-h", "--help"):

@@ -235,8 +235,9 @@ class Site(nn.Module):
         for part in parts:
             changed = _run(part, inputs, output, *args, **kwargs)
             mask_B = rows.get(part.owner)
-            if mask_B is not None:  # some bases show a layer all tokens of a batch in one row
-                mask = mask_B.repeat_interleave(len(changed) // len(mask_B))
+            if mask_B is not None:
+                # some bases show a layer all tokens of a batch in one row; positions are one row for all of a batch
+                mask = mask_B.repeat_interleave(max(1, len(changed) // len(mask_B)))
                 changed = torch.where(mask.view(-1, *[1] * (changed.dim() - 1)), changed, output)
             output = changed
         return (output, *result[1:]) if isinstance(result, tuple) else output

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from lightning.pytorch import Trainer
 
-from growlm.cli.phase import OPTION_GROUPS, fit_help, long_options
+from growlm.cli.help import OPTION_GROUPS, fit_help
+from growlm.cli.phase import long_options
 from growlm.errors import GrowlmError
 from growlm.recipes import recipe_path
 from growlm.train.config import option_names

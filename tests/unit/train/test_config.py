@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from growlm.cli.phase import grow_help
+from growlm.cli.help import grow_help
 from growlm.errors import GrowlmError
 from growlm.registry import methods, module_kinds, routers
 from growlm.train.config import PhaseConfig, difference, option_help, option_names

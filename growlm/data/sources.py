@@ -36,7 +36,7 @@ Row = tuple[str, dict[str, Any] | GrowlmError]
 
 def is_own_data(name: str) -> bool:
     """Return whether a skill is named by its data: a file, a folder, a glob, or a data set of the Hugging Face hub."""
-    return _suffix(Path(name)) in SUFFIXES or any(sign in name for sign in "/\\" + _GLOB) or name.startswith(("~", "."))
+    return any(sign in name for sign in "./\\" + _GLOB) or name.startswith("~")
 
 
 def is_saved_dataset(name: str) -> bool:

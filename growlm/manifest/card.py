@@ -1,6 +1,7 @@
 """What a stack's manifest says, as a model card and as accuracy matrices."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def _front_matter(text: str) -> str:
+    """Quote a text in the card's YAML head, inert where a page shows the head as Markdown."""
+    return re.sub(r"[<>&\[\]()`]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text))
+
+
 def _card_lines(manifest: Manifest) -> Iterator[str]:
     base = manifest.base
     source = portable(base.source)
@@ -126,8 +132,8 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
     yield "library_name: growlm"
     yield "pipeline_tag: text-generation"
     if source.count("/") == 1:  # an id of the hub
-        yield f"base_model: {json.dumps(source)}"
-    yield f"tags: {json.dumps(tags)}"
+        yield f"base_model: {_front_matter(source)}"
+    yield f"tags: [{', '.join(map(_front_matter, tags))}]"
     yield "---"
     yield f"# {markdown_text(f'{format_path(names)} on {source}')}"
     yield ""

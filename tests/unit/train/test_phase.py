@@ -142,7 +142,7 @@ def test_a_phase_with_accumulation_resumes_at_a_step_in_the_same_bits(phase: Pha
     assert tensors(tmp_path / "cut") == tensors(tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # inductor's
 def test_a_compiled_phase_resumes_in_the_same_bits(phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))

@@ -233,7 +233,7 @@ def long_options(arguments: Sequence[str]) -> list[str]:
         config, skill = str(recipe_path("skills", skill)), None
     elif skill is not None and not is_own_data(skill) and skill not in skills:
         if Path(skill).exists():
-            raise GrowlmError(f"{skill!r} is no skill; if the data that is here is meant, write ./{skill}")
+            raise GrowlmError(f"{skill!r} is not a skill; to read the data of that name, write ./{skill}")
         raise unknown_name("skill", skill, {*skills, *recipe_names("skills")})
     if config is None and skill is None and not any(word.startswith("--model.skill") for word in rest):
         raise GrowlmError("no skill is given: say which with --skill, for example --skill chat")

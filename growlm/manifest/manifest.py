@@ -130,7 +130,7 @@ def read_stack_file(folder: Path) -> StackFile:
         The records and the listing of files.
 
     Raises:
-        GrowlmError: if the folder is no stack, its format is newer than this growlm, or a file was changed.
+        GrowlmError: if the folder is not a stack, its format is newer than this growlm, or a file was changed.
     """
     return read_consistently(folder, lambda: _read_stack_file(folder))
 

@@ -150,7 +150,7 @@ def undo(folder: Path) -> str:
         The module's name.
 
     Raises:
-        GrowlmError: if the folder is no stack, has no module, or what undo needs is missing or damaged; nothing was
+        GrowlmError: if the folder is not a stack, has no module, or what undo needs is missing or damaged; nothing was
             changed then.
     """
     stored = _read(folder)

@@ -139,7 +139,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
             The stack in evaluation mode, all frozen, the newest module's path active.
 
         Raises:
-            GrowlmError: for an unknown option, if the folder is no stack, or a file or the base is not what the
+            GrowlmError: for an unknown option, if the folder is not a stack, or a file or the base is not what the
                 manifest says.
         """
         how = LoadOptions.of(options)

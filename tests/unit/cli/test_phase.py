@@ -137,5 +137,5 @@ def test_an_option_that_is_true_or_false_needs_no_value(words: list[str]) -> Non
 def test_a_folder_of_that_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "talks").mkdir()
-    with pytest.raises(GrowlmError, match=r"'talks' is no skill; if the data that is here is meant, write \./talks"):
+    with pytest.raises(GrowlmError, match=r"'talks' is not a skill; to read the data of that name, write \./talks"):
         long_options(["--skill", "talks"])

@@ -34,7 +34,7 @@ SLOW = (
     "golden/test_pmoe.py::test_gates_learn_to_distinguish_skills",
     "golden/test_recurrent_kif.py::test_a_round_that_is_cut_short_is_fused_from_its_outer_loop_on",
     "golden/test_recurrent_kif.py::test_every_ablation_can_be_run",
-    "golden/test_replay.py::test_balanced_keeps_equally_many_of_every_phase",
+    "golden/test_replay_buffer.py::test_balanced_keeps_equally_many_of_every_phase",
     "golden/test_replay.py::test_without_a_share_it_is_the_wrapped_method_bit_for_bit",
     "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
     "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",

@@ -32,6 +32,28 @@ def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
     return GrowlmError(f"unknown {what} {found!r}: {hint}known: {listing}")
 
 
+def check_at_least(option: str, value: float, least: float, otherwise: str = "") -> None:
+    """Refuse a value below the smallest one, and one that is not a number.
+
+    Args:
+        option: what the value is of, such as ``"ewc strength"``.
+        value: the value as it was given.
+        least: the smallest that is valid.
+        otherwise: what else may be given, such as ``"null for all"``.
+
+    Raises:
+        GrowlmError: for a value that is less, or not a number.
+    """
+    if not value >= least:
+        raise GrowlmError(f"{option} {value} is too small: give {least:g} or more{otherwise and f', or {otherwise}'}")
+
+
+def check_positive(option: str, value: float) -> None:
+    """Refuse zero, what is below it, and what is not a number; see ``check_at_least``."""
+    if not value > 0:
+        raise GrowlmError(f"{option} {value} is too small: give more than 0")
+
+
 def outside_error(error: BaseException) -> str | None:
     """Say in one line what the system, a damaged file or a library at loading reported.
 

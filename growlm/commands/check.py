@@ -27,12 +27,11 @@ def check(
     Returns:
         1 if anything got worse by more than the limit, else 0.
     """
-    from growlm.errors import GrowlmError
+    from growlm.errors import check_at_least
     from growlm.manifest.changes import changes
     from growlm.manifest.manifest import read_manifest
 
-    if not limit >= 0:
-        raise GrowlmError(f"--limit {limit} is too small: give 0 or more")
+    check_at_least("--limit", limit, 0)
     found = changes(read_manifest(stack), mode)
     worse = [change for change in found if change.loss > limit]
     if json:

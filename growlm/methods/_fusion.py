@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import StepBatches
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_positive
 from growlm.methods.importance import (
     ACCUMULATED,
     OF_PHASE,
@@ -151,8 +151,7 @@ class FusionOptions:
             GrowlmError: naming the first of them.
         """
         check_shares(method, {field.name: getattr(self, field.name) for field in fields(self)})
-        if not self.temperature > 0:
-            raise GrowlmError(f"{method} temperature {self.temperature} is too small: give more than 0")
+        check_positive(f"{method} temperature", self.temperature)
 
 
 def check_shares(method: str, options: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.manifest.path import Path
 from growlm.methods._divergence import divergence
 from growlm.methods.method import VersionedMethod
@@ -88,8 +88,7 @@ class Anchored(VersionedMethod):
         rank: int = 8,
         target_modules: list[str] | None = None,
     ) -> None:
-        if not beta >= 0:
-            raise GrowlmError(f"anchored beta {beta} is too small: give 0 or more")
+        check_at_least("anchored beta", beta, 0)
         self.anchor: Anchor = anchor
         self.beta = beta
         self.weights = weights

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
@@ -89,12 +89,10 @@ class Ewc(VersionedMethod):
         num_samples: int = 200,
         weights: Literal["all", "linears"] = "all",
     ) -> None:
-        if not strength >= 0:
-            raise GrowlmError(f"ewc strength {strength} is too small: give 0 or more")
+        check_at_least("ewc strength", strength, 0)
         if not 0 <= decay <= 1:
             raise GrowlmError(f"ewc decay {decay} is not between 0 and 1")
-        if num_samples < 1:
-            raise GrowlmError(f"ewc num_samples {num_samples} is too small: give 1 or more")
+        check_at_least("ewc num_samples", num_samples, 1)
         self.strength = strength
         self.decay = decay
         self.num_samples = num_samples

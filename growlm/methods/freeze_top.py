@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods, module_kinds
@@ -37,8 +37,8 @@ class FreezeTop(VersionedMethod):
     def __init__(self, num_layers: int | None = None) -> None:
         self.num_layers = num_layers
         self._layers: list[int] = []
-        if num_layers is not None and num_layers < 1:
-            raise GrowlmError(f"num_layers {num_layers} is too small: give 1 or more")
+        if num_layers is not None:
+            check_at_least("num_layers", num_layers, 1)
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a full difference of the layers that were chosen for the last stack that was looked at."""

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from growlm.data.batches import StepBatches, collate
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.methods.method import VersionedMethod
 from growlm.modules.dense import DensePart
 from growlm.modules.kind import ModuleKind
@@ -110,10 +110,8 @@ class Gpm(VersionedMethod):
     def __init__(self, threshold: float = 0.97, increase: float = 0.003, num_samples: int = 64) -> None:
         if not 0 < threshold <= 1:
             raise GrowlmError(f"gpm threshold {threshold} is not above 0 and at most 1")
-        if not increase >= 0:
-            raise GrowlmError(f"gpm increase {increase} is too small: give 0 or more")
-        if num_samples < 1:
-            raise GrowlmError(f"gpm num_samples {num_samples} is too small: give 1 or more")
+        check_at_least("gpm increase", increase, 0)
+        check_at_least("gpm num_samples", num_samples, 1)
         self.threshold = threshold
         self.increase = increase
         self.num_samples = num_samples

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from growlm.data.batches import IGNORED, Batch, StepBatches, collate
 from growlm.data.encode import Encoded, cut_prompt, encode_prompt
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least, check_positive
 from growlm.methods._sampling import sample_answers
 from growlm.methods.method import VersionedMethod
 from growlm.metrics.scoring import Question, asked_questions
@@ -106,12 +106,10 @@ class Grpo(VersionedMethod):
             ("max_answer_tokens", max_answer_tokens, 1),
             ("num_examples", num_examples, 1),
         ):
-            if value < least:
-                raise GrowlmError(f"grpo {option} {value} is too small: give {least} or more")
+            check_at_least(f"grpo {option}", value, least)
         if not 0 < clip < 1:
             raise GrowlmError(f"grpo clip {clip} is not between 0 and 1")
-        if not temperature > 0:
-            raise GrowlmError(f"grpo temperature {temperature} is too small: give more than 0")
+        check_positive("grpo temperature", temperature)
         self.warmup_steps = warmup_steps
         self.prompts = prompts
         self.group = group

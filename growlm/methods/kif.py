@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import Batch
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.methods._fusion import FusedMethod, Fusion, FusionOptions
 from growlm.methods.importance import Order
 from growlm.modules.kind import ModuleKind
@@ -93,8 +93,7 @@ class Kif(FusedMethod):
         beta1: float = 0.85,
         beta2: float = 0.85,
     ) -> None:
-        if not orthogonality >= 0:
-            raise GrowlmError(f"kif orthogonality {orthogonality} is too small: give 0 or more")
+        check_at_least("kif orthogonality", orthogonality, 0)
         options = FusionOptions(
             fusion=fusion,
             order=order,

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least, check_positive
 from growlm.manifest.path import Path
 from growlm.methods._divergence import divergence
 from growlm.methods.method import VersionedMethod
@@ -62,10 +62,8 @@ class Lwf(VersionedMethod):
         from_base: bool = False,
         weights: Literal["all", "linears"] = "all",
     ) -> None:
-        if not weight >= 0:
-            raise GrowlmError(f"lwf weight {weight} is too small: give 0 or more")
-        if not temperature > 0:
-            raise GrowlmError(f"lwf temperature {temperature} is too small: give more than 0")
+        check_at_least("lwf weight", weight, 0)
+        check_positive("lwf temperature", temperature)
         self.weight = weight
         self.temperature = temperature
         self.from_base = from_base

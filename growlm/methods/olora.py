@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
@@ -65,8 +65,7 @@ class Olora(Method):
         target_modules: list[str] | None = None,
     ) -> None:
         for option, value in (("strength", strength), ("norm_strength", norm_strength)):
-            if not value >= 0:
-                raise GrowlmError(f"olora {option} {value} is too small: give 0 or more")
+            check_at_least(f"olora {option}", value, 0)
         self.rank = rank
         self.strength = strength
         self.norm_strength = norm_strength

@@ -50,7 +50,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from growlm.data.batches import StepBatches
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import Path
 from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
@@ -139,8 +139,7 @@ class Osft(VersionedMethod):
             raise GrowlmError(f"osft preserve_ratio {preserve_ratio} is not between 0 and 1")
         if not 0 <= mrr <= trr <= 1:
             raise GrowlmError(f"osft mrr {mrr} and trr {trr} are not shares with mrr <= trr")
-        if num_samples < 1:
-            raise GrowlmError(f"osft num_samples {num_samples} is too small: give 1 or more")
+        check_at_least("osft num_samples", num_samples, 1)
         if num_phases is not None and (ranks != "schedule" or num_phases < 1):
             raise GrowlmError(
                 f"osft num_phases {num_phases} does not fit ranks {ranks!r}: a schedule has 1 or more, others have none"

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from growlm.data.batches import IGNORED, Batch, StepBatches, collate
 from growlm.data.encode import Encoded
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import BASE, Path
 from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods._sampling import sample_texts
@@ -102,12 +102,10 @@ class Pmoe(Method):
         mixture: Literal["softmax", "gated"] = "softmax",
         num_experts: int = 16,
     ) -> None:
-        if not identity >= 0:
-            raise GrowlmError(f"pmoe identity {identity} is too small: give 0 or more")
+        check_at_least("pmoe identity", identity, 0)
         if not 0 <= replay <= 1:
             raise GrowlmError(f"pmoe replay {replay} is no share: give one from 0 to 1, such as 0.01")
-        if base_texts < 0:
-            raise GrowlmError(f"pmoe base_texts {base_texts} is too small: give 0 or more")
+        check_at_least("pmoe base_texts", base_texts, 0)
         self.options: dict[str, Any] = {
             "rank": rank,
             "boundary": boundary,

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least, check_positive
 from growlm.methods._fusion import check_shares, fused_round, kept_tensors, mask_weights, softmax_share
 from growlm.methods._replay_buffer import ReplayBuffer
 from growlm.methods.importance import Importance, Order, important, normalised, unit_scores
@@ -102,11 +102,9 @@ class RecurrentKif(VersionedMethod):
             },
         )
         for option, value in (("inner_steps", inner_steps), ("outer_steps", outer_steps)):
-            if value < 1:
-                raise GrowlmError(f"recurrent_kif {option} {value} is too small: give 1 or more")
+            check_at_least(f"recurrent_kif {option}", value, 1)
         for positive, number in (("outer_rate", outer_rate), ("temperature", temperature)):
-            if not number > 0:
-                raise GrowlmError(f"recurrent_kif {positive} {number} is too small: give more than 0")
+            check_positive(f"recurrent_kif {positive}", number)
         self.rank = rank
         self.target_modules = target_modules
         self.inner_steps = inner_steps

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from growlm.data.batches import Batch, StepBatches, collate, join
 from growlm.data.encode import Encoded
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least, check_positive
 from growlm.manifest.path import Path
 from growlm.methods._replay_buffer import ReplayBuffer, Selection
 from growlm.methods._sampling import mean_log_probabilities, own_answers
@@ -79,14 +79,12 @@ class Replay(Method):
     ) -> None:
         if not 0 <= share < 1:
             raise GrowlmError(f"replay share {share} is not a share below 1, such as 0.1")
-        if capacity is not None and capacity < 1:
-            raise GrowlmError(f"replay capacity {capacity} is too small: give 1 or more, or null for the share")
+        if capacity is not None:
+            check_at_least("replay capacity", capacity, 1, otherwise="null for the share")
         if not 0 < pick_share <= 1:
             raise GrowlmError(f"replay pick_share {pick_share} is not above 0 and at most 1")
-        if not temperature > 0:
-            raise GrowlmError(f"replay temperature {temperature} is too small: give more than 0")
-        if max_answer_tokens < 1:
-            raise GrowlmError(f"replay max_answer_tokens {max_answer_tokens} is too small: give 1 or more")
+        check_positive("replay temperature", temperature)
+        check_at_least("replay max_answer_tokens", max_answer_tokens, 1)
         if method == "replay":
             raise GrowlmError("replay cannot wrap itself: give the method that is to be trained with, such as grow")
         self.inner: Method = methods.build(method, method_options)

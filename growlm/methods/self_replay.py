@@ -26,7 +26,7 @@ from torch import Tensor
 
 from growlm.data.batches import Batch, StepBatches, collate
 from growlm.data.encode import Encoded
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import Path
 from growlm.methods._divergence import divergence
 from growlm.methods._sampling import sample_texts
@@ -69,8 +69,7 @@ class SelfReplay(VersionedMethod):
             ("num_texts", num_texts, 1),
             ("length", length, 2),
         ):
-            if not value >= least:
-                raise GrowlmError(f"self_replay {option} {value} is too small: give {least} or more")
+            check_at_least(f"self_replay {option}", value, least)
         self.weight = weight
         self.rows = rows
         self.num_texts = num_texts

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 
@@ -66,8 +66,7 @@ class Block(ModuleKind):
     after: list[int] | None = None
 
     def __post_init__(self) -> None:
-        if self.num_blocks < 1:
-            raise GrowlmError(f"num_blocks {self.num_blocks} is too small: give 1 or more")
+        check_at_least("num_blocks", self.num_blocks, 1)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build one inserted layer for every chosen place; see ``ModuleKind.build``."""

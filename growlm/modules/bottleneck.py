@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 
@@ -70,8 +70,7 @@ class Bottleneck(ModuleKind):
     layers: list[int] | None = None
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise GrowlmError(f"bottleneck width {self.width} is too small: give 1 or more")
+        check_at_least("bottleneck width", self.width, 1)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build a bottleneck behind every chosen projection; see ``ModuleKind.build``."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.modules._tied import TiedPart
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
@@ -112,8 +112,7 @@ class Embedding(ModuleKind):
     outputs: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise GrowlmError(f"embedding rank {self.rank} is too small: give 1 or more")
+        check_at_least("embedding rank", self.rank, 1)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build the change of one embedding or both; see ``ModuleKind.build``."""

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.modules._mixture import Mixture, MixtureSpec
 from growlm.modules._mixture import Weighting as Weighting  # also named by the method that grows experts
 from growlm.modules.context import ForwardContext
@@ -231,18 +231,16 @@ class Experts(ModuleKind):
     num_experts: int = 16
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise GrowlmError(f"experts rank {self.rank} is too small: give 1 or more")
+        check_at_least("experts rank", self.rank, 1)
         if not 0 < self.boundary < 1:
             raise GrowlmError(f"experts boundary {self.boundary} is no share of the depth: give one between 0 and 1")
         if self.per not in ("token", "sequence"):
             raise GrowlmError(f"experts cannot be weighed per {self.per!r}: give 'token' or 'sequence'")
-        if self.top_k is not None and self.top_k < 1:
-            raise GrowlmError(f"experts top_k {self.top_k} is too small: give 1 or more, or null for all")
+        if self.top_k is not None:
+            check_at_least("experts top_k", self.top_k, 1, otherwise="null for all")
         if self.mixture not in ("softmax", "gated"):
             raise GrowlmError(f"experts mixture {self.mixture!r} is unknown: give 'softmax' or 'gated'")
-        if self.num_experts < 2:
-            raise GrowlmError(f"experts num_experts {self.num_experts} is too small: give 2 or more")
+        check_at_least("experts num_experts", self.num_experts, 2)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build a gate and an expert for every deep linear; see ``ModuleKind.build``."""

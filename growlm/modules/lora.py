@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 
@@ -109,8 +109,7 @@ class Lora(ModuleKind):
     rslora: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise GrowlmError(f"lora rank {self.rank} is too small: give 1 or more")
+        check_at_least("lora rank", self.rank, 1)
         if not 0 <= self.dropout < 1:
             raise GrowlmError(f"lora dropout {self.dropout} is no probability below 1")
 

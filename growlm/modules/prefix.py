@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import Architecture
-from growlm.errors import GrowlmError
+from growlm.errors import check_at_least
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
 
@@ -155,8 +155,7 @@ class Prefix(ModuleKind):
     layers: list[int] | None = None
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise GrowlmError(f"prefix length {self.length} is too small: give 1 or more")
+        check_at_least("prefix length", self.length, 1)
 
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build two parts for every chosen layer; see ``ModuleKind.build``."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import check_at_least, unknown_name
 from growlm.manifest.path import format_path
 from growlm.metrics.base_suite import BaseSuite, base_suite
 from growlm.progress import track
@@ -33,8 +33,8 @@ def run_suite(stack: ModuleStack, suite: str, stories: Path | None, blimp: Path 
     """
     if suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
-    if limit is not None and limit < 1:
-        raise GrowlmError(f"limit {limit} is too small: give 1 or more")
+    if limit is not None:
+        check_at_least("limit", limit, 1)
     for missing, option, what in ((stories is None, "--stories", "bits per byte"), (blimp is None, "--blimp", "BLiMP")):
         if missing:
             _logger.info("%s left out: no %s given", what, option)

@@ -14,7 +14,7 @@ from transformers import TextIteratorStreamer
 from growlm.base.load import shipped_bases
 from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.manifest import STACK_FILE
 from growlm.manifest.path import format_path, parse_names, parse_path
 from growlm.merging.fuse import fuse
@@ -187,8 +187,7 @@ def check_limits(max_new_tokens: int, temperature: float) -> None:
     Raises:
         GrowlmError: for less than one new token, or a temperature that is negative or not finite.
     """
-    if max_new_tokens < 1:
-        raise GrowlmError(f"max_new_tokens {max_new_tokens} is too small: give 1 or more")
+    check_at_least("max_new_tokens", max_new_tokens, 1)
     if not 0 <= temperature < math.inf:
         raise GrowlmError(f"temperature {temperature} cannot be used: give 0 or a number above it")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from growlm.data.sources import is_own_data, name_of_data, skill_of_data
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.files import check_name
 from growlm.manifest.recorded_skill import portable
 
@@ -137,16 +137,14 @@ class PhaseConfig:
         if self.name == BASE_SKILL:
             raise GrowlmError(f"a module named {BASE_SKILL!r} would hide the base's own scores: give another --name")
         for key, smallest in _FROM.items():
-            if not getattr(self, key) >= smallest:
-                raise GrowlmError(f"{key} {getattr(self, key)} is too small: give {smallest} or more")
+            check_at_least(key, getattr(self, key), smallest)
         if self.epochs is not None and not 0 < self.epochs < math.inf:
             raise GrowlmError(f"epochs {self.epochs} is no number of times: give one above 0")
         if (self.keep_best or self.patience) and not self.validate_every:
             raise GrowlmError("keep_best and patience need the validation loss: give validate_every, in steps")
         for key, (least, most) in _BETWEEN.items():
             value = getattr(self, key)
-            if not value >= least:
-                raise GrowlmError(f"{key} {value} is too small: give {least:g} or more")
+            check_at_least(key, value, least)
             if not (math.isfinite(value) and value <= most):
                 raise GrowlmError(f"{key} {value} is too large: give {'a finite number' if most > 1 else f'{most:g}'}")
         if not self.learning_rate * self.weight_decay < 1:

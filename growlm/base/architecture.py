@@ -27,6 +27,8 @@ class Family:
         neutral: dotted paths, inside a layer, of the layers or parameters with whose weights at zero both branches
             write nothing; empty: the output projections.
         offset_norms: whether the norms multiply by one plus their weight.
+        plain_attention: whether the attention is nothing but a masked softmax of scaled products, whose mask
+            transformers derives from the positions, so that examples may share a row.
     """
 
     layers: str
@@ -35,9 +37,11 @@ class Family:
     fused: Literal["no", "parts", "heads"] = "no"
     neutral: tuple[str, ...] = ()
     offset_norms: bool = False
+    plain_attention: bool = False
 
 
 _LLAMA_LIKE = Family("model.layers", ("self_attn.o_proj", "mlp.down_proj"))
+_PLAIN = replace(_LLAMA_LIKE, plain_attention=True)
 # behind a projection there is a norm, which would turn the first step away from zero into a full one
 _POST_NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
 _GEMMA = replace(_LLAMA_LIKE, neutral=_POST_NORMS, offset_norms=True)
@@ -48,11 +52,11 @@ _MIXTURE = Family(
 )
 
 FAMILIES: dict[str, Family] = {
-    "llama": _LLAMA_LIKE,
-    "mistral": _LLAMA_LIKE,
-    "qwen2": _LLAMA_LIKE,
-    "qwen3": _LLAMA_LIKE,
-    "smollm3": _LLAMA_LIKE,
+    "llama": _PLAIN,
+    "mistral": _PLAIN,
+    "qwen2": _PLAIN,
+    "qwen3": _PLAIN,
+    "smollm3": _PLAIN,
     "granite": _LLAMA_LIKE,
     "olmo2": replace(_LLAMA_LIKE, neutral=_POST_NORMS),
     "gemma": replace(_LLAMA_LIKE, offset_norms=True),
@@ -80,6 +84,12 @@ def family_of(base: PreTrainedModel) -> Family:
         GrowlmError: if its layers cannot be found.
     """
     return FAMILIES.get(base.config.model_type) or _inferred(base)
+
+
+def has_plain_attention(base: PreTrainedModel) -> bool:
+    """Return whether a model is of a family known for ``plain_attention``."""
+    family = FAMILIES.get(base.config.model_type)
+    return family is not None and family.plain_attention
 
 
 def check_supported(config: PreTrainedConfig) -> None:

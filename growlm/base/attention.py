@@ -17,10 +17,10 @@ from torch.nn.functional import dropout as drop
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from growlm.base.architecture import has_plain_attention
+
 MATMUL = "growlm_matmul"
 _QUERY_BLOCK = 256
-_FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
-"""Models whose attention is nothing but a masked softmax of scaled products."""
 
 
 def matmul_attention(
@@ -76,7 +76,7 @@ def matmul_on_cpu(model: PreTrainedModel) -> Iterator[None]:
     """
     configs = {id(config): config for layer in model.modules() if (config := getattr(layer, "config", None))}
     implementations = {config._attn_implementation for config in configs.values()}
-    if model.device.type != "cpu" or model.config.model_type not in _FAMILIES or implementations != {"sdpa"}:
+    if model.device.type != "cpu" or not has_plain_attention(model) or implementations != {"sdpa"}:
         yield
         return
     _set_implementation(configs.values(), MATMUL)

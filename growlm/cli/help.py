@@ -11,19 +11,6 @@ from growlm.registry import methods, module_kinds, routers
 from growlm.train.config import PhaseConfig, option_help
 from growlm.train.fit import new_trainer
 
-OPTION_GROUPS = {
-    "what is learned": ("skill", "skill_options", "strict", "on_bad", "trust_data", "name", "config"),
-    "what it is learned on": ("stack", "base", "tokenizer", "parents", "dtype", "quantization", "device"),
-    "how": ("module", "method", "method_options", "seed"),
-    "training": (
-        *("steps", "epochs", "batch_size", "max_length", "packing", "learning_rate", "weight_decay", "warmup"),
-        *("compile", "gradient_checkpointing"),
-        *("dry_run", "restart", "checkpoint_every", "checkpoint_seconds"),
-    ),
-    "validation": ("validate_every", "keep_best", "patience"),
-    "scores and router": ("num_scored", "rescore", "metric", "stories", "router", "router_options"),
-}
-"""The options of a phase, and those of ``growlm grow`` besides, by what they are about."""
 _TRAINER_GROUPS = {
     "length": (
         "max_steps",
@@ -65,15 +52,17 @@ _MORE = "and every option of `growlm fit --help`, such as --trainer.accelerator 
 
 def grow_help() -> str:
     """Write the help of ``growlm grow`` from the options of a phase and the registries."""
+    skill = (
+        "Recipe or skill to learn (growlm ls skills), or data of your own: a file, a folder, a glob, or a data set's "
+        "id on the Hugging Face hub."
+    )
     rows = {
-        "skill": "Recipe or skill to learn (growlm ls skills), or data of your own: a file, a folder, a glob, or a "
-        "data set's id on the Hugging Face hub.",
-        "module": f"Kinds of the new module, joined by +, or JSON with options: {', '.join(module_kinds)}.",
-        "steps": "Training steps (default: 600).",
-        "device": "What it is trained on: cpu, cuda, mps or auto (default: auto).",
-        "config": "A recipe by its path, instead of the one that --skill names.",
+        "what is learned": {"config": "A recipe by its path, instead of the one that --skill names."},
+        "what it is learned on": {"device": "What it is trained on: cpu, cuda, mps or auto (default: auto)."},
+        "how": {"module": f"Kinds of the new module, joined by +, or JSON with options: {', '.join(module_kinds)}."},
+        "training": {"steps": "Training steps (default: 600)."},
     }
-    return "\n".join([_USAGE, *_phase_options("", rows), "", _MORE])
+    return "\n".join([_USAGE, *_phase_options("", {"skill": skill}, rows), "", _MORE])
 
 
 def fit_help() -> str:
@@ -87,31 +76,31 @@ def fit_help() -> str:
             text = " ".join((described.get(name) or "").split())
             sections += _option(f"trainer.{name}", text.partition(". ")[0].partition(" Default:")[0])
     config = {"config": "A YAML file with any of these options.", "print_config": "Print all options as YAML."}
-    return "\n".join([_FIT_USAGE, *_phase_options("model.", {}, config), *sections])
+    general = [line for name, text in config.items() for line in _option(name, text)]
+    return "\n".join([_FIT_USAGE, *general, *_phase_options("model."), *sections])
 
 
-def _phase_options(prefix: str, rows: Mapping[str, str], others: Mapping[str, str] | None = None) -> list[str]:
+def _phase_options(
+    prefix: str, words: Mapping[str, str] | None = None, rows: Mapping[str, Mapping[str, str]] | None = None
+) -> list[str]:
     """Write the options of a phase by group.
 
     Args:
         prefix: what comes before an option's name.
-        rows: options of the command line alone, or other words for an option.
-        others: options without a prefix.
+        words: other words for an option.
+        rows: options of the command line alone, by group.
     """
-    texts = {**option_help(), **rows}
+    texts = {**option_help(), **(words or {})}
     texts |= {name: f"{texts[name]} One of: {', '.join(known)}." for name, known in _MEMBERS.items()}
-    defaults = {option.name: option.default for option in fields(PhaseConfig)}
-    lines: list[str] = []
-    for name, text in (others or {}).items():
-        lines += _option(name, text)
-    for title, names in OPTION_GROUPS.items():
-        lines += ["", f"{title}:"]
-        for name in names:
-            if name in texts:
-                default = defaults.get(name, MISSING)
-                shown = "" if default in (MISSING, None) else f" (default: {default})"
-                lines += _option(prefix + name, texts[name] + shown)
-    return lines
+    groups: dict[str, list[str]] = {}
+    for option in fields(PhaseConfig):
+        shown = "" if option.default in (MISSING, None) else f" (default: {option.default})"
+        groups.setdefault(option.metadata["group"], []).extend(
+            _option(prefix + option.name, texts[option.name] + shown)
+        )
+    for title, more in (rows or {}).items():
+        groups[title] += [line for name, text in more.items() for line in _option(name, text)]
+    return [line for title, lines in groups.items() for line in ("", f"{title}:", *lines)]
 
 
 def _option(name: str, text: str) -> list[str]:

@@ -34,6 +34,13 @@ _NOT_RECORDED = (
     *("stack", "base", "tokenizer", "restart", "dry_run", "trust_data"),
     *("checkpoint_every", "checkpoint_seconds"),
 )
+# the group of an option in the help
+_WHAT = {"group": "what is learned"}
+_BASE = {"group": "what it is learned on"}
+_HOW = {"group": "how"}
+_TRAINING = {"group": "training"}
+_VALIDATION = {"group": "validation"}
+_SCORES = {"group": "scores and router"}
 
 
 @dataclass(frozen=True)
@@ -44,79 +51,79 @@ class PhaseConfig:
         GrowlmError: for a value out of range.
     """
 
-    skill: str
+    skill: str = field(metadata=_WHAT)
     """Name of the skill, or data of your own: a file, a folder, a glob, or a data set's id on the hub."""
-    skill_options: dict[str, Any] = field(default_factory=dict)
+    skill_options: dict[str, Any] = field(default_factory=dict, metadata=_WHAT)
     """Options of the skill."""
-    name: str | None = None
+    name: str | None = field(default=None, metadata=_WHAT)
     """Name of the new module (default: the skill's)."""
-    stack: Path = Path("checkpoints/stack")
+    stack: Path = field(default=Path("checkpoints/stack"), metadata=_BASE)
     """Folder of the stack; created if it does not exist."""
-    base: str | None = None
+    base: str | None = field(default=None, metadata=_BASE)
     """Base of a new stack: name of a shipped one, a folder or a Hugging Face id (default: the shipped default base)."""
-    tokenizer: str | None = None
+    tokenizer: str | None = field(default=None, metadata=_BASE)
     """Where the base's tokenizer is, a folder or a Hugging Face id, if not with the base."""
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = field(default=None, metadata=_BASE)
     """What the frozen base is held in (default: float32, or bfloat16 for a base in fewer bits)."""
-    quantization: Literal["int8", "nf4"] | None = None
+    quantization: Literal["int8", "nf4"] | None = field(default=None, metadata=_BASE)
     """Hold the linears of the base in 8 or 4 bits: int8 needs torchao, nf4 bitsandbytes."""
-    gradient_checkpointing: bool = False
-    """Compute each decoder layer again for its gradients: less memory, a third more time."""
-    parents: str = "all"
+    parents: str = field(default="all", metadata=_BASE)
     """Modules to grow on: all, none, or names joined by +."""
-    method: str = "grow"
+    method: str = field(default="grow", metadata=_HOW)
     """Continual-learning method."""
-    method_options: dict[str, Any] = field(default_factory=dict)
+    method_options: dict[str, Any] = field(default_factory=dict, metadata=_HOW)
     """Options of the method."""
-    strict: bool = False
+    strict: bool = field(default=False, metadata=_WHAT)
     """Refuse keys of your own data that nothing is made of, instead of listing them."""
-    on_bad: str = "error"
+    on_bad: str = field(default="error", metadata=_WHAT)
     """What to do with a bad row of your own data: error, or skip, which counts them."""
-    batch_size: int = 16
+    batch_size: int = field(default=16, metadata=_TRAINING)
     """Examples per batch."""
-    max_length: int = 512
+    max_length: int = field(default=512, metadata=_TRAINING)
     """Greatest number of tokens of an example; a longer text becomes several."""
-    packing: bool = True
+    packing: bool = field(default=True, metadata=_TRAINING)
     """Let the examples of a batch share rows, where neither method nor module depends on rows."""
-    compile: bool | Literal["auto"] = "auto"
+    compile: bool | Literal["auto"] = field(default="auto", metadata=_TRAINING)
     """Compile the decoder layers for packed rows on a CPU (auto: in a phase long enough for it)."""
-    epochs: float | None = None
+    gradient_checkpointing: bool = field(default=False, metadata=_TRAINING)
+    """Compute each decoder layer again for its gradients: less memory, a third more time."""
+    epochs: float | None = field(default=None, metadata=_TRAINING)
     """Times that every training example is read, instead of a number of steps."""
-    dry_run: bool = False
+    dry_run: bool = field(default=False, metadata=_TRAINING)
     """Say what would be trained (examples, tokens, lengths, epochs), and write nothing."""
-    validate_every: int = 0
+    validate_every: int = field(default=0, metadata=_VALIDATION)
     """Steps between two measurements of the loss on the skill's validation split; 0: none."""
-    keep_best: bool = False
+    keep_best: bool = field(default=False, metadata=_VALIDATION)
     """Keep the module of the lowest validation loss instead of the last one."""
-    patience: int = 0
+    patience: int = field(default=0, metadata=_VALIDATION)
     """Measurements in a row without a lower validation loss after which the training ends; 0: it never does."""
-    learning_rate: float = 2e-3
+    learning_rate: float = field(default=2e-3, metadata=_TRAINING)
     """Highest learning rate of AdamW."""
-    weight_decay: float = 0.0
+    weight_decay: float = field(default=0.0, metadata=_TRAINING)
     """Weight decay of AdamW."""
-    warmup: float = 0.05
+    warmup: float = field(default=0.05, metadata=_TRAINING)
     """Share of the steps in which the learning rate rises, 0 to 1."""
-    num_scored: int = 100
+    num_scored: int = field(default=100, metadata=_SCORES)
     """Test examples of each skill that are scored, before and after."""
-    rescore: bool = True
+    rescore: bool = field(default=True, metadata=_SCORES)
     """Score the older skills again when the phase is finished."""
-    metric: str | None = None
+    metric: str | None = field(default=None, metadata=_SCORES)
     """Score the skill by token_accuracy or loss, which generate no answers, instead of its own metric."""
-    router: str = "ridge"
+    router: str = field(default="ridge", metadata=_SCORES)
     """Router that learns to choose the new module, or none to leave the stack's router as it is."""
-    router_options: dict[str, Any] = field(default_factory=dict)
+    router_options: dict[str, Any] = field(default_factory=dict, metadata=_SCORES)
     """Options of the router."""
-    stories: str | None = None
+    stories: str | None = field(default=None, metadata=_SCORES)
     """Text file to measure the base's retention on, documents separated by <|endoftext|> (default: TinyWorld)."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=_HOW)
     """Seed of all randomness."""
-    restart: bool = False
+    restart: bool = field(default=False, metadata=_TRAINING)
     """Discard an unfinished phase of this stack."""
-    trust_data: bool = False
+    trust_data: bool = field(default=False, metadata=_WHAT)
     """Read the data files and hub ids that the records of a stranger's stack name."""
-    checkpoint_every: int = 50
+    checkpoint_every: int = field(default=50, metadata=_TRAINING)
     """Steps between two saves of the training state; 0: none."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = field(default=60.0, metadata=_TRAINING)
     """Seconds after which the training state is saved in any case; 0: never."""
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from growlm.base.architecture import has_plain_attention
 from growlm.base.embedding_rows import groups_of_twins
 from growlm.base.load import DEFAULT_BASE
 from growlm.data.batches import StepBatches
@@ -40,7 +41,6 @@ _logger = logging.getLogger(__name__)
 _PHASE_FILE = "phase.json"
 _ROW_LENGTH = 128
 _PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace"}
-PACKABLE = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
 
@@ -213,7 +213,7 @@ def _can_pack(stack: ModuleStack, method: Method) -> bool:
     if type(method).batch is not Method.batch or type(method).loss is not Method.loss:
         return False
     kinds = {part_kind(key) for site in stack.sites().values() for key in site.parts if part_owner(key) in stack.path}
-    return kinds <= _PER_TOKEN and stack.base.config.model_type in PACKABLE
+    return kinds <= _PER_TOKEN and has_plain_attention(stack.base)
 
 
 def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:

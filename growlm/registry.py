@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 from growlm.errors import GrowlmError, unknown_name
 
 T = TypeVar("T")
+_REST = inspect.Parameter.VAR_KEYWORD
 
 
 class Registry(Generic[T]):
@@ -97,8 +98,12 @@ class Registry(Generic[T]):
         return _typed_call(member, dict(options or {}), f"{self.what} {name!r}")
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
-        """List a member's constructor arguments by name."""
-        return dict(inspect.signature(self.get(name)).parameters)
+        """List a member's constructor arguments by name; its ``**options`` stand for those of the class it extends."""
+        parameters: dict[str, inspect.Parameter] = {}
+        for constructor in _constructors(self.get(name)):
+            own = list(inspect.signature(constructor).parameters.values())[1:]
+            parameters |= {parameter.name: parameter for parameter in own if parameter.kind is not _REST}
+        return parameters
 
     def summary(self, name: str) -> str:
         """Return the first line of a member's docstring, from its source alone unless another package holds it.
@@ -214,10 +219,19 @@ def _base_names(node: ast.ClassDef) -> set[str]:
     return {base.id if isinstance(base, ast.Name) else ast.unparse(base).rpartition(".")[2] for base in bases}
 
 
+def _constructors(member: type) -> Iterator[Any]:
+    """Yield a class's constructor, and as long as each passes on ``**options`` the one that it extends."""
+    for cls in member.__mro__[:-1]:
+        if "__init__" in vars(cls):
+            yield cls.__init__  # type: ignore[misc]
+            if _REST not in {parameter.kind for parameter in inspect.signature(cls.__init__).parameters.values()}:  # type: ignore[misc]
+                return
+
+
 def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     from jsonargparse import ArgumentError, ArgumentParser
 
-    hints = get_type_hints(member.__init__)
+    hints = {key: hint for constructor in _constructors(member) for key, hint in get_type_hints(constructor).items()}
     for key, value in options.items():
         # jsonargparse lets null through whatever the type
         if value is None and type(None) not in get_args(hints.get(key, Any)) and hints.get(key, Any) is not Any:

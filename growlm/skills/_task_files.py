@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from growlm.data.example import Example, Split
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.files import read_json
 from growlm.skills._splits_apart import apart, hold_out
 from growlm.skills.metric import require_metric
@@ -51,8 +51,8 @@ class TaskFiles(Skill):
         if max_prompt is not None and (max_prompt < 2 or cut is None):
             raise GrowlmError(f"max_prompt is {max_prompt}, cut is {cut}: give at least 2 tokens, and where to cut")
         for split, limit in limits.items():
-            if limit is not None and limit < 1:
-                raise GrowlmError(f"num_{split} is {limit}: give at least 1")
+            if limit is not None:
+                check_at_least(f"num_{split}", limit, 1)
         for split in parts:
             if not parts[split] and split != "validation":
                 raise GrowlmError(f"{where}: the {split} split is empty; give its examples or leave the task out")

@@ -7,14 +7,14 @@ from typing import Any
 
 from growlm.data.example import Example, Split
 from growlm.data.sources import SAVED_DATASET, Row
-from growlm.errors import GrowlmError, one_line, unknown_name
+from growlm.errors import GrowlmError, check_at_least, one_line, unknown_name
+from growlm.skills._own_data import SPLITS, check_held_out_share
 from growlm.skills._row_examples import OnBad, RowExamples
 from growlm.skills._row_shapes import RowReader
 from growlm.skills._splits_apart import hold_out
 from growlm.skills._task_files import Cut, TaskFiles
 from growlm.skills.metric import Metric, Scoring
 
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _TEMPLATES = ("prompt", "completion", "text")
 _OF_A_TURN = ("role", "content")
 _PLACE = re.compile(r"\{([\w.-]+)\}")
@@ -72,10 +72,8 @@ class Hub(TaskFiles):
         strict: bool = False,
         on_bad: OnBad = "error",
     ) -> None:
-        if not 0 < held_out_share < 0.5:
-            raise GrowlmError(f"held_out_share is {held_out_share}: give a number between 0 and 0.5")
-        if max_answer_tokens < 1:
-            raise GrowlmError(f"max_answer_tokens is {max_answer_tokens}: give at least 1")
+        check_held_out_share(held_out_share)
+        check_at_least("max_answer_tokens", max_answer_tokens, 1)
         self.scoring, self.max_answer_tokens = scoring, max_answer_tokens
         loaded = _load(dataset, config, revision)
         rows = _Rows(dataset, fields or {}, template or {}, labels or {})
@@ -157,11 +155,11 @@ def _load(dataset: str, config: str | None, revision: str | None) -> Any:
 
 def _split_names(loaded: Mapping[str, Any], splits: Mapping[str, str] | None, dataset: str) -> dict[Split, str]:
     for name in splits or {}:
-        if name not in _SPLITS:
-            raise unknown_name("split", name, _SPLITS)
-    same: dict[str, str] = {name: name for name in _SPLITS if name in loaded}
+        if name not in SPLITS:
+            raise unknown_name("split", name, SPLITS)
+    same: dict[str, str] = {name: name for name in SPLITS if name in loaded}
     wanted = dict(splits) if splits else same
-    found: dict[Split, str] = {split: wanted[split] for split in _SPLITS if split in wanted}
+    found: dict[Split, str] = {split: wanted[split] for split in SPLITS if split in wanted}
     for name in found.values():
         if name not in loaded:
             raise unknown_name(f"split of {dataset}", name, loaded)

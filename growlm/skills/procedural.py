@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from growlm.data.example import Example, Message, Split
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.tinyworld.cast import Cast, owner
@@ -127,8 +127,7 @@ def check_counts(counts: Mapping[Split, int]) -> None:
         GrowlmError: naming the option.
     """
     for split, number in counts.items():
-        if number < 1:
-            raise GrowlmError(f"num_{split} is {number}: give at least 1")
+        check_at_least(f"num_{split}", number, 1)
 
 
 def check_difficulty(difficulty: float) -> None:

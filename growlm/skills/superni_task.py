@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.data.example import Example, Split
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.files import read_json
 from growlm.skills._task_files import Cut, TaskFiles, rows, subfolders, words
 from growlm.skills.metric import Scoring
@@ -59,8 +59,7 @@ class SuperniTask(TaskFiles):
         cut: Cut = "middle",
         max_prompt: int | None = None,
     ) -> None:
-        if num_examples < 0:
-            raise GrowlmError(f"num_examples is {num_examples}: give 0 or more")
+        check_at_least("num_examples", num_examples, 0)
         self.scoring = scoring
         self._num_examples = num_examples
         root = Path(data).expanduser()

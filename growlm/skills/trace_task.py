@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.data.example import Example, Split
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import GrowlmError, check_at_least, unknown_name
 from growlm.skills._task_files import Cut, TaskFiles, read_rows, same_name, subfolders, words
 from growlm.skills.metric import Metric, Scoring
 
@@ -75,8 +75,7 @@ class TraceTask(TaskFiles):
         max_prompt: int | None = None,
         answer_words: int = 250,
     ) -> None:
-        if answer_words < 1:
-            raise GrowlmError(f"answer_words is {answer_words}: give at least 1")
+        check_at_least("answer_words", answer_words, 1)
         name = _known(task)
         self.metric, self.max_answer_tokens = _TASKS[name].metric, _TASKS[name].max_answer_tokens
         self._choices = _TASKS[name].choices

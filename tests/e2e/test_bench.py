@@ -241,7 +241,7 @@ def test_submitit_runs_the_same_cells(request_words: list[str], whole: Path, com
         (["--seeds", "one"], "--seeds 'one' are not seeds"),
         (["--steps", "0"], "steps is 0"),
         (["--phase", '{"batch": 3}'], "did you mean 'batch_size'"),
-        (["--workers", "0"], "--workers 0 is too few"),
+        (["--workers", "0"], "--workers 0 is too small"),
         (
             ["--skill_options", '{"trian": 3}'],
             "unknown option of any skill of the stream 'trian': did you mean 'train'",

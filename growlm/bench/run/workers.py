@@ -15,7 +15,7 @@ from typing import Any
 
 from growlm.bench.plan.cell import Cell
 from growlm.bench.run.run_cell import Bench, run_cell
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.progress import Advance, track
 
 _STOP = None
@@ -66,8 +66,8 @@ def machine_workers(count: int | None = None, threads: int | None = None) -> Wor
     import torch
 
     for key, value in (("--workers", count), ("--threads", threads)):
-        if value is not None and value < 1:
-            raise GrowlmError(f"{key} {value} is too few: give 1 or more")
+        if value is not None:
+            check_at_least(key, value, 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     count = count or gpus or cores

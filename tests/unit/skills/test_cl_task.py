@@ -207,7 +207,7 @@ def test_missing_tasks_and_wrong_options(tmp_path: Path):
     data = str(stored(tmp_path))
     with pytest.raises(GrowlmError, match=r"task 'qqp' is not in .*: expected CL_Benchmark/<group>/qqp/labels.json"):
         ClTask(data, "qqp")
-    with pytest.raises(GrowlmError, match="num_train is 0: give at least 1"):
+    with pytest.raises(GrowlmError, match="num_train 0 is too small: give 1 or more"):
         ClTask(data, "rte", num_train=0)
     with pytest.raises(GrowlmError, match="option 'scoring' is \"guess\""):
         skills.build("cl_task", {"data": data, "task": "rte", "scoring": "guess"})

@@ -217,7 +217,7 @@ def test_a_composite_with_chat_needs_the_users_name(name: str):
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 @pytest.mark.parametrize(
-    ("options", "message"), [({"num_test": 0}, "num_test is 0"), ({"difficulty": -0.1}, "from 0 to 1")]
+    ("options", "message"), [({"num_test": 0}, "num_test 0"), ({"difficulty": -0.1}, "from 0 to 1")]
 )
 def test_bad_options_are_refused(name: str, options: dict[str, float], message: str):
     with pytest.raises(GrowlmError, match=message):

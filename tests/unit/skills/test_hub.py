@@ -103,8 +103,8 @@ def test_splits_by_the_data_sets_names_and_samples(tmp_path: Path):
         ({**NEWS, "splits": {"test": "test"}}, r"nothing to train on; name one of its splits \(train, test\)"),
         ({**NEWS, "splits": {"train": "train", "test": "train"}}, r"each of them has to be another one"),
         ({**NEWS, "held_out_share": 0.7}, r"held_out_share is 0.7"),
-        ({**NEWS, "max_answer_tokens": 0}, r"max_answer_tokens is 0"),
-        ({**NEWS, "num_test": 0}, r"num_test is 0"),
+        ({**NEWS, "max_answer_tokens": 0}, r"max_answer_tokens 0"),
+        ({**NEWS, "num_test": 0}, r"num_test 0"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, options: dict[str, Any], message: str):

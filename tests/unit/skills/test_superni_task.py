@@ -50,7 +50,7 @@ def test_positive_examples_stand_in_the_prompt_when_asked(tmp_path: Path):
         "Definition: Tell the mood.\n\nPositive Example 1 -\nInput: lovely\nOutput: POS\n\n"
         "Now complete the following example -\nInput: test 0\nOutput:"
     )
-    with pytest.raises(GrowlmError, match="num_examples is -1"):
+    with pytest.raises(GrowlmError, match="num_examples -1"):
         SuperniTask(str(tmp_path), TASK, num_examples=-1)
 
 

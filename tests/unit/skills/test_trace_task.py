@@ -98,5 +98,5 @@ def test_a_long_answer_ends_after_so_many_words(tmp_path: Path):
     assert [example.completion for example in skill.examples("test")] == [" B\nbecause it", " C\nthat's it"]
     assert skill.shortened == ("ScienceQA/test:1",)
     assert TraceTask(str(tmp_path), "ScienceQA").shortened == ()
-    with pytest.raises(GrowlmError, match="answer_words is 0"):
+    with pytest.raises(GrowlmError, match="answer_words 0"):
         TraceTask(str(tmp_path), "ScienceQA", answer_words=0)

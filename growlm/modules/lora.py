@@ -80,8 +80,9 @@ class LoraPart(Part):
         if type(layer) is not nn.Linear or layer.weight.numel() > _SMALL or self.dropout.p or inputs.is_cuda:
             return None
         half = torch.get_autocast_dtype("cpu")
-        delta_OI = self.B.to(half) @ self.A.to(half)
-        return nn.functional.linear(inputs, layer.weight.to(half).add(delta_OI, alpha=self.scale), layer.bias)
+        # the scale goes to B, not to the sum as its alpha, which inductor loses when it joins product and sum (2.13)
+        delta_OI = (self.scale * self.B).to(half) @ self.A.to(half)
+        return nn.functional.linear(inputs, layer.weight.to(half) + delta_OI, layer.bias)
 
     def delta_weight(self) -> Tensor:
         """Compute s B A, [O, I]."""

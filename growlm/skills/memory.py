@@ -1,10 +1,12 @@
 """Memory: who has what, where, and in which order, among distractors."""
 
+from collections.abc import Sequence
+
 from growlm.data.example import Message
-from growlm.skills.procedural import Procedural
+from growlm.skills.procedural import QUESTIONS, Procedural
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.memory import memory_problem, stateless_answer
-from growlm.tinyworld.problem import turn
+from growlm.tinyworld.memory import memory_problem, memory_questions, stateless_answer
+from growlm.tinyworld.problem import facts_said, in_turn, turn
 
 
 class Memory(Procedural):
@@ -12,7 +14,7 @@ class Memory(Procedural):
 
     One exchange: the user says what people did with things and asks one question. The answer takes one step at a time
     and ends with what was asked: ``Zorvik has the lantern. Zorvik is at the cave. The lantern is at the cave.`` Half of
-    the names are made up, others in each split.
+    the names are made up, others in each split. In training more questions about the same story follow.
 
     Args:
         num_train: number of training examples.
@@ -24,8 +26,14 @@ class Memory(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
+    def hashed(self, messages: Sequence[Message]) -> tuple[str]:
+        """Return the facts: whatever is asked about them belongs to one split."""
+        return (facts_said(messages),)
+
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""
+        if cast.split == "train":
+            return in_turn(memory_questions(cast, self.difficulty, QUESTIONS))
         return turn(memory_problem(cast, self.difficulty))
 
     def stateless(self, messages: tuple[Message, ...]) -> str | None:

@@ -1,7 +1,7 @@
 """Skills whose examples are made rather than read: each one a function of seed, split and number."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from growlm.data.example import Example, Message, Split
@@ -16,6 +16,8 @@ LONGEST_ANSWER = 128
 """In tokens; a model that does not stop costs its full length."""
 EDITION = 2
 """Of the examples: growlm 0.1 made the first edition."""
+QUESTIONS = 4
+"""Greatest number of questions that training asks about the same facts: more is learned from as many tokens."""
 _INVENTED = 0.5
 
 
@@ -51,6 +53,7 @@ class Procedural(Skill):
         self.difficulty = difficulty
         check_counts(self.counts)
         self.hold_out_words = hold_out_words
+        self._drawn: dict[Split, list[Example]] = {}
         check_difficulty(difficulty)
         check_edition(skill_name(self), edition)
 
@@ -65,12 +68,18 @@ class Procedural(Skill):
             The conversation, ending with the assistant's turn.
         """
 
+    def hashed(self, messages: Sequence[Message]) -> Iterable[str]:
+        """Return what of a conversation decides to which split it belongs: the content of each turn."""
+        return words_said(messages)
+
     def examples(self, split: Split) -> Iterator[Example]:
-        """Yield the split's examples."""
-        name = skill_name(self)
-        drawn = draw((self.seed, name), split, self.counts[split], self.make, words_said, cast=self._cast)
-        for number, messages in enumerate(drawn):
-            yield Example(f"{name}/{split}/{number}", messages=tuple(messages))
+        """Yield the split's examples; each is drawn once and kept."""
+        name, kept = skill_name(self), self._drawn.setdefault(split, [])
+        for number in range(self.counts[split]):
+            if number == len(kept):
+                messages = draw_one((self.seed, name), split, number, self.make, self.hashed, cast=self._cast)
+                kept.append(Example(f"{name}/{split}/{number}", messages=tuple(messages)))
+            yield kept[number]
 
     def _cast(self, dice: Dice, split: Split) -> Cast:
         return Cast(dice, split) if self.hold_out_words else new_cast(dice, split)
@@ -90,7 +99,33 @@ def draw(
     owned: tuple[Split, ...] = (),
     cast: Callable[[Dice, Split], Cast] = Cast,
 ) -> Iterator[T]:
-    """Make what belongs to a split.
+    """Make what belongs to a split, one after the other; the first ones are the same, however many are wanted.
+
+    Args:
+        seed: see ``draw_one``.
+        split: the split.
+        count: how many are wanted.
+        make: see ``draw_one``.
+        key: see ``draw_one``.
+        owned: see ``draw_one``.
+        cast: see ``draw_one``.
+
+    Returns:
+        An iterator over that many.
+    """
+    return (draw_one(seed, split, number, make, key, owned, cast) for number in range(count))
+
+
+def draw_one(
+    seed: tuple[object, ...],
+    split: Split,
+    number: int,
+    make: Callable[[Cast], T],
+    key: Callable[[T], Iterable[str]],
+    owned: tuple[Split, ...] = (),
+    cast: Callable[[Dice, Split], Cast] = Cast,
+) -> T:
+    """Make one of those that belong to a split.
 
     What is made decides by its hash to which split it belongs, and a draw that belongs to another is thrown away: so
     no two splits share anything, however small the space is.
@@ -98,26 +133,25 @@ def draw(
     Args:
         seed: what the draws are a function of, beside split and number.
         split: the split.
-        count: how many are wanted.
+        number: its number in the split.
         make: makes one.
         key: what of it is hashed.
         owned: the splits whose share it takes; its own if left out.
         cast: makes the cast of each draw.
 
-    Yields:
-        So many, the first ones always the same, however many are wanted.
+    Returns:
+        What was made; the same for the same arguments.
 
     Raises:
         GrowlmError: if hardly anything that is made belongs to the split.
     """
     taken = owned or (split,)
-    for number in range(count):
 
-        def belonging(attempt: int, number: int = number) -> T | None:
-            made = make(cast(Dice(*seed, split, number, attempt), split))
-            return made if owner(*key(made)) in taken else None
+    def belonging(attempt: int) -> T | None:
+        made = make(cast(Dice(*seed, split, number, attempt), split))
+        return made if owner(*key(made)) in taken else None
 
-        yield first_fitting(f"example of the {split} split", belonging)
+    return first_fitting(f"example of the {split} split", belonging)
 
 
 def check_counts(counts: Mapping[Split, int]) -> None:
@@ -157,6 +191,6 @@ def skill_name(skill: Skill) -> str:
     return type(skill).__module__.rpartition(".")[2]
 
 
-def words_said(messages: list[Message]) -> Iterator[str]:
+def words_said(messages: Sequence[Message]) -> Iterator[str]:
     """Yield the content of each turn: what a conversation is hashed by."""
     return (message.content for message in messages)

@@ -1,10 +1,12 @@
 """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting."""
 
+from collections.abc import Sequence
+
 from growlm.data.example import Message
-from growlm.skills.procedural import Procedural
+from growlm.skills.procedural import QUESTIONS, Procedural
 from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.problem import turn
-from growlm.tinyworld.reasoning import reasoning_problem
+from growlm.tinyworld.problem import facts_said, in_turn, turn
+from growlm.tinyworld.reasoning import reasoning_problem, reasoning_questions
 
 
 class Reasoning(Procedural):
@@ -12,6 +14,7 @@ class Reasoning(Procedural):
 
     One exchange: facts in a random order and a question. The answer names the chain of facts and ends with what
     follows: ``Sue, then Zorvik, then Tim. Tim is the tallest.`` Half of the names are made up, others in each split.
+    In training more questions about the same facts follow, where there are any.
 
     Args:
         num_train: number of training examples.
@@ -23,6 +26,12 @@ class Reasoning(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
+    def hashed(self, messages: Sequence[Message]) -> tuple[str]:
+        """Return the facts: whatever is asked about them belongs to one split."""
+        return (facts_said(messages),)
+
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""
+        if cast.split == "train":
+            return in_turn(reasoning_questions(cast, self.difficulty, QUESTIONS))
         return turn(reasoning_problem(cast, self.difficulty))

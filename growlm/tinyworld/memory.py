@@ -5,6 +5,7 @@ An answer takes one step at a time: who has the thing or left it, where they are
 
 import re
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import first_fitting
@@ -166,6 +167,22 @@ def memory_problem(cast: Cast, difficulty: float) -> Problem:
         return problem if stateless_answer(problem.text) != problem.final or cast.dice.chance(_KEPT_EASY) else None
 
     return first_fitting("question of memory", fitting)
+
+
+def memory_questions(cast: Cast, difficulty: float, count: int) -> list[Problem]:
+    """Draw a scene and questions about it: one of each sort before a second of any.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1.
+        count: greatest number of questions.
+
+    Returns:
+        The problems, all with the same facts.
+    """
+    dice = cast.dice
+    sorts = [dice.shuffled(problems) for problems in dice.shuffled(memory_problems(draw_scene(cast, difficulty)))]
+    return [problem for of_each in zip_longest(*sorts) for problem in of_each if problem is not None][:count]
 
 
 def stateless_answer(text: str) -> str | None:

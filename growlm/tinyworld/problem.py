@@ -58,6 +58,17 @@ def turn(problem: Problem) -> list[Message]:
     ]
 
 
+def in_turn(problems: Sequence[Problem]) -> list[Message]:
+    """Make a conversation that asks problems with the same facts one after the other; the facts are said once."""
+    first, *others = problems
+    return [*turn(first), *(message for problem in others for message in turn(replace(problem, facts=())))]
+
+
+def facts_said(messages: Sequence[Message]) -> str:
+    """Return the facts of a conversation that asks about facts: what is said before the first question."""
+    return messages[0].content.rpartition(". ")[0]
+
+
 def both(cast: Cast, first: Problem, second: Problem) -> list[Message]:
     """Ask two problems at once: the facts of one after those of the other, then both questions in an order of its own.
 

@@ -26,18 +26,46 @@ def reasoning_problem(cast: Cast, difficulty: float) -> Problem:
     Returns:
         The problem.
     """
+    return cast.dice.pick(reasoning_problems(cast, difficulty))
+
+
+def reasoning_questions(cast: Cast, difficulty: float, count: int) -> list[Problem]:
+    """Draw facts and questions about them.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1.
+        count: greatest number of questions.
+
+    Returns:
+        The problems, all with the same facts, no question twice.
+    """
+    asked = {problem.question: problem for problem in cast.dice.shuffled(reasoning_problems(cast, difficulty))}
+    return list(asked.values())[:count]
+
+
+def reasoning_problems(cast: Cast, difficulty: float) -> list[Problem]:
+    """Draw facts of one of the four sorts, and list what is asked about them.
+
+    Args:
+        cast: who and what takes part.
+        difficulty: from 0 to 1.
+
+    Returns:
+        The problems, all with the same facts.
+    """
     dice = cast.dice
     sort = dice.number(0, 3)
     if sort == 0:
         names = [person.name for person in cast.people(dice.number(3, 3 + round(3 * difficulty)))]
         chain = draw_chain(cast, names)
-        return ask_most(chain) if dice.chance(0.5) else ask_pair(cast, chain)
+        return [problem for _ in names for problem in (ask_most(chain), ask_pair(cast, chain))]
     if sort == 1:
-        return kinship_problem(cast, draw_family(cast, dice.number(1, 1 + round(2 * difficulty))))
+        return kinship_problems(cast, draw_family(cast, dice.number(1, 1 + round(2 * difficulty))))
     if sort == 2:
-        return rule_problem(cast, dice.number(1, 1 + round(2 * difficulty)))
+        return [rule_problem(cast, dice.number(1, 1 + round(2 * difficulty)))]
     count = dice.number(3, 4 + round(2 * difficulty))
-    return count_doers(cast, count) if dice.chance(0.5) else count_owned(cast, count)
+    return count_doers(cast, count) if dice.chance(0.5) else [count_owned(cast, count)]
 
 
 @dataclass(frozen=True)
@@ -164,35 +192,34 @@ def draw_family(cast: Cast, num_children: int) -> Family:
     return Family(people[0], people[1], people[2], tuple(people[3:]))
 
 
-def kinship_problem(cast: Cast, family: Family) -> Problem:
-    """Ask for a relation that follows; the work goes from child to parent, and down again for uncles and sisters.
+def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
+    """Ask for relations that follow; the work goes from child to parent, and down again for uncles and sisters.
 
     Args:
         cast: for its chance.
         family: the family.
 
     Returns:
-        A problem whose facts name parents and children only.
+        Problems whose facts name parents and children only, one for each relation of each child.
     """
-    dice = cast.dice
-    facts = dice.shuffled([_parenthood(cast, parent, child) for parent, child in family.parents()])
-    child = dice.pick(family.children)
+    facts = tuple(cast.dice.shuffled([_parenthood(cast, parent, child) for parent, child in family.parents()]))
     elder, parent, sibling = family.elder, family.parent, family.sibling
-    up = [f"{child.name} is the child of {parent.name}.", f"{parent.name} is the child of {elder.name}."]
+    people = (elder, parent, sibling, *family.children)
     down = f"{sibling.name} is the child of {elder.name}."
-    relation, right, of, work = dice.pick(
-        (
+    problems: list[Problem] = []
+    for child in family.children:
+        up = [f"{child.name} is the child of {parent.name}.", f"{parent.name} is the child of {elder.name}."]
+        for relation, right, of, work in (
             ("elder", elder, child, up),
             ("uncle", sibling, child, [*up, down]),
             ("sibling", sibling, parent, [up[1], down]),
-        )
-    )
-    word = _WORDS[relation][right.kind]
-    people = (elder, parent, sibling, *family.children)
-    choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)
-    final = f"{right.name} is the {word} of {of.name}"
-    question = f"Who is the {word} of {of.name}?"
-    return Problem(tuple(facts), question, final, " ".join(work), choices, f"family {relation}")
+        ):
+            word = _WORDS[relation][right.kind]
+            choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)
+            final = f"{right.name} is the {word} of {of.name}"
+            question = f"Who is the {word} of {of.name}?"
+            problems.append(Problem(facts, question, final, " ".join(work), choices, f"family {relation}"))
+    return problems
 
 
 def rule_problem(cast: Cast, length: int) -> Problem:
@@ -221,15 +248,16 @@ def rule_problem(cast: Cast, length: int) -> Problem:
     return Problem(tuple(facts), f"What does {last} do?", final, work, choices, "rules")
 
 
-def count_doers(cast: Cast, num_people: int) -> Problem:
-    """Ask how many of some people did one of two things; the work counts them."""
+def count_doers(cast: Cast, num_people: int) -> list[Problem]:
+    """Ask how many of some people did each of two things; the work counts them."""
     dice = cast.dice
-    asked, other = dice.some(_DID, 2)
-    names = [person.name for person in cast.people(num_people)]
-    did = [asked if dice.chance(0.5) else other for _ in names]
-    facts = tuple(f"{name} {done}." for name, done in zip(names, did, strict=True))
-    counted = [name for name, done in zip(names, did, strict=True) if done == asked]
-    return _counted(facts, f"How many {asked}?", counted, f"{{}} {asked}", "count doers")
+    done = dice.some(_DID, 2)
+    did = {person.name: dice.pick(done) for person in cast.people(num_people)}
+    facts = tuple(f"{name} {deed}." for name, deed in did.items())
+    return [
+        _counted(facts, f"How many {deed}?", [name for name in did if did[name] == deed], f"{{}} {deed}", "count doers")
+        for deed in done
+    ]
 
 
 def count_owned(cast: Cast, num_things: int) -> Problem:

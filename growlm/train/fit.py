@@ -3,6 +3,7 @@
 import shutil
 from typing import Any
 
+import torch.utils.deterministic
 from lightning.pytorch import Callback, Trainer
 
 from growlm.errors import GrowlmError
@@ -48,6 +49,7 @@ def new_trainer(
         **options: the other options of Lightning's trainer.
     """
     keep_freed_memory()
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     # changed in place: only so does the command line see that the rest goes to Lightning's trainer
     for key, value in _DEFAULTS.items():
         if options.get(key) is None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from growlm.base.attention import matmul_on_cpu
 from growlm.data.batches import pack
 from growlm.data.encode import Encoded
 from growlm.stack.compiled import compiled_layers
 from growlm.stack.loss import trained_token_losses
+from growlm.train.machine import compile_problem
 
 # torch's own, from tracing modules
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -51,6 +53,26 @@ def test_one_compilation_serves_all_layers_and_sizes_and_computes_the_same(
                 torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
     # and one for the first layer, whose inputs need no gradient as no embedding is trained
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(compile_problem(torch.device("cpu")) is not None, reason="needs a C++ compiler")
+def test_generated_code_computes_the_same_in_bf16(new_stack: Callable[..., Any]) -> None:
+    torch._dynamo.reset()
+    stack = new_stack()
+    parameters = list(stack.module_parameters("first").values())
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+        nn.init.normal_(parameter, std=0.1)
+    batch = pack(examples(5, 12), 3, 34)
+    with matmul_on_cpu(stack.base), torch.autocast("cpu", torch.bfloat16):
+        expected = trained_token_losses(stack, batch)
+        with stack.active():
+            bare = trained_token_losses(stack, batch)
+        with compiled_layers(stack):
+            found = trained_token_losses(stack, batch)
+    rounding = (found - expected).norm()
+    assert rounding < 0.05 * (bare - expected).norm()  # a change of half or twice the size differs by about as much
 
 
 def test_another_path_and_a_pass_without_gradients_run_as_before(

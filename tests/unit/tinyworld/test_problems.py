@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout
 
 import pytest
@@ -15,7 +16,8 @@ from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice
 from growlm.tinyworld.instructions import Instruction, Part, command_problem
 from growlm.tinyworld.lexicon import ANIMALS, LEXICON, NUMBERS
-from growlm.tinyworld.memory import draw_scene, memory_problems, stateless_answer
+from growlm.tinyworld.memory import draw_scene, memory_problems, memory_questions, stateless_answer
+from growlm.tinyworld.problem import Problem, facts_said, in_turn
 from growlm.tinyworld.program import write_program
 from growlm.tinyworld.reasoning import (
     ask_most,
@@ -24,7 +26,8 @@ from growlm.tinyworld.reasoning import (
     count_owned,
     draw_chain,
     draw_family,
-    kinship_problem,
+    kinship_problems,
+    reasoning_questions,
     rule_problem,
 )
 
@@ -142,7 +145,7 @@ def test_chains_follow_from_the_facts():
 def test_families_follow_from_the_facts():
     for number in NUMBER:
         drawn = cast(number)
-        problem = kinship_problem(drawn, draw_family(drawn, 2))
+        problem = drawn.dice.pick(kinship_problems(drawn, draw_family(drawn, 2)))
         parents: dict[str, str] = {}
         for fact in problem.facts:
             first, second = re.findall(r"[A-Z]\w+", fact)
@@ -171,9 +174,24 @@ def test_rules_fire_from_the_weather():
         assert problem.work.lower().split(". ")[0].removesuffix(".") == today.removeprefix("Today ").removesuffix(".")
 
 
+@pytest.mark.parametrize("draw_questions", [memory_questions, reasoning_questions])
+def test_several_questions_are_about_the_same_facts(draw_questions: Callable[..., list[Problem]]):
+    counts = set()
+    for number in NUMBER:
+        problems = draw_questions(cast(number), 1.0, 4)
+        counts.add(len(problems))
+        assert {problem.facts for problem in problems} == {problems[0].facts}
+        assert len({problem.question for problem in problems}) == len(problems)
+        messages = in_turn(problems)
+        assert facts_said(messages) == " ".join(problems[0].facts).removesuffix(".")
+        assert [message.content for message in messages[2::2]] == [problem.question for problem in problems[1:]]
+        assert [message.content for message in messages[1::2]] == [problem.answer for problem in problems]
+    assert max(counts) == 4
+
+
 def test_counts():
     for number in NUMBER:
-        problem = count_doers(cast(number), 5)
+        problem = count_doers(cast(number), 5)[0]
         asked = problem.question.removeprefix("How many ").removesuffix("?")
         did = [fact.split()[0] for fact in problem.facts if f" {asked}." in fact]
         assert problem.final == f"{NUMBERS[len(did)].capitalize()} {asked}"

@@ -157,6 +157,21 @@ def test_a_compiled_phase_resumes_in_the_same_bits(phase: Phase, tmp_path: Path,
     assert tensors(tmp_path / "eager") != tensors(tmp_path / "whole")
 
 
+def test_layers_that_are_compiled_wrongly_stop_the_phase(
+    phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("growlm.train.phase._COMPARED_BATCH", 2)
+    monkeypatch.setattr("growlm.train.phase.compile_problem", lambda device: None)
+    monkeypatch.setattr(
+        "torch.compile", lambda layer, **options: lambda *args, **kwargs: layer(*args, **kwargs).flip(-1)
+    )
+    with pytest.raises(GrowlmError, match="compiled decoder layers compute a loss of .*--compile false"):
+        fit_phase(phase(compile=True), trainer(4))
+    assert read_manifest(tmp_path / "stack").modules == ()
+    monkeypatch.setattr("torch.compile", lambda layer, **options: layer)
+    assert fit_phase(phase(compile=True, restart=True), trainer(4)).record.name == "words"
+
+
 def test_a_divergence_stops_with_step_and_advice_and_commits_nothing(phase: Phase, tmp_path: Path):
     with pytest.raises(GrowlmError, match=r"diverged at step \d+: .*--restart true") as caught:
         fit_phase(phase(learning_rate=1e30), trainer(6))

@@ -5,9 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from growlm.errors import GrowlmError
 from growlm.stack.stack import ModuleStack
+
+_ROUNDING = 0.02
+"""Greatest relative difference of the losses of compiled and uncompiled layers."""
 
 
 @contextmanager
@@ -37,6 +41,30 @@ def compiled_layers(stack: ModuleStack) -> Iterator[None]:
             del layer.forward
         for site in sites:
             site.compiled_for = None
+
+
+def compare_uncompiled(stack: ModuleStack, loss: Tensor, compute: Callable[[], Tensor]) -> None:
+    """Refuse compiled layers that compute something else: a module would be trained for layers that nobody runs.
+
+    With dropout nothing is compared, for what is dropped differs.
+
+    Args:
+        stack: the stack, inside ``compiled_layers``.
+        loss: what the compiled layers computed for a batch.
+        compute: computes the same again.
+
+    Raises:
+        GrowlmError: with both losses.
+    """
+    if any(layer.p for layer in stack.modules() if isinstance(layer, nn.Dropout)):
+        return
+    with torch.no_grad():  # layers run compiled for gradients alone
+        expected = compute().item()
+    if abs(loss.item() - expected) > _ROUNDING * expected:
+        raise GrowlmError(
+            f"compiled decoder layers compute a loss of {loss.item():.4f}, uncompiled ones {expected:.4f} on the same "
+            "batch: this version of torch compiles this base wrongly; give --compile false --restart true"
+        )
 
 
 def _either(stack: ModuleStack, path: tuple[str, ...], layer: nn.Module) -> Callable[..., Any]:

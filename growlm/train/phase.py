@@ -22,7 +22,7 @@ from growlm.manifest.path import format_path
 from growlm.manifest.store import WORK
 from growlm.methods.method import Method
 from growlm.stack.checkpointing import checkpointed_layers
-from growlm.stack.compiled import compiled_layers
+from growlm.stack.compiled import compare_uncompiled, compiled_layers
 from growlm.stack.half_weights import half_frozen_linears
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
@@ -41,8 +41,6 @@ _WORTH_COMPILING = 5e12
 """Tokens of a phase times parameters of the base from which on compiling takes less time than it saves."""
 _COMPARED_BATCH = 30
 """Batch on which compiled layers are compared with uncompiled ones: by then a module changes what the base computes."""
-_ROUNDING = 0.02
-"""Greatest difference of their losses, relative."""
 _logger = logging.getLogger(__name__)
 
 
@@ -232,28 +230,10 @@ class GrowPhase(LightningModule):
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {loss.item():g}")
         if batch_idx == _COMPARED_BATCH and self.stack.compiled_path is not None:
-            self._compare_uncompiled(batch, loss.item())
+            compare_uncompiled(self.stack, loss, lambda: self.method.loss(self.stack, batch))
         self.losses.add(loss, batch_idx, int(self.trainer.max_steps) * int(self.trainer.accumulate_grad_batches))
         self.log("loss", loss)
         return {"loss": loss if weight == 1.0 else loss * weight, "mean_loss": loss.detach()}
-
-    def _compare_uncompiled(self, batch: Batch, loss: float) -> None:
-        """Refuse compiled layers that compute something else: the module would be trained for layers that nobody runs.
-
-        With dropout nothing is compared, for what is dropped differs.
-
-        Raises:
-            GrowlmError: with both losses.
-        """
-        if any(layer.p for layer in self.stack.modules() if isinstance(layer, nn.Dropout)):
-            return
-        with torch.no_grad():  # layers run compiled for gradients alone
-            expected = self.method.loss(self.stack, batch).item()
-        if abs(loss - expected) > _ROUNDING * expected:
-            raise GrowlmError(
-                f"compiled decoder layers compute a loss of {loss:.4f}, uncompiled ones {expected:.4f} on the same "
-                "batch: this version of torch compiles this base wrongly; give --compile false --restart true"
-            )
 
     def on_after_backward(self) -> None:
         """Refuse a declared tensor without a gradient: it would silently not train."""

@@ -165,7 +165,7 @@ def test_layers_that_are_compiled_wrongly_stop_the_phase(
     monkeypatch.setattr(
         "torch.compile", lambda layer, **options: lambda *args, **kwargs: layer(*args, **kwargs).flip(-1)
     )
-    with pytest.raises(GrowlmError, match="compiled decoder layers compute a loss of .*--compile false"):
+    with pytest.raises(GrowlmError, match=r"compiled decoder layers compute a loss of .*--compile false"):
         fit_phase(phase(compile=True), trainer(4))
     assert read_manifest(tmp_path / "stack").modules == ()
     monkeypatch.setattr("torch.compile", lambda layer, **options: layer)

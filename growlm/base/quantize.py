@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from growlm.errors import GrowlmError, unknown_name
 
 Quantization = Literal["int8", "nf4"]
-_WITHOUT_WEIGHTS = {"lora", "embedding", "bottleneck", "experts"}
+_WITHOUT_WEIGHTS = {"lora", "embedding", "bottleneck", "experts", "gain", "memory"}
 """Kinds of modules that need not know the weights of the base's linears."""
 
 

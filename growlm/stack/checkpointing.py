@@ -16,7 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.modules.site import part_kind, part_owner
 from growlm.stack.stack import ModuleStack
 
-_LAYER_BY_LAYER = {"lora", "embedding", "dense", "bottleneck", "subspace", "block", "prefix"}
+_LAYER_BY_LAYER = {"lora", "embedding", "dense", "bottleneck", "subspace", "block", "prefix", "gain", "memory"}
 
 
 @contextmanager

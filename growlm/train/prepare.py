@@ -40,7 +40,7 @@ from growlm.train.score_cache import ScoreCache
 _logger = logging.getLogger(__name__)
 _PHASE_FILE = "phase.json"
 _ROW_LENGTH = 128
-_PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace"}
+_PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace", "gain", "memory"}
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
 

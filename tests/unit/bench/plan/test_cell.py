@@ -27,7 +27,8 @@ JOINT = Entry("joint", "joint", {}, {})
 
 def test_every_method_stands_in_the_list_and_every_entry_can_be_built():
     entries = read_entries()
-    assert {entry.method for entry in entries.values()} == set(methods)
+    compresses_a_stack = {"distill"}  # and so learns no skill that the stack has not learned before
+    assert {entry.method for entry in entries.values()} == set(methods) - compresses_a_stack
     assert choose_entries("all", entries) == list(entries.values())
 
 
@@ -150,6 +151,14 @@ def test_older_skills_are_scored_at_the_end_alone_if_asked_for():
         (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured(matrix))
         assert [phase.arguments["rescore"] for phase in grow.phases()] == rescored
         assert grow.settings()["matrix"] == matrix
+
+
+def test_the_base_text_is_left_out_if_asked_for():
+    (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured("last", base_text=False))
+    assert [phase.arguments["rescore"] for phase in grow.phases()] == [False, False]
+    assert [grow.scores_all_after(phase.name) for phase in grow.phases()] == [False, True]
+    assert grow.settings()["base_text"] is False
+    assert "base_text" not in plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured("last"))[0].settings()
 
 
 def test_unknown_orders_are_refused():

@@ -19,6 +19,7 @@ def bench(
     lr_scale: float = 1.0,
     tune: bool = False,
     tune_factors: str = "0.1,0.3,1",
+    tune_phase: dict[str, Any] | None = None,
     choices: Path | None = None,
     phase: dict[str, Any] | None = None,
     skill_options: dict[str, Any] | None = None,
@@ -53,6 +54,8 @@ def bench(
             validation split and in the stream's tuning order, with a seed of its own; then test what was chosen. The
             choices are written to choices.json beside the results.
         tune_factors: factors of every entry's learning rate that --tune tries, joined by commas.
+        tune_phase: settings of the phases that --tune trains where they differ from those of the test, as JSON, such as
+            {"steps": 20, "num_scored": 50}.
         choices: use the choices in this file, the choices.json of an earlier benchmark, instead of tuning.
         phase: further settings of every phase as JSON, such as {"batch_size": 8, "num_scored": 20}.
         skill_options: options of every skill that has them as JSON, such as {"num_train": 100, "max_prompt": 128}.
@@ -91,7 +94,8 @@ def bench(
     runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
     tested = parse_seeds(seeds)
     if tune:
-        chosen = tune_entries(source, chosen, read_factors(tune_factors), base, settings, tested, place, runs)
+        tuning = settings | check_phase(tune_phase or {}, "--tune_phase")
+        chosen = tune_entries(source, chosen, read_factors(tune_factors), base, tuning, tested, place, runs)
     elif choices is not None:
         chosen = apply_choices(chosen, choices, source)
     done = run_bench(plan_cells(source, chosen, named, tested, base, settings, measured), place, runs)

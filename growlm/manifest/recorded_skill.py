@@ -95,6 +95,11 @@ def recorded_skill(record: ModuleRecord, trust_data: bool = False) -> Skill:
     return skill
 
 
+def names_data(options: Any) -> bool:
+    """Return whether a skill's options name files or data sets, so that its examples depend on more than them."""
+    return any(_outside(options))
+
+
 def _outside(options: Any) -> Iterator[str]:
     """Yield the texts in options that may name a file or a data set: all but names of skills."""
     if isinstance(options, Mapping):

@@ -106,7 +106,7 @@ class PhaseConfig:
     num_scored: int = field(default=100, metadata=_SCORES)
     """Test examples of each skill that are scored, before and after."""
     rescore: bool = field(default=True, metadata=_SCORES)
-    """Score the older skills again when the phase is finished."""
+    """Score the older skills and the base's own text again when the phase is finished."""
     metric: str | None = field(default=None, metadata=_SCORES)
     """Score the skill by token_accuracy or loss, which generate no answers, instead of its own metric."""
     router: str = field(default="ridge", metadata=_SCORES)

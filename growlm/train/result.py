@@ -77,8 +77,8 @@ def scores_before(prepared: Prepared, cache: ScoreCache) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     for name in (BASE_SKILL, prepared.config.module):
         _logger.info("scoring %s on the bare base", name)
-        with prepared.stack.active():
-            scores[name] = asdict(cache.score(prepared.stack, prepared.scored[name], prepared.config.num_scored))
+        skill = prepared.scored[name]
+        scores[name] = asdict(cache.base_score(prepared.stack, skill, prepared.config.num_scored))
     write_json(file, scores)
     return scores
 
@@ -183,7 +183,9 @@ def _with_scores(prepared: Prepared, before: Mapping[str, Any], cache: ScoreCach
     bare = {name: scores["base"] for name, scores in earlier.items()} | dict(before)
     scores: dict[str, Any] = {}
     for name, skill in prepared.scored.items():
-        if name not in before and not config.rescore:
+        if name != config.module and not config.rescore:
+            if name == BASE_SKILL:
+                scores[name] = {"base": bare[name]}
             continue
         path = () if name == BASE_SKILL else stack.path_of(name)
         _logger.info("scoring %s on its own path, on the whole stack and routed", name)

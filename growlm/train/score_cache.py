@@ -15,7 +15,7 @@ from growlm.data.encode import Encoded, encode_windows
 from growlm.data.example import Example, Message, Split
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
-from growlm.manifest.recorded_skill import recorded_skill
+from growlm.manifest.recorded_skill import names_data, recorded_skill
 from growlm.manifest.records import ModuleRecord
 from growlm.metrics.routed import RoutedScore, find_turns, routed_score_with_answers
 from growlm.metrics.scoring import Answer, Score, score_with_answers
@@ -85,7 +85,9 @@ class ScoreCache:
         Raises:
             GrowlmError: see ``growlm.manifest.recorded_skill``.
         """
-        metric = record.recipe.get("metric")
+        metric, options = record.recipe.get("metric"), record.skill.get("options", {})
+        if not names_data(options):
+            return self.skill(record.skill["name"], options, metric)
         return self._scored_by(("skill", record.digest), metric, lambda: recorded_skill(record, trust_data))
 
     def _scored_by(self, key: tuple[Hashable, ...], metric: Metric | None, build: Callable[[], Skill]) -> Skill:
@@ -139,6 +141,18 @@ class ScoreCache:
             limit: greatest number of examples, from the first on; None: all.
         """
         return self._scored(stack, skill, limit)[0]
+
+    def base_score(self, stack: ModuleStack, skill: Skill, limit: int | None) -> Score:
+        """Score a skill's test split on the bare base, once for all stacks on it.
+
+        Args:
+            stack: a stack on the base.
+            skill: the skill.
+            limit: greatest number of examples, from the first on; None: all.
+        """
+        key = ("base score", stack.manifest.base.digest, str(stack.device), str(stack.dtype), skill, limit)
+        with stack.active():
+            return self.get_or_compute(key, lambda: self.score(stack, skill, limit))
 
     def answers(self, stack: ModuleStack, skill: Skill, limit: int | None) -> tuple[Answer, ...]:
         """Return the answers behind ``score``; none for a metric without questions."""

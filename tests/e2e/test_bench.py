@@ -327,8 +327,10 @@ def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
     out = tmp_path / "results"
     words = f"bench --stream {tmp_path / 'pair.yaml'} --entries {tmp_path / 'few.yaml'} --base {files.base} --seeds 0"
     command = [*words.split(), *f"--workers 1 --threads 1 --accelerator cpu --out {out} --discard_stacks true".split()]
-    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1"]) == 0
+    shorter = ["--tune_phase", '{"steps": 1}']
+    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1", *shorter]) == 0
     choices = json.loads((out / "choices.json").read_text())
+    assert choices["protocol"]["phase"] == {"steps": 1}
     assert choices["protocol"]["order"] == ["talk", "words"]
     tried = choices["choices"]["all-weights"]["tried"]
     assert [point["learning_rate"] for point in tried] == [1e-5, 0.01]
@@ -339,12 +341,13 @@ def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
     tested = json.loads((out / "cells/all-weights/order-1/seed-0/cell.json").read_text())
     assert tested["settings"]["phase"]["learning_rate"] == chosen["learning_rate"]
     assert tuned["settings"]["split"] == "validation"
+    assert (tuned["settings"]["phase"]["steps"], tested["settings"]["phase"]["steps"]) == (1, 2)
     assert "split" not in tested["settings"]
     assert tuned["data"]["words"]["train"] == tested["data"]["words"]["train"]
     assert tuned["data"]["words"]["test"] != tested["data"]["words"]["test"]
 
     before = {path: path.stat().st_mtime_ns for path in out.glob("**/cell.json")}
-    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1"]) == 0
+    assert main([*command, "--tune", "true", "--tune_factors", "0.001,1", *shorter]) == 0
     assert main([*command, "--choices", str(out / "choices.json")]) == 0
     assert {path: path.stat().st_mtime_ns for path in out.glob("**/cell.json")} == before, "nothing ran again"
     assert main([*command, "--tune", "true", "--seeds", "1000"]) == 2

@@ -30,10 +30,12 @@ class Measured:
             skills (``full``, which forward transfer needs); or each skill after its own phase and after the last
             (``last``: enough for average performance and backward transfer, and much cheaper on long streams).
         blimp: folder of BLiMP's files, to measure grammar before and after; None: left out.
+        base_text: whether the base's own text is scored after each phase that scores older skills.
     """
 
     matrix: MatrixCells = "lower"
     blimp: str | None = None
+    base_text: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Cell:
             "seed": self.seed,
             "matrix": self.measured.matrix,
             "blimp": self.measured.blimp,
+            **({} if self.measured.base_text else {"base_text": False}),
             **({"split": self.split} if self.split != "test" else {}),
         }
 
@@ -130,8 +133,12 @@ class Cell:
             skill = self.stream.skills[name]
             own = {"name": name, "skill": skill.skill, "skill_options": skill.options}
             own["method_options"] = self.entry.options_for(name)
-            rescored = self.measured.matrix != "last" or name == self.skills[-1]
+            rescored = self.measured.base_text and self.scores_all_after(name)
             yield PhasePlan(name, steps, {**common, **self.entry.phase_for(name), **own, "rescore": rescored})
+
+    def scores_all_after(self, skill: str) -> bool:
+        """Return whether the older skills are scored, too, after the phase of a skill."""
+        return self.measured.matrix != "last" or skill == self.skills[-1]
 
 
 def plan_cells(

@@ -46,8 +46,8 @@ class Stream:
         orders: names of skills in the order of learning, by the order's name.
         phase: settings of every phase: options of ``PhaseConfig`` and ``steps``.
         composites: skills that are tested only, each with the skills of the stream that it needs.
-        tuning_order: names of skills in the order in which hyperparameters are chosen, none of ``orders``; empty: the
-            stream has none.
+        tuning_order: names of skills, all or some, in the order in which hyperparameters are chosen, none of
+            ``orders``; empty: the stream has none.
     """
 
     name: str
@@ -164,7 +164,7 @@ def _orders(entries: Mapping[str, Any], skills: Mapping[str, StreamSkill], file:
 def _tuning_order(
     entry: object, skills: Mapping[str, StreamSkill], orders: Mapping[str, tuple[str, ...]], file: Path
 ) -> tuple[str, ...]:
-    """Read the order in which hyperparameters are chosen; it has all skills, and no test has it."""
+    """Read the order in which hyperparameters are chosen; no test has it."""
     if entry is None:
         return ()
     names = _names(entry, f"{file}: tuning_order")

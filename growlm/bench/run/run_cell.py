@@ -148,6 +148,8 @@ def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, mem
             routing[column] = scores.get("routed", {}).get("routing_accuracy")
             if name == record.name:
                 _record_base(result, cell, stack, memory, name, scores["base"])
+        elif column < number and cell.scores_all_after(record.name):
+            scores = _scores(cell, stack, memory, name, stack.path_of(name))
         elif cell.measured.matrix == "full":
             scores = _scores(cell, stack, memory, name, stack.manifest.current())
         else:
@@ -174,9 +176,7 @@ def _record_base(
 ) -> None:
     """Record the bare base's score, which is the same in every mode."""
     if score is None:
-        with stack.active():
-            measured = memory.score(stack, _skill(cell, memory, name), cell.phase["num_scored"])
-        score = vars(measured)
+        score = vars(memory.base_score(stack, _skill(cell, memory, name), cell.phase["num_scored"]))
     for mode in MODES:
         result.record(0, name, mode, dict(score))
 
@@ -189,8 +189,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         skill = memory.skill(name, {}, cell.phase.get("metric"))
         own = {module for need in needs for module in stack.path_of(POOLED if cell.at_once else need)}
         path = tuple(module for module in stack.parents() if module in own)
-        with stack.active():
-            base = memory.score(stack, skill, limit)
+        base = memory.base_score(stack, skill, limit)
         scores = memory.mode_scores(stack, skill, path, limit, _is_routed(cell), merged=True)
         result.composites[name] = {
             "base": base.value,

@@ -69,23 +69,27 @@ def tune(
     tuned = tuning_stream(stream)
     grids = [trials(entry, rate, factors) for entry in entries]
     points = [point for grid in grids for point in grid]
-    cells = plan_cells(
-        tuned, [point.entry for point in points], [TUNE], [TUNE_SEED], base, dict(phase), Measured("last"), _SPLIT
-    )
+    measured = Measured("last", base_text=False)
+    tried_entries = [point.entry for point in points]
+    cells = plan_cells(tuned, tried_entries, [TUNE], [TUNE_SEED], base, dict(phase), measured, _SPLIT)
     place = replace(bench, out=bench.out / TUNE, keep_stacks=False, split=_SPLIT)
     _logger.info("tuning: %d entries, %d cells, scored on the %s split", len(entries), len(cells), _SPLIT)
     run_bench(cells, place, runs)
-    measured = {cell.entry.label: _measured(cell, place) for cell in cells}
+    scored = {cell.entry.label: _measured(cell, place) for cell in cells}
     tried = {
-        entry.label: [point.tried | measured[point.entry.label] for point in grid]
+        entry.label: [point.tried | scored[point.entry.label] for point in grid]
         for entry, grid in zip(entries, grids, strict=True)
     }
-    chosen = _write(bench, tried, tuned.tuning_order, factors)
+    chosen = _write(bench, tried, tuned.tuning_order, factors, phase)
     return [apply_choice(entry, chosen, rate) for entry in entries]
 
 
 def _write(
-    bench: Bench, tried: Mapping[str, Sequence[dict[str, Any]]], order: Sequence[str], factors: Sequence[float]
+    bench: Bench,
+    tried: Mapping[str, Sequence[dict[str, Any]]],
+    order: Sequence[str],
+    factors: Sequence[float],
+    phase: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """Choose, write the choices with the protocol, and return them by label."""
     chosen = {label: choose(points) for label, points in tried.items()}
@@ -96,6 +100,7 @@ def _write(
         "order": list(order),
         "seed": TUNE_SEED,
         "factors": list(factors),
+        "phase": dict(phase),
         "cells": len(everything),
         "seconds": round(sum(point["seconds"] for point in everything), 1),
     }

@@ -18,6 +18,7 @@ def test_older_skills_are_scored_again_unless_told_otherwise(run: Run, rescore: 
     run("first")
     grown = run("second", rescore=rescore)
     assert list(grown.record.scores) == scored
+    assert ("oracle" in grown.record.scores["stories"]) == rescore
     rows: Any = score_tables(grown.stack.manifest).modes["oracle"]
     assert (rows[2][0] is not None) == rescore
     assert rows[1][0] is not None

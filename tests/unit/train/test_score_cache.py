@@ -72,6 +72,17 @@ def test_a_path_of_other_weights_is_measured_anew(new_stack: NewStack):
     assert losses[0] != losses[1]
 
 
+def test_the_bare_base_is_scored_once_for_all_stacks_on_it(new_stack: NewStack):
+    memory = ScoreCache()
+    skill = memory.skill("arithmetic", OPTIONS)
+    one, other = new_stack(modules=("first",)), new_stack(modules=("second", "first"))
+    with one.active("first"):
+        found = memory.base_score(one, skill, 2)
+    with other.active():
+        assert found == score(other, skill, limit=2)
+    assert memory.base_score(other, skill, 2) is found
+
+
 def test_modes_that_share_a_path_share_its_score(new_stack: NewStack):
     memory, stack = ScoreCache(), new_stack(modules=("first",))
     skill = memory.skill("arithmetic", OPTIONS)

@@ -25,6 +25,8 @@ def bench(
     skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
     blimp: Path | None = None,
+    fresh: str | None = None,
+    trial_steps: int = 10,
     out: Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -62,6 +64,9 @@ def bench(
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
             which forward transfer needs); or each after its own phase and after the last one (last, the cheapest).
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
+        fresh: a skill of no phase that every model is tried on: it is learned for a few steps from the bare base and
+            after each phase, and the first skill again at the end, to see whether a method still learns and recovers.
+        trial_steps: steps of each trial.
         out: folder of the results; by default results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); by default one for each GPU, else for each core.
         threads: CPU threads of each; by default an equal share of the cores.
@@ -73,7 +78,7 @@ def bench(
     import shlex
     import sys
 
-    from growlm.bench.plan.cell import Measured, parse_seeds, plan_cells
+    from growlm.bench.plan.cell import Measured, check_fresh, parse_seeds, plan_cells
     from growlm.bench.plan.entries import choose_entries, read_entries
     from growlm.bench.plan.stream import check_phase, read_stream
     from growlm.bench.plan.tuning import apply_choices, read_factors
@@ -89,7 +94,8 @@ def bench(
     source = read_stream(stream, data, exclude.split(",") if exclude else (), skill_options)
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
-    measured = Measured(matrix, str(blimp) if blimp else None)
+    tried = check_fresh(fresh, source)
+    measured = Measured(matrix, str(blimp) if blimp else None, fresh=tried, trial_steps=trial_steps)
     place = Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks)
     runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
     tested = parse_seeds(seeds)

@@ -327,6 +327,7 @@ def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
     out = tmp_path / "results"
     words = f"bench --stream {tmp_path / 'pair.yaml'} --entries {tmp_path / 'few.yaml'} --base {files.base} --seeds 0"
     command = [*words.split(), *f"--workers 1 --threads 1 --accelerator cpu --out {out} --discard_stacks true".split()]
+    command += ["--fresh", "arithmetic", "--trial_steps", "1"]
     shorter = ["--tune_phase", '{"steps": 1}']
     assert main([*command, "--tune", "true", "--tune_factors", "0.001,1", *shorter]) == 0
     choices = json.loads((out / "choices.json").read_text())
@@ -345,6 +346,11 @@ def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
     assert "split" not in tested["settings"]
     assert tuned["data"]["words"]["train"] == tested["data"]["words"]["train"]
     assert tuned["data"]["words"]["test"] != tested["data"]["words"]["test"]
+
+    assert [trial["after"] for trial in tested["fresh"]] == [0, 1, 2]
+    assert tested["fresh"][0]["loss"] != tested["fresh"][2]["loss"]
+    assert tested["recovery"].keys() == {"value", "loss"}
+    assert tuned["fresh"] == []
 
     before = {path: path.stat().st_mtime_ns for path in out.glob("**/cell.json")}
     assert main([*command, "--tune", "true", "--tune_factors", "0.001,1", *shorter]) == 0

@@ -1,6 +1,6 @@
 """A cell of a benchmark: one method, in one order of the skills, with one seed; and which cells a request has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from growlm.data.example import Split
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import methods
 from growlm.registry import skills as registered
+from growlm.train.config import NO_ROUTER
 
 CELLS = "cells"
 CELL_FILE = "cell.json"
@@ -19,6 +20,8 @@ NUM_SCORED = 100
 MatrixCells = Literal["lower", "full", "last"]
 POOLED = "mixture"
 """The skill, and the module, of a method that is given all skills at once."""
+AGAIN = "again"
+"""The module of a trial."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,16 @@ class Measured:
             (``last``: enough for average performance and backward transfer, and much cheaper on long streams).
         blimp: folder of BLiMP's files, to measure grammar before and after; None: left out.
         base_text: whether the base's own text is scored after each phase that scores older skills.
+        fresh: a skill of no phase that is learned for a few steps from every checkpoint, as the first skill is at the
+            end; None: neither (see ``growlm.bench.run.trials``).
+        trial_steps: how many steps these are.
     """
 
     matrix: MatrixCells = "lower"
     blimp: str | None = None
     base_text: bool = True
+    fresh: str | None = None
+    trial_steps: int = 10
 
 
 @dataclass(frozen=True)
@@ -116,14 +124,13 @@ class Cell:
             "matrix": self.measured.matrix,
             "blimp": self.measured.blimp,
             **({} if self.measured.base_text else {"base_text": False}),
+            **({"fresh": self.measured.fresh, "trial_steps": self.measured.trial_steps} if self.has_trials else {}),
             **({"split": self.split} if self.split != "test" else {}),
         }
 
     def phases(self) -> Iterator[PhasePlan]:
         """Yield the phases; skills that are learned at once get as many steps as they would get one by one."""
-        common = {key: value for key, value in self.phase.items() if key != "steps"}
-        common |= {"base": self.base, "method": self.entry.method, "seed": self.seed}
-        steps = self.phase["steps"]
+        common, steps = self._common(), self.phase["steps"]
         if self.at_once:
             pooled = {name: {"skill": s.skill, "options": s.options} for name, s in self.stream.skills.items()}
             own = {"skill": POOLED, "skill_options": {"skills": pooled}, "method_options": self.entry.options}
@@ -135,6 +142,28 @@ class Cell:
             own["method_options"] = self.entry.options_for(name)
             rescored = self.measured.base_text and self.scores_all_after(name)
             yield PhasePlan(name, steps, {**common, **self.entry.phase_for(name), **own, "rescore": rescored})
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether its model is tried on further phases, which one that learned all skills at once is not."""
+        return self.measured.fresh is not None and not self.at_once
+
+    def trial(self, skill: str, options: Mapping[str, Any]) -> PhasePlan:
+        """Return a phase of a few steps that tries how well the model learns.
+
+        Args:
+            skill: the registered skill.
+            options: its options.
+        """
+        own = {"name": AGAIN, "skill": skill, "skill_options": dict(options), "method_options": self.entry.options}
+        return PhasePlan(
+            AGAIN, self.measured.trial_steps, {**self._common(), **own, "rescore": False, "router": NO_ROUTER}
+        )
+
+    def _common(self) -> dict[str, Any]:
+        """Return what all phases have in common."""
+        common = {key: value for key, value in self.phase.items() if key != "steps"}
+        return common | {"base": self.base, "method": self.entry.method, "seed": self.seed}
 
     def scores_all_after(self, skill: str) -> bool:
         """Return whether the older skills are scored, too, after the phase of a skill."""
@@ -189,6 +218,28 @@ def plan_cells(
                 elif order == orders[0]:
                     cells.append(Cell(entry, stream, ANY_ORDER, seed, base, settings, measured, split))
     return cells
+
+
+def check_fresh(skill: str | None, stream: Stream) -> str | None:
+    """Refuse a skill for trials that there is none of, or that the stream learns.
+
+    Args:
+        skill: the skill; None: there are no trials.
+        stream: the stream.
+
+    Returns:
+        The skill.
+
+    Raises:
+        GrowlmError: if there is no such skill, or a phase learns it.
+    """
+    if skill is None:
+        return None
+    if skill not in registered:
+        raise unknown_name("skill of --fresh", skill, registered)
+    if any(own.skill == skill for own in stream.skills.values()):
+        raise GrowlmError(f"--fresh {skill} is a skill of stream {stream.name!r}: give one that no phase learns")
+    return skill
 
 
 def parse_seeds(words: str) -> list[int]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from growlm.bench.report.statistics import Row, signed
 from growlm.bench.run.result import CellResult
+from growlm.skills.metric import higher_is_better
 
 DEFINITIONS = {
     "intransigence ↓": (
@@ -20,7 +21,16 @@ DEFINITIONS = {
         "Mean over all skills but the last of the lowest score at the end of any later phase (De Lange "
         "et al. 2023, at the ends of phases: falls that recover inside a phase are not seen)."
     ),
+    "fresh skill ↓": (
+        "Loss in nats per token, on a skill of no phase after a few steps of the method itself, from the last "
+        "checkpoint minus from the bare base. 0: it learns as well as at first; above 0: it has become stiff."
+    ),
+    "few-shot recovery ↑": (
+        "Share of what was forgotten of the first skill that as few steps on it bring back. 1: all of it, so that it "
+        "was out of reach and not lost. Undefined where less than a hundredth was forgotten."
+    ),
 }
+_FORGOTTEN = 0.01
 ALONE = "per_skill"
 """The method that trains a whole model for each skill."""
 
@@ -74,6 +84,21 @@ def lowest_score(cell: CellResult) -> float:
             return math.nan
         lowest.append(min(known))
     return math.fsum(lowest) / len(lowest) if lowest and not cell.at_once else math.nan
+
+
+def fresh_loss(cell: CellResult) -> float:
+    """Compute how much worse a fresh skill is learned at the end; see ``DEFINITIONS``. NaN where it was not tried."""
+    return cell.fresh[-1]["loss"] - cell.fresh[0]["loss"] if len(cell.fresh) > 1 else math.nan
+
+
+def recovery(cell: CellResult) -> float:
+    """Compute which share of the first skill's fall a few steps bring back; see ``DEFINITIONS``. NaN: undefined."""
+    rows = signed(cell.scores, cell.mode)
+    learned, last = rows[1][0], rows[-1][0]
+    if not cell.recovery or learned is None or last is None or learned - last < _FORGOTTEN:
+        return math.nan
+    sign = 1 if higher_is_better(cell.scores.metrics[cell.skills[0]] or "") else -1
+    return (sign * cell.recovery["value"] - last) / (learned - last)
 
 
 def _learned(cell: CellResult) -> list[float | None]:

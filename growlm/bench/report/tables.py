@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
-from growlm.bench.report.plasticity import ALONE, alone_row, intransigence, lowest_score, plasticity_loss
+from growlm.bench.report.plasticity import (
+    ALONE,
+    alone_row,
+    fresh_loss,
+    intransigence,
+    lowest_score,
+    plasticity_loss,
+    recovery,
+)
 from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
 from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
@@ -310,6 +318,8 @@ class Summary:
                 self.score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
                 self.score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
                 self.score(Spread.of(map(lowest_score, cells)), falling),
+                written(Spread.of(map(fresh_loss, cells)), 3, reason="needs --fresh"),
+                written(Spread.of(map(recovery, cells)), 2, reason="" if cells[0].recovery else "needs --fresh"),
             ]
             rows.append((self.title(row), *found))
         title = "Learning late and falling on the way, in each method's own mode"

@@ -44,6 +44,9 @@ class CellResult:
         costs: of each phase; see ``growlm.bench.run.cost``.
         importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
             the fields of a ``growlm.show.importance.ImportanceMap``.
+        fresh: the skill of no phase after a few steps from each checkpoint: ``after`` how many phases, ``value`` and
+            ``loss``; see ``growlm.bench.run.trials``.
+        recovery: the first skill after a few more steps on it at the end: ``value`` and ``loss``.
         references: by skill, scores that need no model; see ``growlm.metrics.references``.
         finished: all phases are done.
         answers: behind the last scores, in a file of their own; none for metrics that ask no question.
@@ -63,6 +66,8 @@ class CellResult:
     blimp: dict[str, float] = field(default_factory=dict)
     costs: list[dict[str, Any]] = field(default_factory=list)
     importance: dict[str, Any] = field(default_factory=dict)
+    fresh: list[dict[str, float]] = field(default_factory=list)
+    recovery: dict[str, float] = field(default_factory=dict)
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     finished: bool = False
     answers: Answers = field(default_factory=dict)
@@ -111,7 +116,9 @@ class CellResult:
             for name, modes in answers.items()
             if name in self.composites
         }
-        return replace(self, answers=answers, scores=scores, composites=composites, references={})
+        return replace(
+            self, answers=answers, scores=scores, composites=composites, references={}, fresh=[], recovery={}
+        )
 
     def record(self, after: int, skill: str, mode: str, score: dict[str, Any]) -> None:
         """Enter a score into the tables.

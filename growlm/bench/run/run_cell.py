@@ -11,6 +11,7 @@ from typing import Any
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.result import CellResult, read_cell
+from growlm.bench.run.trials import fresh_trial, recovery_trial
 from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
@@ -100,13 +101,19 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
         method = methods.build(cell.entry.method, cell.entry.options)
         result = earlier_result(cell, bench.out) or CellResult.new(cell.settings(), method.inference, cell.at_once)
         plans = list(cell.phases())
+
+        def grow(plan: PhasePlan, stack: Path) -> Grown:
+            return _grow(plan, stack, bench, memory)
+
         for number, plan in enumerate(plans, 1):
             if len(result.costs) >= number:
                 advance()
                 continue
+            if number == 1 and cell.has_trials:
+                result.fresh = [fresh_trial(cell, folder / STACK, 0, grow)]
             started = time.monotonic()
             reset_peak_memory()
-            grown = _grow(plan, folder / STACK, bench, memory)
+            grown = grow(plan, folder / STACK)
             if len(grown.stack.manifest.modules) != number:
                 raise GrowlmError(
                     f"{folder / STACK} has {len(grown.stack.manifest.modules)} modules after phase {number}: remove "
@@ -115,7 +122,10 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
             _record_phase(result, cell, grown, number, memory)
             seconds = time.monotonic() - started
             result.costs.append(phase_cost(grown.stack, plan.name, folder / STACK, seconds, peak_memory()))
+            if cell.has_trials:
+                result.fresh.append(fresh_trial(cell, folder / STACK, number, grow))
             if number == len(plans):
+                result.recovery = recovery_trial(cell, folder / STACK, grow) if cell.has_trials else {}
                 _record_end(result, cell, grown.stack, memory)
             result.write(folder / CELL_FILE)
             if result.finished and not bench.keep_stacks:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from growlm.bench.plan.cell import ANY_ORDER, NUM_SCORED, Measured, parse_seeds, plan_cells
+from growlm.bench.plan.cell import ANY_ORDER, NUM_SCORED, Measured, check_fresh, parse_seeds, plan_cells
 from growlm.bench.plan.entries import Entry, choose_entries, read_entries
 from growlm.bench.plan.stream import Stream, StreamSkill, read_stream
 from growlm.bench.run.runner import default_out
@@ -151,6 +151,28 @@ def test_older_skills_are_scored_at_the_end_alone_if_asked_for():
         (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured(matrix))
         assert [phase.arguments["rescore"] for phase in grow.phases()] == rescored
         assert grow.settings()["matrix"] == matrix
+
+
+def test_a_trial_is_a_short_phase_of_the_entry():
+    measured = Measured("last", fresh="reasoning", trial_steps=3)
+    (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {"num_scored": 2}, measured)
+    trial = grow.trial("reasoning", {"num_train": 4})
+    assert (trial.name, trial.steps) == ("again", 3)
+    wanted = {"skill": "reasoning", "skill_options": {"num_train": 4}, "method": "grow", "seed": 7, "num_scored": 2}
+    assert trial.arguments.items() >= {**wanted, "rescore": False, "router": "none"}.items()
+    assert (grow.settings()["fresh"], grow.settings()["trial_steps"]) == ("reasoning", 3)
+    (plain,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured())
+    assert not plain.has_trials
+    assert not {"fresh", "trial_steps"} & plain.settings().keys()
+
+
+def test_what_a_trial_learns_is_in_no_phase():
+    assert check_fresh(None, STREAM) is None
+    assert check_fresh("reasoning", STREAM) == "reasoning"
+    with pytest.raises(GrowlmError, match=r"unknown skill of --fresh 'reasonin': did you mean 'reasoning'"):
+        check_fresh("reasonin", STREAM)
+    with pytest.raises(GrowlmError, match="--fresh chat is a skill of stream 'two': give one that no phase learns"):
+        check_fresh("chat", STREAM)
 
 
 def test_the_base_text_is_left_out_if_asked_for():

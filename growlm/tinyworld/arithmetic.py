@@ -75,10 +75,11 @@ def draw_sum(cast: Cast, limit: int) -> Sum:
         GrowlmError: if the split has none that fits.
     """
 
+    dice = cast.dice
+    plus = dice.chance(0.5)  # drawn before the numbers: of two that are drawn, more may be subtracted than added
+
     def fitting(_: int) -> Sum | None:
-        dice = cast.dice
         low, high = dice.number(0, limit), dice.number(0, limit)
-        plus = dice.chance(0.5)
         total = Sum(low, high, plus) if plus else Sum(max(low, high), min(low, high), plus)
         return total if total.result <= limit and _owner(total) == cast.split else None
 

@@ -1,6 +1,7 @@
 """Batches of encoded examples, in an order that is a function of seed and step alone."""
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from growlm.data.encode import Encoded
 
 IGNORED = -100
 _WINDOW = 16
+_MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
 def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
     """Make one batch of examples that share rows, none of which sees another.
 
+    Rows are some multiple of 32 tokens long: a CPU's library generates code for each new shape of a matrix product,
+    which takes longer than the product, and keeps it.
+
     Args:
         examples: the examples.
         pad_id: what the end of a row is filled with.
@@ -104,11 +109,12 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
     lengths = [len(example.input_ids) for example in examples]
     row_length = max(row_length, *lengths)
     num_rows = max(len(best_fit(lengths, row_length)), min(2, len(examples)))
-    shortest = max(-(-sum(lengths) // num_rows), *lengths)
-    rows = next(
-        rows for length in range(shortest, row_length + 1) if len(rows := best_fit(lengths, length)) <= num_rows
+    shortest = -(-max(-(-sum(lengths) // num_rows), *lengths) // _MULTIPLE) * _MULTIPLE
+    width, rows = next(
+        (length, rows)
+        for length in range(shortest, row_length + _MULTIPLE, _MULTIPLE)
+        if len(rows := best_fit(lengths, length)) <= num_rows
     )
-    width = max(sum(lengths[index] for index in row) for row in rows)
     input_ids_BT = torch.full((len(rows), width), pad_id)
     labels_BT = torch.full((len(rows), width), IGNORED)
     positions_BT = torch.zeros(len(rows), width, dtype=torch.long)
@@ -138,7 +144,7 @@ def best_fit(lengths: Sequence[int], row_length: int) -> list[list[int]]:
         For each row the indices of its pieces.
     """
     rows: list[list[int]] = []
-    rows_by_room: list[list[int]] = [[] for _ in range(row_length + 1)]
+    rows_by_room: defaultdict[int, list[int]] = defaultdict(list)
     rooms = 0  # bit r is set if some row has room for exactly r tokens more
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         length = lengths[index]

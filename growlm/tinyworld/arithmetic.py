@@ -74,7 +74,6 @@ def draw_sum(cast: Cast, limit: int) -> Sum:
     Raises:
         GrowlmError: if the split has none that fits.
     """
-
     dice = cast.dice
     plus = dice.chance(0.5)  # drawn before the numbers: of two that are drawn, more may be subtracted than added
 

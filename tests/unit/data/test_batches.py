@@ -156,10 +156,10 @@ def test_a_batch_counts_its_real_tokens() -> None:
 
 
 def test_packed_examples_keep_their_tokens_labels_and_positions() -> None:
-    batch = pack(EXAMPLES[:9], 5, row_length=24)
+    batch = pack(EXAMPLES[:9], 5, row_length=32)
     assert batch.position_ids is not None
     assert (batch.num_tokens, batch.num_examples) == (sum(len(e.input_ids) for e in EXAMPLES[:9]), 9)
-    assert batch.input_ids.shape[1] <= 24
+    assert batch.input_ids.shape[1] == 32
     found = []
     for ids, labels, positions in zip(batch.input_ids, batch.labels, batch.position_ids, strict=True):
         starts = [*(positions == 0).nonzero().flatten().tolist(), len(ids)]

@@ -71,6 +71,8 @@ def outside_error(error: BaseException) -> str | None:
         return None
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "not enough memory: use a smaller batch, a shorter context or a smaller base"
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's, found when a training begins
+        return f"Lightning refuses an option of the trainer: {error}"
     origin, said = type(error).__module__.partition(".")[0], f"{type(error).__name__}: {error}"
     if origin in _READERS:
         return f"{origin} refuses a file ({said}): it is damaged or not what its name says; get it again"

@@ -4,9 +4,10 @@ import shutil
 from typing import Any
 
 import torch.utils.deterministic
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, one_line
 from growlm.files import combined_digest, folder_lock, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.manifest import STACK_FILE, read_manifest
@@ -47,6 +48,9 @@ def new_trainer(
         gradient_clip_val: greatest norm of the gradient.
         callbacks: further callbacks.
         **options: the other options of Lightning's trainer.
+
+    Raises:
+        GrowlmError: if Lightning refuses an option.
     """
     keep_freed_memory()
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
@@ -55,14 +59,17 @@ def new_trainer(
         if options.get(key) is None:
             options[key] = value
     options["plugins"] = [*(options.get("plugins") or []), AtomicCheckpointIO()]
-    with suppress_lightning_notices():
-        return Trainer(
-            max_steps=max_steps,
-            precision=precision or fastest_precision(),
-            gradient_clip_val=gradient_clip_val,
-            callbacks=callbacks,
-            **options,
-        )
+    try:
+        with suppress_lightning_notices():
+            return Trainer(
+                max_steps=max_steps,
+                precision=precision or fastest_precision(),
+                gradient_clip_val=gradient_clip_val,
+                callbacks=callbacks,
+                **options,
+            )
+    except (MisconfigurationException, ModuleNotFoundError, TypeError, ValueError) as error:
+        raise GrowlmError(f"Lightning refuses an option of the trainer: {one_line(str(error))}") from error
 
 
 def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:

@@ -37,6 +37,7 @@ from growlm.train.score_cache import ScoreCache
 from growlm.train.validate import Validation
 
 _NUM_POINTS = 20
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _WORTH_COMPILING = 5e12
 """Tokens of a phase times parameters of the base from which on compiling takes less time than it saves."""
 _COMPARED_BATCH = 30
@@ -379,10 +380,15 @@ def trainer_settings(trainer: Any) -> dict[str, Any]:
     """Return the settings of a Lightning trainer that a phase's result depends on.
 
     Raises:
-        GrowlmError: if the trainer has no ``max_steps``.
+        GrowlmError: if the trainer has no ``max_steps``, or would hold everything in another precision.
     """
     if int(trainer.max_steps) < 1:
         raise GrowlmError(f"{trainer.max_steps} steps are too few: give 1 or more (max_steps of the trainer)")
+    if trainer.precision not in _PRECISIONS:
+        raise GrowlmError(
+            f"precision {trainer.precision!r} would change what is frozen, and modules are trained and stored in fp32: "
+            f"give one of {', '.join(_PRECISIONS)}, and the base's own precision as the option dtype"
+        )
     return {
         "steps": int(trainer.max_steps),
         "precision": str(trainer.precision),

@@ -13,6 +13,7 @@ from growlm.manifest import store
 from growlm.manifest.card import accuracy_json, stack_card
 from growlm.manifest.config import GrowlmConfig
 from growlm.manifest.earlier import Top
+from growlm.manifest.integrity import rebuild, recorded_base
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, read_manifest
 from growlm.manifest.own_files import ROUTER_FILE
 
@@ -102,6 +103,12 @@ def drop(folder: Path, name: str) -> None:
         manifest = read_manifest(folder)
         names = [module.name for module in manifest.modules]
         store.drop(folder, manifest, names.index(name), rewrite)
+
+
+def repair(folder: Path) -> None:
+    recorded_base(folder)
+    with folder_lock(folder):
+        rebuild(folder, BASE)
 
 
 def stack(folder: Path, *names: str) -> Path:

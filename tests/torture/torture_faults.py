@@ -1,97 +1,32 @@
 """Every file operation of every command that writes, each of them failing in every way: nothing is lost.
 
-Not in the default tests: ``nox -s torture``. Each test prints how many faults it injected.
+Not in the default tests: ``nox -s torture``. Each test prints how many faults it injected; ``TORTURE_KILLS`` and
+``TORTURE_SEED`` set the number and the moments of the random ones.
 """
 
-import builtins
-import errno
-import functools
-import io
 import os
 import random
 import shutil
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from growlm.errors import GrowlmError
 from growlm.files import folder_lock
 from growlm.manifest import store
 from growlm.manifest.integrity import verify_files
-from growlm.manifest.manifest import read_manifest
-from tests.torture.folders import COMMANDS, USERS, add_users, drop, grow, own, stack, undo
+from growlm.manifest.manifest import STACK_FILE, read_manifest
+from tests.torture.faults import DONE, FAULTS, KILLED, REFUSED, faulted, killed_after, operations_of
+from tests.torture.folders import COMMANDS, USERS, add_users, drop, grow, own, repair, stack, undo
 
-OPERATIONS = ((os, "open"), (os, "fsync"), (os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"))
-OPERATIONS += ((os, "rmdir"), (os, "scandir"), (os, "ftruncate"), (shutil, "copyfile"), (shutil, "rmtree"))
 KILLS = int(os.environ.get("TORTURE_KILLS", "1000"))
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail(number: int) -> Callable[[], None]:
-    def failing() -> None:
-        raise OSError(number, os.strerror(number))
-
-    return failing
-
-
-FAULTS = {"die": die, "ENOSPC": fail(errno.ENOSPC), "EIO": fail(errno.EIO)}
-
-
-@contextmanager
-def injected(moment: int, fault: Callable[[], None]) -> Iterator[list[str]]:
-    """Let the file operation number ``moment`` fail; yield the names of those that were begun."""
-    seen: list[str] = []
-
-    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            seen.append(name)
-            if len(seen) - 1 == moment:
-                fault()
-            return function(*args, **kwargs)
-
-        return counted
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in OPERATIONS:
-            patch.setattr(owner, name, counting(name, getattr(owner, name)))
-        opened = counting("open for writing", io.open)
-
-        def open_counted(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            writes = set(mode) & set("wax+") and not isinstance(file, int)
-            return (opened if writes else open_as_ever)(file, mode, *args, **kwargs)
-
-        open_as_ever = io.open
-        patch.setattr(io, "open", open_counted)
-        patch.setattr(builtins, "open", open_counted)
-        yield seen
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run something in a process of its own; return its exit status, negative for a signal."""
-    child = os.fork()
-    if child == 0:
-        status = 0
-        try:
-            work()
-        except GrowlmError:
-            status = 2
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            status = 3
-        os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+SEED = int(os.environ.get("TORTURE_SEED", "0"))
+Say = Callable[[str], None]
+State = dict[str, bytes]
 
 
 @pytest.fixture(scope="module")
@@ -101,123 +36,123 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def check(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
-    """Check a folder after an interruption; return which state it is in."""
+def check(folder: Path, *states: State) -> int:
+    """Check a folder after an interruption, as readers find it and after its recovery; return which state it is in."""
     names = [module.name for module in read_manifest(folder).modules]
-    verify_files(folder)  # readers find a whole stack before anything is recovered
+    verify_files(folder)
     with folder_lock(folder):
         store.recover(folder)
     assert [module.name for module in read_manifest(folder).modules] == names
-    found = own(folder)
-    assert found in (old, new)
-    for name, content in USERS.items():
-        assert (folder / name).read_bytes() == content
-    return "old" if found == old else "new"
+    assert {name: (folder / name).read_bytes() for name in USERS} == USERS
+    return states.index(own(folder))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_operation_of_a_command(original: Path, tmp_path: Path, command: str, capfd: Any) -> None:
-    old, whole = own(original), tmp_path / "whole"
-    shutil.copytree(original, whole)
-    with injected(-1, die) as operations:
-        COMMANDS[command](whole)
-    new, folder = own(whole), tmp_path / "stack"
-    ends = {"old": 0, "new": 0}
-    for moment in range(len(operations)):
+def test_every_operation_of_a_command(original: Path, box: Path, command: str, say: Say) -> None:
+    whole, folder = shutil.copytree(original, box / "whole"), box / "stack"
+    operations = operations_of(partial(COMMANDS[command], whole))
+    old, new = own(original), own(whole)
+    ends = Counter[str]()
+    for moment, operation in enumerate(operations):
         for name, fault in FAULTS.items():
             shutil.copytree(original, folder)
-
-            def run(fault: Callable[[], None] = fault, moment: int = moment) -> None:
-                with injected(moment, fault):
-                    COMMANDS[command](folder)
-
-            status = in_child(run)
-            assert status in ((-signal.SIGKILL,) if name == "die" else (0, 2)), (operations[moment], name, status)
+            status = faulted(partial(COMMANDS[command], folder), moment, fault)
+            assert status in ((KILLED,) if name == "die" else (DONE, REFUSED)), (operation, name, status)
             state = check(folder, old, new)
-            ends[state] += 1
-            if state == "old":
+            ends[["old", "new"][state]] += 1
+            if state == 0:
                 COMMANDS[command](folder)
                 assert own(folder) == new
             shutil.rmtree(folder)
-    assert min(ends.values()) > 0
-    with capfd.disabled():
-        sys.stdout.write(
-            f"\n{command}: {len(operations)} file operations x {len(FAULTS)} faults = {sum(ends.values())}: {ends}\n"
-        )
+    assert set(ends) == {"old", "new"}
+    say(f"{command}: {len(operations)} file operations x {len(FAULTS)} faults = {ends.total()}: {dict(ends)}")
+
+
+def test_every_operation_of_a_repair(original: Path, box: Path, say: Say) -> None:
+    """What is repaired has no ``stack.json``: until it has one again, every module stays as it is."""
+    whole, folder = own(original), box / "stack"
+
+    def damaged() -> Path:
+        shutil.copytree(original, folder)
+        (folder / STACK_FILE).unlink()
+        return folder
+
+    operations = operations_of(lambda: repair(damaged()))
+    assert own(folder) == whole
+    shutil.rmtree(folder)
+    for moment, operation in enumerate(operations):
+        for name, fault in FAULTS.items():
+            damaged()
+            status = faulted(partial(repair, folder), moment, fault)
+            assert status in ((KILLED,) if name == "die" else (DONE, REFUSED)), (operation, name, status)
+            if not (folder / STACK_FILE).exists():
+                repair(folder)
+            assert check(folder, whole) == 0
+            shutil.rmtree(folder)
+    say(f"repair: {len(operations)} file operations x {len(FAULTS)} faults = {len(operations) * len(FAULTS)}")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_operation_of_a_recovery(original: Path, tmp_path: Path, command: str, capfd: Any) -> None:
+def test_every_operation_of_a_recovery(original: Path, box: Path, command: str, say: Say) -> None:
     """An interrupted command whose recovery is interrupted too."""
-    old, whole, folder = own(original), tmp_path / "whole", tmp_path / "stack"
+    whole, folder, interrupted = (box / name for name in ("whole", "stack", "interrupted"))
     shutil.copytree(original, whole)
-    with injected(-1, die) as operations:
-        COMMANDS[command](whole)
-    new, count = own(whole), 0
+    operations = operations_of(partial(COMMANDS[command], whole))
+    old, new, count, draw = own(original), own(whole), 0, random.Random(SEED)
 
-    def recover(moment: int) -> None:
-        with injected(moment, die), folder_lock(folder):
-            store.recover(folder)
-
-    def run(moment: int) -> None:
-        with injected(moment, die):
-            COMMANDS[command](folder)
-
-    draw = random.Random(0)
-    for moment in draw.sample(range(len(operations)), 12):
-        interrupted = tmp_path / "interrupted"
-        shutil.copytree(original, folder)
-        in_child(functools.partial(run, moment))
-        folder.rename(interrupted)
-        for later in range(60):
-            shutil.copytree(interrupted, folder)
-            ended = in_child(functools.partial(recover, later))
-            check(folder, old, new)
-            shutil.rmtree(folder)
-            count += 1
-            if ended == 0:
-                break
-        shutil.rmtree(interrupted)
-    with capfd.disabled():
-        sys.stdout.write(f"\n{command}: {count} kills of a recovery after 12 kills\n")
-
-
-def test_killed_at_random_moments(tmp_path: Path, capfd: Any) -> None:
-    folder, draw = stack(tmp_path / "stack", "a"), random.Random(int(os.environ.get("TORTURE_SEED", "0")))
-    add_users(folder)
-
-    def work() -> None:
-        for _ in range(1_000):
-            grow(folder, "b", ("a",))
-            grow(folder, "c")
-            drop(folder, "b")
-            grow(folder, "b")
-            undo(folder)
-            undo(folder)
-
-    killed = 0
-    for _ in range(KILLS):
-        child = os.fork()
-        if child == 0:
-            try:
-                work()
-            finally:
-                os._exit(3)
-        time.sleep(draw.uniform(0.005, 0.15))
-        os.kill(child, signal.SIGKILL)
-        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-        read_manifest(folder)
-        verify_files(folder)
+    def recover() -> None:
         with folder_lock(folder):
             store.recover(folder)
-        names = [module.name for module in read_manifest(folder).modules]
-        assert names[0] == "a"
-        assert {name: (folder / name).read_bytes() for name in USERS} == USERS
-        assert {path.name for path in (folder / "modules").iterdir() if path.name[0].isdigit()} == {
-            f"{number:02d}-{name}" for number, name in enumerate(names)
-        }
-        while len(read_manifest(folder).modules) > 1:
-            undo(folder)
-    assert killed == KILLS
-    with capfd.disabled():
-        sys.stdout.write(f"\n{killed} kills at random moments\n")
+
+    for moment in draw.sample(range(len(operations)), 12):
+        shutil.copytree(original, folder)
+        assert faulted(partial(COMMANDS[command], folder), moment) == KILLED
+        folder.rename(interrupted)
+        status, later = KILLED, 0
+        while status == KILLED:
+            shutil.copytree(interrupted, folder)
+            status = faulted(recover, later)
+            check(folder, old, new)
+            shutil.rmtree(folder)
+            later += 1
+        assert status == DONE
+        count += later - 1
+        shutil.rmtree(interrupted)
+    say(f"{command}: {count} kills of a recovery after 12 kills")
+
+
+STEPS: dict[int, dict[int, Callable[[Path], object]]] = {
+    0: {1: partial(grow, name="b", parents=("a",))},
+    1: {2: partial(grow, name="c"), 0: undo},
+    2: {3: partial(drop, name="b"), 1: undo},
+    3: {4: partial(grow, name="b"), 0: undo},
+    4: {3: undo},
+}
+"""The states of a stack that begins with ``a``, and the commands that lead from each to others."""
+
+
+def test_killed_at_random_moments(box: Path, say: Say) -> None:
+    """Half of them at a file operation, half after a time of the processor; then from what is there to another state.
+
+    After each kill the folder is as before the command or as after it.
+    """
+    folder, draw = stack(box / "stack", "a"), random.Random(SEED)
+    add_users(folder)
+    states, sizes = {0: own(folder)}, dict[tuple[int, int], tuple[int, float]]()
+    for start, target in pairwise((0, 1, 2, 3, 4, 3, 0, 1, 0, 1, 2, 1, 0)):
+        begun = time.process_time()
+        operations = operations_of(partial(STEPS[start][target], folder))
+        sizes[start, target] = len(operations), time.process_time() - begun
+        assert own(folder) == states.setdefault(target, own(folder))
+    killed, visits, state = Counter[str](), Counter[int](), 0
+    while killed.total() < KILLS:
+        target, command = draw.choice(list(STEPS[state].items()))
+        number, seconds = sizes[state, target]
+        if killed.total() % 2:
+            killed["at an operation"] += faulted(partial(command, folder), draw.randrange(number)) == KILLED
+        else:
+            killed["at a moment"] += killed_after(partial(command, folder), draw.uniform(0, seconds))
+        state = (state, target)[check(folder, states[state], states[target])]
+        visits[state] += 1
+    assert len(visits) == len(STEPS)
+    say(f"{killed.total()} kills of commands on a stack, {dict(killed)}")

@@ -3,23 +3,23 @@
 Not in the default tests: ``nox -s torture``. Counts are printed.
 """
 
-import functools
 import json
 import os
 import random
 import resource
 import shutil
 import signal
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from growlm.errors import GrowlmError, outside_error
+from growlm.errors import GrowlmError
 from growlm.files import folder_lock, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.integrity import verify_files
@@ -27,11 +27,24 @@ from growlm.manifest.manifest import STACK_FILE, read_manifest
 from growlm.stack.stack import ModuleStack
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
+from tests.torture.faults import (
+    DONE,
+    FAULTS,
+    INTERRUPTED,
+    KILLED,
+    REFUSED,
+    begin,
+    end,
+    faulted,
+    killed_after,
+    operations_of,
+    run_apart,
+)
 from tests.torture.folders import USERS, add_users, contents
-from tests.torture.torture_faults import FAULTS, injected
 
 SCALE = float(os.environ.get("TORTURE_SCALE", "1"))
 KILLS = round(200 * SCALE)
+SEED = int(os.environ.get("TORTURE_SEED", "0"))
 STEPS = 3
 
 
@@ -45,6 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Grow = Callable[..., None]
+Say = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
@@ -78,40 +92,15 @@ def original(grow: Grow, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _state(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    monkeypatch.setenv("GROWLM_STATE", str(data / "state"))
+
+
 def own(folder: Path) -> dict[str, bytes]:
     """What a phase's result is: records without times and versions of libraries, tensors and the router."""
     found = {name: content for name, content in contents(folder).items() if name.endswith(".safetensors")}
     return {name: content for name, content in found.items() if not name.startswith(".work")}
-
-
-def child(work: Callable[[], None]) -> int:
-    """Run something in a process of its own: 0 it ended, 2 it was refused in one line, 130 it was interrupted."""
-    number = os.fork()
-    if number == 0:
-        status = 3
-        try:
-            with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
-                os.dup2(nowhere.fileno(), 2)
-                work()
-            status = 0
-        except KeyboardInterrupt:
-            status = 130
-        except BaseException as error:
-            line = isinstance(error, GrowlmError) or outside_error(error) is not None
-            status = 2 if line else 3
-            if not line:
-                import traceback
-
-                Path(os.environ["TORTURE_LOG"]).write_text(traceback.format_exc(), encoding="utf-8")
-        os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
-
-
-@pytest.fixture(autouse=True)
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path) -> Path:
-    monkeypatch.setenv("TORTURE_LOG", str(tmp_path / "traceback.txt"))
-    monkeypatch.setenv("GROWLM_STATE", str(data / "state"))
-    return tmp_path / "traceback.txt"
 
 
 def check(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
@@ -121,163 +110,112 @@ def check(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
     with folder_lock(folder):
         store.recover(folder)
     assert [module.name for module in read_manifest(folder).modules] == names
-    assert own(folder) in (old, new)
+    state = "new" if "b" in names else "old"
+    assert own(folder) == {"old": old, "new": new}[state]
     assert {name: (folder / name).read_bytes() for name in USERS} == USERS
-    return "new" if "b" in names else "old"
+    return state
 
 
-def say(capfd: Any, line: str) -> None:
-    with capfd.disabled():
-        sys.stdout.write(f"\n{line}\n")
-
-
-def test_every_file_operation_of_a_phase(original: Path, grow: Grow, tmp_path: Path, capfd: Any, log: Path) -> None:
-    old, whole, folder = own(original), tmp_path / "whole", tmp_path / "stack"
-    shutil.copytree(original, whole)
-    with injected(-1, FAULTS["die"]) as operations:
-        grow(whole, "b")
-    new = own(whole)
-    ends, resumed, count = {"old": 0, "new": 0}, 0, 0
-    step = max(1, round(1 / SCALE))
-    for moment in range(0, len(operations), step):
+def test_every_file_operation_of_a_phase(original: Path, grow: Grow, tmp_path: Path, say: Say) -> None:
+    whole, folder = shutil.copytree(original, tmp_path / "whole"), tmp_path / "stack"
+    operations = operations_of(partial(grow, whole, "b"))
+    old, new = own(original), own(whole)
+    ends, resumed = Counter[str](), 0
+    for moment in range(0, len(operations), max(1, round(1 / SCALE))):
         for name, fault in FAULTS.items():
             shutil.copytree(original, folder)
-
-            def run(fault: Callable[[], None] = fault, moment: int = moment) -> None:
-                with injected(moment, fault):
-                    grow(folder, "b")
-
-            status = child(run)
-            assert status in ((-signal.SIGKILL,) if name == "die" else (0, 2)), (
-                operations[moment],
-                name,
-                status,
-                log.read_text() if log.exists() else "",
-            )
+            status = faulted(partial(grow, folder, "b"), moment, fault)
+            assert status in ((KILLED,) if name == "die" else (DONE, REFUSED)), (operations[moment], name, status)
             state = check(folder, old, new)
             ends[state] += 1
-            count += 1
             if name == "die" and state == "old":
-                grow(folder, "b")
+                assert run_apart(partial(grow, folder, "b")) == DONE
                 assert own(folder) == new  # to the bit what was never interrupted
                 resumed += 1
             shutil.rmtree(folder)
-    assert min(ends.values()) > 0
-    say(capfd, f"phase: {len(operations)} file operations, {count} faults: {ends}; {resumed} killed ones ended alike")
+    assert set(ends) == {"old", "new"}
+    say(f"phase: {len(operations)} file operations, {ends.total()} faults: {dict(ends)}; {resumed} resumed alike")
 
 
-def test_killed_phases(original: Path, grow: Grow, tmp_path: Path, capfd: Any) -> None:
+def test_killed_phases(original: Path, grow: Grow, tmp_path: Path, say: Say) -> None:
     """Killed at random moments, again and again, until one comes through."""
-    old, whole, folder = own(original), tmp_path / "whole", tmp_path / "stack"
-    shutil.copytree(original, whole)
-    begun = time.monotonic()
+    whole, folder = shutil.copytree(original, tmp_path / "whole"), tmp_path / "stack"
+    begun = time.process_time()
     grow(whole, "b")
-    seconds, new, draw = time.monotonic() - begun, own(whole), random.Random(1)
+    seconds, draw = time.process_time() - begun, random.Random(SEED)
+    old, new = own(original), own(whole)
     killed = finished = 0
     shutil.copytree(original, folder)
     while killed < KILLS:
-        number = os.fork()
-        if number == 0:
-            try:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-                grow(folder, "b")
-            finally:
-                os._exit(0)
-        time.sleep(draw.uniform(0, 1.2 * seconds))
-        os.kill(number, signal.SIGKILL)
-        killed += os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL
+        killed += killed_after(partial(grow, folder, "b"), draw.uniform(0, 1.2 * seconds))
         if check(folder, old, new) == "new":
-            assert own(folder) == new
             finished += 1
             shutil.rmtree(folder)
             shutil.copytree(original, folder)
-    say(capfd, f"{killed} kills of phases at random moments, {finished} phases came through, all of the same bits")
+    say(f"{killed} kills of phases at random moments, {finished} phases came through, all of the same bits")
 
 
-def test_a_full_disk(original: Path, grow: Grow, tmp_path: Path, capfd: Any, log: Path) -> None:
+def test_a_full_disk(original: Path, grow: Grow, tmp_path: Path, say: Say) -> None:
     """No file may become larger than a limit: writes of the libraries fail, too."""
     old, folder = own(original), tmp_path / "stack"
-    limits = [0, 100, 1_000, 3_000, 6_000, 10_000, 20_000, 40_000, 80_000]
-    ends: dict[int, str] = {}
-    for limit in limits:
+    ends: dict[int, int] = {}
+
+    def limited(limit: int) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        grow(folder, "b")
+
+    for limit in (0, 100, 1_000, 3_000, 6_000, 10_000, 20_000, 40_000, 80_000):
         shutil.copytree(original, folder)
-
-        def run(limit: int = limit) -> None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            grow(folder, "b")
-
-        status = child(run)
-        assert status in (0, 2), (limit, status, log.read_text() if log.exists() else "")
-        ends[limit] = "new" if status == 0 else "refused"
+        ends[limit] = run_apart(partial(limited, limit))
         verify_files(folder)
         assert {name: (folder / name).read_bytes() for name in USERS} == USERS
-        if status == 2:
+        if ends[limit] == REFUSED:
             with folder_lock(folder):
                 store.recover(folder)
             assert own(folder) == old
         shutil.rmtree(folder)
-    assert set(ends.values()) == {"new", "refused"}
-    say(capfd, f"files of a limited number of bytes: {ends}")
+    assert set(ends.values()) == {DONE, REFUSED}
+    say(f"exit statuses by the greatest number of bytes of a file: {ends}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals(original: Path, grow: Grow, tmp_path: Path, number: int, capfd: Any) -> None:
+def test_signals(original: Path, grow: Grow, tmp_path: Path, number: int, say: Say) -> None:
     """A signal at any moment: the step is saved, or nothing has begun; the same command ends with the same bits."""
-    old, whole, folder = own(original), tmp_path / "whole", tmp_path / "stack"
-    shutil.copytree(original, whole)
+    whole, folder = shutil.copytree(original, tmp_path / "whole"), tmp_path / "stack"
     begun = time.monotonic()
-    grow(whole, "b", steps=12)
-    seconds, new, draw, ends = time.monotonic() - begun, own(whole), random.Random(2), dict[int, int]()
+    assert run_apart(partial(grow, whole, "b", steps=12)) == DONE
+    seconds, draw, ends = time.monotonic() - begun, random.Random(SEED), Counter[int]()
+    old, new = own(original), own(whole)
     for _ in range(max(3, round(12 * SCALE))):
         shutil.copytree(original, folder)
-        process = os.fork()
-        if process == 0:
-            os._exit(child(lambda: _grow_with_default_signals(grow, folder)))
+        process = begin(partial(grow, folder, "b", steps=12))
         time.sleep(draw.uniform(0.2, 1.0) * seconds)
-        os.kill(_child_of(process), number)
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        ends[status] = ends.get(status, 0) + 1
+        os.kill(process, number)
+        ends[end(process)] += 1
         check(folder, old, new)
-        grow(folder, "b", steps=12)
+        assert run_apart(partial(grow, folder, "b", steps=12)) == DONE
         assert own(folder) == new
         shutil.rmtree(folder)
-    assert 3 not in ends
-    say(capfd, f"{signal.Signals(number).name}: exit statuses {ends}")
+    assert set(ends) <= {DONE, INTERRUPTED, -number}
+    say(f"{signal.Signals(number).name}: exit statuses {dict(ends)}")
 
 
-def _grow_with_default_signals(grow: Grow, folder: Path) -> None:
-    grow(folder, "b", steps=12)
-
-
-def _child_of(process: int) -> int:
-    path = Path(f"/proc/{process}/task/{process}/children")
-    while not (children := path.read_text(encoding="utf-8").split()):
-        time.sleep(0.01)
-    return int(children[0])
-
-
-def test_two_writers(original: Path, grow: Grow, tmp_path: Path, capfd: Any) -> None:
+def test_two_writers(original: Path, grow: Grow, tmp_path: Path, say: Say) -> None:
     """Two phases at once on one stack: one of them has it, the other says so, and nothing is mixed."""
-    ends: dict[tuple[int, ...], int] = {}
-    folder = tmp_path / "stack"
+    ends, folder = Counter[tuple[int, ...]](), tmp_path / "stack"
     for _ in range(max(3, round(15 * SCALE))):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(original, folder)
-        processes = []
-        for name in ("b", "c"):
-            number = os.fork()
-            if number == 0:
-                os._exit(child(functools.partial(grow, folder, name)))
-            processes.append(number)
-        status = tuple(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) for number in processes)
-        assert set(status) <= {0, 2}
-        assert 0 in status
+        processes = [begin(partial(grow, folder, name)) for name in ("b", "c")]
+        status = tuple(map(end, processes))
+        assert set(status) <= {DONE, REFUSED}
+        assert DONE in status
         verify_files(folder)
         grown = [module.name for module in read_manifest(folder).modules][1:]
-        assert sorted(grown) == [name for name, code in zip(("b", "c"), status, strict=True) if code == 0]
-        ends[status] = ends.get(status, 0) + 1
-    say(capfd, f"pairs of writers by exit statuses: {ends}")
+        assert sorted(grown) == [name for name, code in zip(("b", "c"), status, strict=True) if code == DONE]
+        ends[status] += 1
+    say(f"pairs of writers by exit statuses: {dict(ends)}")
 
 
 def test_saving_beside_a_writer(original: Path, tmp_path: Path) -> None:
@@ -288,7 +226,7 @@ def test_saving_beside_a_writer(original: Path, tmp_path: Path) -> None:
     assert (tmp_path / "copy" / STACK_FILE).read_bytes() == (original / STACK_FILE).read_bytes()
 
 
-def test_twenty_phases(grow: Grow, tmp_path: Path, capfd: Any) -> None:
+def test_twenty_phases(grow: Grow, tmp_path: Path, say: Say) -> None:
     """After every phase every older tensor is the same, and so are the logits of every older path."""
     folder, ids = tmp_path / "stack", torch.tensor([[0, 5, 17, 101, 7, 250]])
     tensors: dict[str, str] = {}
@@ -309,4 +247,4 @@ def test_twenty_phases(grow: Grow, tmp_path: Path, capfd: Any) -> None:
                 compared += 1
             logits[path] = said
     assert len(tensors) > 20
-    say(capfd, f"20 phases: {len(tensors)} tensors and {compared} logits of older paths, all bit-identical")
+    say(f"20 phases: {len(tensors)} tensors and {compared} logits of older paths, all bit-identical")

@@ -81,6 +81,10 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         cli.main(["ls"])
 
 
+class MisconfigurationException(Exception):  # noqa: N818
+    """Named as Lightning's, which is not imported here."""
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -91,6 +95,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         (MemoryError(), "not enough memory: use a smaller batch"),
         (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0"), "is the disk full?"),
         (yaml.YAMLError("odd"), "yaml refuses a file (YAMLError: odd): it is damaged"),
+        (MisconfigurationException("odd"), "Lightning refuses an option of the trainer: odd"),
     ],
 )
 def test_what_the_system_or_a_library_reports_is_one_line(error: Exception, said: str, monkeypatch, capsys):

@@ -233,6 +233,34 @@ def test_a_trainer_without_an_end_is_refused(phase: Phase):
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"accelerator": "gpux"}, "invalid accelerator name"),
+        ({"devices": "0"}, "not a valid input using cpu"),
+        ({"devices": "x"}, "should be an int > 0"),
+        ({"strategy": "nope"}, "invalid strategy name"),
+        ({"precision": "nonsense"}, "Precision 'nonsense' is invalid"),
+        ({"max_time": "x"}, "not a valid duration"),
+        ({"num_nodes": 0}, "must be a positive integer"),
+    ],
+)
+def test_what_lightning_refuses_is_one_line(options: dict[str, Any], said: str):
+    with pytest.raises(GrowlmError, match=f"Lightning refuses an option of the trainer: .*{said}"):
+        new_trainer(**{"accelerator": "cpu", "max_steps": 1, **options})
+
+
+@pytest.mark.parametrize("precision", ["64-true", "16-true", "bf16-true"])
+def test_a_trainer_that_casts_what_is_frozen_is_refused(phase: Phase, tmp_path: Path, precision: str):
+    options: dict[str, Any] = {"max_steps": 2, "precision": precision, "accelerator": "cpu"}
+    message = f"precision '{precision}' would change what is frozen.*give one of 32-true, bf16-mixed, 16-mixed"
+    with pytest.raises(GrowlmError, match=message):
+        fit_phase(phase(), new_trainer(**options))
+    with pytest.raises(GrowlmError, match=message):
+        Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, **options).fit(phase())
+    assert not (tmp_path / "stack" / "stack.json").exists()
+
+
+@pytest.mark.parametrize(
     ("options", "worth_it", "line"),
     [
         ({}, 1e12, None),

@@ -1,6 +1,5 @@
-"""Mutants of files, and a process without rights to read them in: time, memory and what it may touch are limited."""
+"""A process without rights to read mutants in: its time, its memory and what it may touch are limited."""
 
-import json
 import os
 import random
 import resource
@@ -16,110 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from growlm.errors import GrowlmError, outside_error
+from tests.torture.mutations import MARKER
 
 SECONDS = 10.0
-"""The longest that one mutant may take."""
+"""Processor time that one mutant may take: a machine that is busy with something else changes nothing."""
+HANG = 300.0
+"""Time after which a mutant that waits, without using a processor, has failed, in seconds."""
 MEMORY = 256 << 20
 """What a process may allocate beyond what it had, in bytes; the files themselves have a few kilobytes."""
 WARM_UP = 3
 MINUTES = float(os.environ.get("TORTURE_MINUTES", "60"))
 """After this long a reader gets no more mutants; the count that is printed is what it got."""
-MARKER = "hostile_marker"
-"""A module that lies on the path and that nothing may import."""
-_DEEP: Any = 0
-for _ in range(150):
-    _DEEP = [_DEEP]
-HOSTILE: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1, 2, 3.5, 2**31, 2**63, 10**30, -(10**30), 1e308, -1e308, 1e-300),
-    *(
-        "",
-        "x",
-        "a",
-        "grow",
-        "lora",
-        "ridge",
-        "chat",
-        "jsonl",
-        "stories",
-        "hub",
-        "llama",
-        "gpt2",
-        "t5",
-        "silu",
-        "float32",
-    ),
-    *("../outside", "/etc/passwd", "~/.ssh/id_rsa", "/dev/zero", "file.jsonl", "a/b", ".", "\x00", "\ud800"),
-    *("\x1b[31mred\x1b[0m", "[bold]x[/]", "[/]", "<script>alert(1)</script>", "{{x}}", "${x}", "%s%s", "x" * 3000),
-    *("os.system", "builtins.eval", f"{MARKER}.Run", "NaN", "Infinity", "1e999", "0x10", "1_000"),
-    *({}, [], [[]], [None], {"": None}, [0] * 300, _DEEP, ["a", "a"], [1, "a"], {"name": "a", "options": {}}),
-    {"class_path": f"{MARKER}.Run", "init_args": {"x": 1}},
-    {"class_path": "os.system", "init_args": {"command": "true"}},
-    {"name": "jsonl", "options": {"train": "/etc/passwd"}},
-    {"auto_map": {"AutoConfig": f"{MARKER}.Run"}},
-)
-
-
-def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Flip a bit, cut, repeat, put in, replace, or empty."""
-    kind, at = rng.randrange(7), rng.randrange(len(content) + 1)
-    if kind <= 1 and content:
-        at = min(at, len(content) - 1)
-        return content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
-    if kind == 2:
-        return content[:at]
-    if kind == 3:
-        return content[:at] + content[at : at + rng.randrange(1, 200)] * rng.choice((1, 1, 2, 30)) + content[at:]
-    if kind == 4:
-        return content[:at] + rng.randbytes(rng.randrange(1, 12)) + content[at:]
-    if kind == 5:
-        more = rng.randbytes(rng.randrange(1, 12))
-        return content[:at] + more + content[at + len(more) :]
-    return rng.choice((b"", b"\x00", b"{}", b"[]", b"null", content + content, content[::-1]))
-
-
-def mutate_json(rng: random.Random, content: Any) -> Any:
-    """Change one to three places of a JSON value: other values, other keys, more and fewer of them."""
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        content = _mutated(rng, content)
-    return content
-
-
-def dump_json(content: Any, **options: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, **options).encode(errors="surrogatepass")
-
-
-def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for key, value in inner:
-        yield from _places(value, (*path, key))
-
-
-def _mutated(rng: random.Random, content: Any) -> Any:
-    if content is _DEEP:
-        return content
-    path = rng.choice(list(_places(content))[:2000])
-    root = {"": content}
-    holder: Any = root
-    keys = ("", *path)
-    copied = json.loads(json.dumps(root))
-    holder = copied
-    for key in keys[:-1]:
-        holder = holder[key]
-    key, kind = keys[-1], rng.randrange(6)
-    if kind == 0 and len(keys) > 1:
-        del holder[key]
-    elif kind == 1 and isinstance(holder, list):
-        holder[key:key] = [holder[key]] * rng.choice((1, 2, 200))
-    elif kind == 1 and isinstance(holder, dict) and len(keys) > 1:
-        holder[rng.choice(("", "class_path", "auto_map", "name", f"{key}2", "x" * 300))] = holder.pop(key)
-    elif kind == 2 and isinstance(holder[key], dict):
-        holder[key][rng.choice(("extra", "class_path", "init_args", "auto_map", "torch_dtype"))] = rng.choice(HOSTILE)
-    elif kind == 3 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
-        holder[key] = rng.choice((-holder[key], holder[key] + 1, holder[key] * 1000, float(holder[key]), 0))
-    else:
-        holder[key] = rng.choice(HOSTILE)
-    return copied[""]
 
 
 @contextmanager
@@ -174,7 +80,9 @@ def read_mutants(name: str, count: int, folder: Path, read: Callable[[random.Ran
 
 def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random], object], seed: int) -> str:
     sys.path.insert(0, str(folder / "path"))
+    sys.dont_write_bytecode = True  # what is imported late is not written to
     tempfile.tempdir = str(folder)
+    signal.signal(signal.SIGPROF, _too_slow)
     signal.signal(signal.SIGALRM, _too_slow)
     for number in range(-WARM_UP, 0):  # what is imported on first use
         _refuses(number, read, seed)
@@ -182,12 +90,12 @@ def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random
     _limit_memory()
     refused, slowest, before = 0, 0.0, time.process_time()
     faults: dict[str, str] = {}  # one of each place
-    started = time.monotonic()
+    end = time.monotonic() + MINUTES * 60
     for number in range(count):
-        begun = time.monotonic()
-        if begun - started > MINUTES * 60:
+        if time.monotonic() > end:
             count = number
             break
+        begun = time.process_time()
         try:
             refused += _refuses(number, read, seed)
             if touched or MARKER in sys.modules:
@@ -198,7 +106,7 @@ def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random
             last = traceback.extract_tb(error.__traceback__)[-1]
             said = "".join(traceback.format_exception(error))
             faults.setdefault(f"{type(error).__name__} {last.filename}:{last.lineno}", f"mutant {number}\n{said}")
-        slowest = max(slowest, time.monotonic() - begun)
+        slowest = max(slowest, time.process_time() - begun)
     if refused == count >= 100:
         return "FAULT every mutant was refused: is the original right?"
     if faults:
@@ -210,7 +118,8 @@ def _read_all(name: str, count: int, folder: Path, read: Callable[[random.Random
 
 def _refuses(number: int, read: Callable[[random.Random], object], seed: int) -> bool:
     """Read one mutant; return whether it was refused in one line."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, HANG)
     try:
         read(random.Random(f"{seed} {number}"))
         return False
@@ -221,6 +130,7 @@ def _refuses(number: int, read: Callable[[random.Random], object], seed: int) ->
         _check_line(line)
         return True
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -231,8 +141,9 @@ def _check_line(text: str) -> None:
         raise RuntimeError(f"more memory was asked for than allowed: {text[:300]}")
 
 
-def _too_slow(*_: object) -> None:
-    raise RuntimeError(f"longer than {SECONDS} s")
+def _too_slow(number: int, *_: object) -> None:
+    waited = number == signal.SIGALRM
+    raise RuntimeError(f"waited for {HANG} s" if waited else f"took more than {SECONDS} s of a processor")
 
 
 def _limit_memory() -> None:

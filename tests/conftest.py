@@ -14,56 +14,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_json, stack_json
+from tests.tiers import tiers_of
 
 TESTS = Path(__file__).parent
-TIERS = {"contracts": "contract", "e2e": "e2e", "golden": "golden", "torture": "slow"}
-SLOW = (
-    "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
-    "contracts/test_every_method.py::test_another_seed_gives_other_bits",
-    "e2e/test_bench.py::test_all_skills_at_once_future_skills_and_no_stacks",
-    "e2e/test_bench.py::test_killed_and_run_again",
-    "e2e/test_bench.py::test_submitit_runs_the_same_cells",
-    "e2e/test_bench.py::test_two_processes_measure_the_same",
-    "e2e/test_examples.py",
-    "e2e/test_grow.py::test_two_skills_side_by_side",
-    "e2e/test_interrupted.py",
-    "golden/test_fusion.py::test_a_linear_is_as_good_as_the_least_squares_solution",
-    "golden/test_joint.py::test_on_a_mixture_of_one_skill_it_is_per_skill_bit_for_bit",
-    "golden/test_kif.py::test_every_ablation_can_be_run",
-    "golden/test_pmoe.py::test_gates_learn_to_close_for_what_the_base_writes",
-    "golden/test_pmoe.py::test_gates_learn_to_distinguish_skills",
-    "golden/test_recurrent_kif.py::test_a_round_that_is_cut_short_is_fused_from_its_outer_loop_on",
-    "golden/test_recurrent_kif.py::test_every_ablation_can_be_run",
-    "golden/test_replay_buffer.py::test_balanced_keeps_equally_many_of_every_phase",
-    "golden/test_replay.py::test_without_a_share_it_is_the_wrapped_method_bit_for_bit",
-    "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
-    "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
-    "unit/pretrain/test_run.py::test_a_stopped_run_ends_with_the_same_bits",
-    "unit/pretrain/test_run.py::test_the_same_seed_gives_the_same_weights_and_another_one_others",
-    "unit/show/test_talk.py::test_opening_fused",
-    "unit/train/test_drop.py::test_after_a_crash_at_any_moment_it_is_there_or_gone",
-    "unit/train/test_grow_router.py::test_a_killed_phase_leaves_the_same_router",
-)
-"""Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
-
-
-FAMILIES = ("llama", "gpt2", "gpt_neox")
-"""Families of bases that represent the others in the default tier, contracts apart, which choose for themselves."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier: by its folder, its fixtures, its family of bases, or by the table above."""
+    """Mark each test with its tiers."""
     for item in items:
-        name = item.path.relative_to(TESTS).as_posix()
-        if tier := TIERS.get(name.partition("/")[0]):
+        for tier in sorted(tiers_of(item, item.path.relative_to(TESTS).as_posix())):
             item.add_marker(tier)
-        if name in SLOW or f"{name}::{getattr(item, 'originalname', item.name)}" in SLOW:
-            item.add_marker("slow")
-        if "tiny_bases" in getattr(item, "fixturenames", ()):
-            item.add_marker("model")
-        family = item.callspec.params.get("family", "llama") if hasattr(item, "callspec") else "llama"
-        if family not in FAMILIES and tier != "contract":
-            item.add_marker("exhaustive")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from growlm.bench.plan.cell import CELL_FILE, CELLS
+from growlm.bench.report import html, report
 from growlm.bench.run.result import CellResult
 
 SKILLS = ("chat", "memory", "arithmetic")
@@ -99,3 +100,15 @@ def write_cells(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "results"
 
     return write
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the files of pictures where a test reads the page alone."""
+    monkeypatch.setattr(report, "write_png", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def without_plots(without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing where a test reads numbers and text alone."""
+    monkeypatch.setattr(html, "to_svg", lambda plot: "<svg></svg>")

@@ -131,7 +131,13 @@ def test_the_command(stack: Any, tasks: Path, tmp_path: Path, capsys: pytest.Cap
     assert "which_cat" in capsys.readouterr().out
 
 
-def test_the_harness_knows_the_name(stack: Any, tasks: Path, tmp_path: Path) -> None:
+def test_the_harness_knows_the_name() -> None:
+    from lm_eval.api.registry import get_model
+
+    assert get_model("growlm") is GrowlmLM
+
+
+def test_the_harness_starts_with_the_name(stack: Any, tasks: Path, tmp_path: Path) -> None:
     stack.save_pretrained(tmp_path / "stack")
     words = ["--model", "growlm", "--model_args", f"pretrained={tmp_path / 'stack'},path=first", "--batch_size", "4"]
     done = subprocess.run(

@@ -27,7 +27,7 @@ def folder(new_stack: NewStack, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("first", ["growlm", "transformers"])
-def test_the_auto_classes_know_stacks_after_the_import_alone(folder: Path, first: str) -> None:
+def test_the_auto_classes_know_stacks_after_the_import(folder: Path, first: str) -> None:
     imports = ["import growlm", "import transformers.models.auto"]
     code = [
         *(imports if first == "growlm" else reversed(imports)),

@@ -44,6 +44,7 @@ def test_the_share_of_the_usable_range():
     assert math.isnan(share_of_range(0.5, 0.75, 0.75))
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_tables_and_page_have_them(make_cell: Callable[..., CellResult], write_cells: Callable[..., Path]):
     joint = make_cell("joint", at_once=True, mode="all", references=KNOWN)
     folder = write_cells(make_cell(references=KNOWN), joint)

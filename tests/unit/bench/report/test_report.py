@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from growlm.bench.report import report
 from growlm.bench.report.charts import bars, curve, heat_map, label_offsets, scatter
 from growlm.bench.report.markdown import metrics_table, read_numbers, results_page, write_results_page
 from growlm.bench.report.plots import to_svg, write_png
@@ -64,12 +63,6 @@ def folder(make_cell: Make, write_cells: Write) -> Path:
     """Three methods: one grows, one forgets, one learns all at once; the first with two seeds."""
     joint = make_cell("joint", at_once=True, mode="all")
     return write_cells(make_cell(), make_cell(seed=1), make_cell("sequential", mode="all"), joint)
-
-
-@pytest.fixture
-def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the files of pictures where a test reads the page alone."""
-    monkeypatch.setattr(report, "write_png", lambda *args, **kwargs: None)
 
 
 def test_the_page_stands_on_its_own(folder: Path):
@@ -151,13 +144,14 @@ def test_names_from_files_cannot_break_the_page(make_cell: Make, write_cells: Wr
     assert text.count("&lt;script&gt;alert(1)") >= 4
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_losses_are_not_shown_as_points(make_cell: Make, write_cells: Write):
     folder = write_cells(make_cell(metric="loss"))
     write_report(folder)
     assert "<td>-0.583</td><td>0.500</td>" in (folder / PAGE).read_text()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write):
     kept = {"layers": ["0", "1"], "projections": ["q_proj", "$x$"], "values": [[0.5, None], [1e-9, 1.0]]}
     folder = write_cells(make_cell("grow"), make_cell("kif", importance=kept))
@@ -168,6 +162,7 @@ def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Writ
     assert "importance0" not in page
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
     done = write_report(write_cells(make_cell(composites={})))
     names = ["own", "test", "per-skill", "per-seed", "desiderata", "plasticity", "cost", "oracle", "routed", "all"]
@@ -226,7 +221,7 @@ def test_scores_of_another_version_are_refused():
         scores_table({"format_version": 1, "num_skills": 2, "scores": []}, "old.json")
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_an_order_of_a_stranger_is_text_and_nothing_else(make_cell: Make, write_cells: Write):
     order = '../../x" onload="alert(1)'
     cell = make_cell()
@@ -262,7 +257,7 @@ def test_a_table_as_csv_latex_and_markdown():
     assert to_markdown(HARD) == ("| method | a\\|b |\n| --- | --: |\n| x\\_1 | =cmd() |\n| &lt;b&gt; | -1.5 ± 0.1 |\n")
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_a_markdown_page_keeps_what_is_written_around_its_tables(folder: Path, tmp_path: Path):
     write_report(folder)
     page = write_results_page(folder, tmp_path / "pages")
@@ -312,6 +307,7 @@ def test_other_numbers_are_refused(tmp_path: Path, content: object, said: str):
         results_page(read_numbers(path), None, "x")
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_pages_say_what_retention_cannot_show(make_cell: Make, write_cells: Write):
     cell = make_cell()
     write_report(folder := write_cells(cell))

@@ -14,11 +14,12 @@ from growlm.cli.main import main
 from growlm.errors import GrowlmError
 from growlm.manifest.scores import MODES
 
+pytestmark = pytest.mark.usefixtures("without_plots")
 Make = Callable[..., CellResult]
 
 
 @pytest.fixture
-def runs(make_cell: Make, write_cells: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
+def runs(without_plots: None, make_cell: Make, write_cells: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
     """Two runs of grow, whose last scores differ by a quarter in the skill memory; the second has joint, too."""
     write_report(write_cells(make_cell()))
     first = tmp_path / "first"

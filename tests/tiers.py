@@ -1,0 +1,84 @@
+"""Which tests the default tier leaves out: slow ones, and the rest of each product of members."""
+
+import pytest
+
+FOLDERS = {"contracts": "contract", "e2e": "e2e", "golden": "golden", "torture": "slow"}
+SLOW = (
+    "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
+    "contracts/test_every_method.py::test_another_seed_gives_other_bits",
+    "e2e/test_bench.py::test_all_skills_at_once_future_skills_and_no_stacks",
+    "e2e/test_bench.py::test_answers_are_kept_and_scored_by_another_metric",
+    "e2e/test_bench.py::test_choices_are_made_on_other_rows_in_another_order_and_then_tested",
+    "e2e/test_bench.py::test_killed_and_run_again",
+    "e2e/test_bench.py::test_submitit_runs_the_same_cells",
+    "e2e/test_bench.py::test_two_processes_measure_the_same",
+    "e2e/test_examples.py",
+    "e2e/test_grow.py::test_a_base_that_moved_is_given_anew",
+    "e2e/test_grow.py::test_a_finished_phase_is_not_run_again",
+    "e2e/test_grow.py::test_fit_is_the_same_phase",
+    "e2e/test_grow.py::test_two_skills_side_by_side",
+    "e2e/test_hostile_names.py::test_a_report",
+    "e2e/test_installed.py",
+    "e2e/test_interrupted.py",
+    "golden/test_ewc.py::test_the_stronger_the_less_the_weights_move",
+    "golden/test_fusion.py::test_a_linear_is_as_good_as_the_least_squares_solution",
+    "golden/test_joint.py::test_on_a_mixture_of_one_skill_it_is_per_skill_bit_for_bit",
+    "golden/test_kif.py::test_every_ablation_can_be_run",
+    "golden/test_olora.py::test_new_changes_are_more_orthogonal_than_without",
+    "golden/test_pmoe.py::test_gates_learn_to_close_for_what_the_base_writes",
+    "golden/test_pmoe.py::test_gates_learn_to_distinguish_skills",
+    "golden/test_recurrent_kif.py::test_a_mean_of_both_changes_is_half_of_each",
+    "golden/test_recurrent_kif.py::test_a_round_that_is_cut_short_is_fused_from_its_outer_loop_on",
+    "golden/test_recurrent_kif.py::test_every_ablation_can_be_run",
+    "golden/test_replay.py::test_without_a_share_it_is_the_wrapped_method_bit_for_bit",
+    "golden/test_replay_buffer.py::test_balanced_keeps_equally_many_of_every_phase",
+    "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
+    "unit/harness/test_tasks.py::test_the_harness_starts_with_the_name",
+    "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
+    "unit/pretrain/test_run.py::test_a_stopped_run_ends_with_the_same_bits",
+    "unit/pretrain/test_run.py::test_the_same_seed_gives_the_same_weights_and_another_one_others",
+    "unit/show/test_talk.py::test_opening_fused",
+    "unit/stack/test_hub.py::test_a_repository_that_is_not_there",
+    "unit/train/test_drop.py::test_after_a_crash_at_any_moment_it_is_there_or_gone",
+    "unit/train/test_grow_router.py::test_a_killed_phase_leaves_the_same_router",
+)
+"""Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
+SELECTED = {
+    "golden/test_osft.py::test_nothing_preserved_in_the_block_form_is_sequential_bit_for_bit": ("True",),
+    "golden/test_osft.py::test_two_phases_in_the_block_form": ("gpt2",),
+    "golden/test_osft.py::test_two_phases_in_the_factor_form": ("llama",),
+    "golden/test_replay.py::test_it_composes_with_every_method": ("ewc", "grow", "tasl"),
+    "golden/test_replay.py::test_it_decides_what_the_wrapped_method_decides": ("ewc", "grow"),
+    "golden/test_replay.py::test_the_share_of_old_rows_is_the_stated_one": ("0.1", "0.5"),
+    "golden/test_subspace.py::test_nothing_leaks_in_a_thousand_steps_of_adamw": ("24-24-None-False", "40-16-None-True"),
+    "golden/test_tasl.py::test_one_global_merge_is_a_plain_weighted_average": ("0.4",),
+    "golden/test_tasl.py::test_two_phases_by_hand": ("lora",),
+    "golden/test_tasl.py::test_without_fusion_it_is_sequential_bit_for_bit": ("options1-sequential-parent_options1",),
+    "unit/harness/test_tasks.py::test_scores_are_those_of_the_path": ("first",),
+    "unit/stack/test_transformers_folder.py::test_the_auto_classes_know_stacks_after_the_import": ("transformers",),
+}
+"""Of these tests of several members or values those that the default tier runs; the others are exhaustive."""
+FAMILIES = ("llama", "gpt2", "gpt_neox")
+"""Families of bases that represent the others in the default tier, contracts apart, which choose for themselves."""
+
+
+def tiers_of(item: pytest.Item, name: str) -> set[str]:
+    """Find a test's tiers: by its folder, its fixtures, its family of bases, or by the tables above.
+
+    Args:
+        item: the test.
+        name: its file, from the folder of tests.
+    """
+    found = {FOLDERS[folder]} if (folder := name.partition("/")[0]) in FOLDERS else set()
+    function = f"{name}::{getattr(item, 'originalname', item.name)}"
+    if name in SLOW or function in SLOW:
+        found.add("slow")
+    if "tiny_bases" in getattr(item, "fixturenames", ()):
+        found.add("model")
+    if callspec := getattr(item, "callspec", None):
+        family = callspec.params.get("family", "llama")
+        if (family not in FAMILIES and "contract" not in found) or callspec.id not in SELECTED.get(
+            function, (callspec.id,)
+        ):
+            found.add("exhaustive")
+    return found

@@ -23,7 +23,7 @@ Shapes: N trained tokens, V vocabulary.
 """
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,7 @@ from growlm.data.batches import Batch, StepBatches
 from growlm.errors import check_at_least
 from growlm.manifest.path import Path
 from growlm.methods._divergence import divergence
-from growlm.methods.method import VersionedMethod
-from growlm.modules.kind import ModuleKind
-from growlm.registry import module_kinds
+from growlm.methods.method import LoraOrDense
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:
@@ -68,32 +66,25 @@ def top_entropy_share(logits_NV: Tensor, count: int = _MOST_LIKELY) -> Tensor:
     return -(top_NK.exp() * top_NK).sum(-1) / math.log(top_NK.shape[-1])
 
 
-class Anchored(VersionedMethod):
+class Anchored(LoraOrDense):
     """Continues training the same module, held near the base on the new skill's own inputs.
 
     Args:
         anchor: the loss: ``kl``, ``tmkl``, ``asft`` or ``eaft``.
         beta: β, how much the distance from the base counts; not used by ``eaft``.
-        weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
-            layers.
-        rank: rank of the low-rank change.
-        target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
+        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
     """
 
     def __init__(
         self,
         anchor: Anchor = "tmkl",
         beta: float = 0.1,
-        weights: Literal["lora", "all", "linears"] = "lora",
-        rank: int = 8,
-        target_modules: list[str] | None = None,
+        **weights: Any,
     ) -> None:
+        super().__init__(**weights)
         check_at_least("anchored beta", beta, 0)
         self.anchor: Anchor = anchor
         self.beta = beta
-        self.weights = weights
-        self.rank = rank
-        self.target_modules = target_modules
         self._base: Path = ()
         self._rows = 0
 
@@ -101,13 +92,6 @@ class Anchored(VersionedMethod):
     def extra_forward_rows(self) -> int:
         """How many rows the base was run on."""
         return self._rows
-
-    def kinds(self) -> dict[str, ModuleKind]:
-        """Return a low-rank change, or a full difference of the chosen weights."""
-        if self.weights == "lora":
-            options = {"rank": self.rank, "target_modules": self.target_modules}
-            return {"lora": module_kinds.build("lora", options)}
-        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Note the path without the module."""

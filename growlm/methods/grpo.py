@@ -27,7 +27,7 @@ Shapes: N tokens of all answers.
 import random
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -36,10 +36,9 @@ from growlm.data.batches import IGNORED, Batch, StepBatches, collate
 from growlm.data.encode import Encoded, cut_prompt, encode_prompt
 from growlm.errors import GrowlmError, check_at_least, check_positive
 from growlm.methods._sampling import sample_answers
-from growlm.methods.method import VersionedMethod
+from growlm.methods.method import LoraOrDense
 from growlm.metrics.scoring import Question, asked_questions
 from growlm.modules.kind import ModuleKind
-from growlm.registry import module_kinds
 from growlm.skills.metric import ASKS_NOTHING
 from growlm.skills.skill import Skill
 from growlm.stack.loss import trained_token_losses
@@ -69,7 +68,7 @@ def group_advantages(rewards: list[list[float]]) -> list[list[float] | None]:
     ]
 
 
-class Grpo(VersionedMethod):
+class Grpo(LoraOrDense):
     """Continues training the same module, after a warm-up on the model's own answers and their scores.
 
     Args:
@@ -80,10 +79,7 @@ class Grpo(VersionedMethod):
         temperature: of sampling.
         max_answer_tokens: longest sampled answer.
         num_examples: training examples whose prompts are drawn.
-        weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
-            layers.
-        rank: rank of the low-rank change.
-        target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
+        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
     """
 
     def __init__(
@@ -95,10 +91,9 @@ class Grpo(VersionedMethod):
         temperature: float = 1.0,
         max_answer_tokens: int = 64,
         num_examples: int = 512,
-        weights: Literal["lora", "all", "linears"] = "lora",
-        rank: int = 8,
-        target_modules: list[str] | None = None,
+        **weights: Any,
     ) -> None:
+        super().__init__(**weights)
         for option, value, least in (
             ("warmup_steps", warmup_steps, 0),
             ("prompts", prompts, 1),
@@ -117,9 +112,6 @@ class Grpo(VersionedMethod):
         self.temperature = temperature
         self.max_answer_tokens = max_answer_tokens
         self.num_examples = num_examples
-        self.weights = weights
-        self.rank = rank
-        self.target_modules = target_modules
         self._skill: Skill | None = None
         self._stack: ModuleStack | None = None
         self._questions: list[tuple[tuple[int, ...], Question]] = []
@@ -127,13 +119,6 @@ class Grpo(VersionedMethod):
         self._pad_id = 0
         self._steps = 0
         self._advantages: list[float] = []
-
-    def kinds(self) -> dict[str, ModuleKind]:
-        """Return a low-rank change, or a full difference of the chosen weights."""
-        if self.weights == "lora":
-            options = {"rank": self.rank, "target_modules": self.target_modules}
-            return {"lora": module_kinds.build("lora", options)}
-        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Note the skill, whose metric is the reward; see ``Method.build``.

@@ -1,7 +1,7 @@
 """What a continual-learning method is: a plain object whose hooks a phase calls at fixed moments.
 
 ``VersionedMethod`` is the base of those that continue training the same weights: each phase's result is a new version
-of one module.
+of one module; ``LoraOrDense`` of those among them that leave the choice of these weights to the user.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch, StepBatches
 from growlm.manifest.path import Path
 from growlm.modules.kind import ModuleKind
+from growlm.registry import module_kinds
 from growlm.skills.skill import Skill
 from growlm.stack.loss import trained_token_losses
 
@@ -170,3 +171,31 @@ class VersionedMethod(Method):
             return bool(record.method["name"] == own)
         wrapped = record.method["options"].get("method", WRAPPED)
         return bool(record.method["name"] == self.wrapper and wrapped == own)
+
+
+class LoraOrDense(VersionedMethod):
+    """Continues training one low-rank change, or one full difference of chosen weights.
+
+    Args:
+        weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
+            layers.
+        rank: rank of the low-rank change.
+        target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
+    """
+
+    def __init__(
+        self,
+        weights: Literal["lora", "all", "linears"] = "lora",
+        rank: int = 8,
+        target_modules: list[str] | None = None,
+    ) -> None:
+        self.weights = weights
+        self.rank = rank
+        self.target_modules = target_modules
+
+    def kinds(self) -> dict[str, ModuleKind]:
+        """Return a low-rank change, or a full difference of the chosen weights."""
+        if self.weights == "lora":
+            options = {"rank": self.rank, "target_modules": self.target_modules}
+            return {"lora": module_kinds.build("lora", options)}
+        return {"dense": module_kinds.build("dense", {"weights": self.weights})}

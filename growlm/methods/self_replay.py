@@ -19,7 +19,7 @@ Proved by tests/golden/test_self_replay.py and tests/contracts/test_every_method
 Shapes: N tokens of the texts, V vocabulary.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -30,16 +30,14 @@ from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import Path
 from growlm.methods._divergence import divergence
 from growlm.methods._sampling import sample_texts
-from growlm.methods.method import VersionedMethod
-from growlm.modules.kind import ModuleKind
-from growlm.registry import module_kinds
+from growlm.methods.method import LoraOrDense
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
 
-class SelfReplay(VersionedMethod):
+class SelfReplay(LoraOrDense):
     """Continues training the same module, which also has to go on saying what it said of texts of its own.
 
     Args:
@@ -47,10 +45,7 @@ class SelfReplay(VersionedMethod):
         rows: texts per step.
         num_texts: texts that are written when a phase begins.
         length: tokens of each text.
-        weights: what is trained: a low-rank change (``lora``), ``all`` weights of the base, or the ``linears`` of its
-            layers.
-        rank: rank of the low-rank change.
-        target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
+        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
     """
 
     def __init__(
@@ -59,10 +54,9 @@ class SelfReplay(VersionedMethod):
         rows: int = 8,
         num_texts: int = 256,
         length: int = 64,
-        weights: Literal["lora", "all", "linears"] = "lora",
-        rank: int = 8,
-        target_modules: list[str] | None = None,
+        **weights: Any,
     ) -> None:
+        super().__init__(**weights)
         for option, value, least in (
             ("weight", weight, 0),
             ("rows", rows, 1),
@@ -74,9 +68,6 @@ class SelfReplay(VersionedMethod):
         self.rows = rows
         self.num_texts = num_texts
         self.length = length
-        self.weights = weights
-        self.rank = rank
-        self.target_modules = target_modules
         self._before: Path = ()
         self._pad_id = 0
         self._texts: tuple[Encoded, ...] = ()
@@ -86,13 +77,6 @@ class SelfReplay(VersionedMethod):
     def extra_forward_rows(self) -> int:
         """How many rows of its own texts the model was run on, before and after counted as one."""
         return self._rows_seen
-
-    def kinds(self) -> dict[str, ModuleKind]:
-        """Return a low-rank change, or a full difference of the chosen weights."""
-        if self.weights == "lora":
-            options = {"rank": self.rank, "target_modules": self.target_modules}
-            return {"lora": module_kinds.build("lora", options)}
-        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Have the last version, or before the first the path without the module, write the texts."""

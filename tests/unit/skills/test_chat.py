@@ -18,7 +18,7 @@ GENERIC = (
 
 @pytest.fixture(scope="module")
 def train() -> list[Example]:
-    return list(Chat(num_train=3_000).examples("train"))
+    return list(Chat(num_train=1_000).examples("train"))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_no_constant_answer_pays():
 
 @pytest.mark.parametrize("kept", ["validation", "test"])
 def test_held_out_words_are_absent_from_training(kept: str):
-    train = list(Chat(num_train=3_000, hold_out_words=True).examples("train"))
+    train = list(Chat(num_train=1_000, hold_out_words=True).examples("train"))
     lists = (lexicon.GIRLS, lexicon.BOYS, lexicon.PETS, lexicon.THINGS, lexicon.PLACES, lexicon.ANIMALS, lexicon.FOODS)
     held_out = {word.lower() for some in lists for word in getattr(some, kept)}
     assert held_out & words(train) == set()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from growlm.cli.main import command_names, main
+from growlm.registry import methods, module_kinds
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,6 +97,12 @@ def test_every_command_and_option_that_is_named_exists():
                     if option not in known and not (command == "grow" and option.startswith(("model.", "trainer.")))
                 ]
     assert unknown == []
+
+
+def test_members_are_counted_and_listed_as_they_are():
+    assert f"| adapter kinds | {len(module_kinds.names())} |" in README
+    assert f"| continual-learning methods | {len(methods.names())} |" in README
+    assert sorted(re.findall(r"^\| `(\w+)` \|", PAGES["docs/concepts.md"], re.MULTILINE)) == module_kinds.names()
 
 
 def test_links_between_pages_lead_somewhere():

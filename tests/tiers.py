@@ -32,6 +32,7 @@ SLOW = (
     "golden/test_recurrent_kif.py::test_every_ablation_can_be_run",
     "golden/test_replay.py::test_without_a_share_it_is_the_wrapped_method_bit_for_bit",
     "golden/test_replay_buffer.py::test_balanced_keeps_equally_many_of_every_phase",
+    "unit/bench/report/test_report.py::test_plots_and_numbers_are_beside_the_page",
     "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
     "unit/harness/test_tasks.py::test_the_harness_starts_with_the_name",
     "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
@@ -45,11 +46,16 @@ SLOW = (
 )
 """Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
 SELECTED = {
+    "e2e/test_bad_input.py::test_examples_that_cannot_be_used": ("train-special token", "test-too long"),
+    "golden/test_pmoe.py::test_phases_leave_older_experts_as_they_were": ("sequence",),
+    "unit/export/test_formats.py::test_hf_folders_compute_what_the_path_does": ("llama",),
+    "unit/export/test_formats.py::test_hf_in_half_precision": ("bfloat16",),
+    "unit/export/test_formats.py::test_peft_adapters_compute_what_the_path_does": ("modules1-llama", "modules0-gpt2"),
     "golden/test_osft.py::test_nothing_preserved_in_the_block_form_is_sequential_bit_for_bit": ("True",),
     "golden/test_osft.py::test_two_phases_in_the_block_form": ("gpt2",),
     "golden/test_osft.py::test_two_phases_in_the_factor_form": ("llama",),
-    "golden/test_replay.py::test_it_composes_with_every_method": ("ewc", "grow", "tasl"),
-    "golden/test_replay.py::test_it_decides_what_the_wrapped_method_decides": ("ewc", "grow"),
+    "golden/test_replay.py::test_it_composes_with_every_method": ("osft", "tasl"),
+    "golden/test_replay.py::test_it_decides_what_the_wrapped_method_decides": ("ewc",),
     "golden/test_replay.py::test_the_share_of_old_rows_is_the_stated_one": ("0.1", "0.5"),
     "golden/test_subspace.py::test_nothing_leaks_in_a_thousand_steps_of_adamw": ("24-24-None-False", "40-16-None-True"),
     "golden/test_tasl.py::test_one_global_merge_is_a_plain_weighted_average": ("0.4",),

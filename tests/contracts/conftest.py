@@ -17,13 +17,19 @@ REPRESENTATIVE = {
     "gemma": "dense",
     "gemma2": "block",
     "gemma3_text": "embedding",
+    "gpt_neo": "lora",
+    "gpt_neox": "experts",
     "granite": "embedding",
+    "mistral": "prefix",
     "mixtral": "block",
     "olmo2": "block",
     "opt": "dense",
     "phi3": "prefix",
+    "qwen2": "lora",
     "qwen2_moe": "lora",
+    "qwen3": "bottleneck",
     "qwen3_moe": "block",
+    "smollm3": "subspace",
 }
 """Of these families the one kind of module that the default tier runs: the one that shows what is particular."""
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
@@ -33,15 +39,13 @@ KILLED = ("ewc", "replay")
 """Of these, the phases that it kills at each of several steps, too."""
 TWO_FAMILIES = ("test_merged_frozen_modules_compute_the_same", "test_modules_off_the_path_are_offloaded")
 """Contracts that the default tier runs on two families, as they wrap the base in few ways."""
-ONE_KIND = ("test_cached_decoding_equals_uncached",)
-"""Contracts that it runs with one kind on the families that come after those two: what differs is the base."""
 
 
 def is_covered(name: str, params: dict[str, Any]) -> bool:
     """Return whether a contract belongs to the default tier: of each product of members a selection that covers all.
 
-    Every kind runs on one family, all kinds together on every family, or one that shows what is particular about it;
-    each mechanism of learning runs once.
+    Every kind runs on one family, all kinds together on two, and on each other family one kind; each mechanism of
+    learning runs once.
 
     Args:
         name: the test's name without its parameters.
@@ -55,12 +59,9 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
     family = params.get("family", "llama")
     if family == "llama":
         return True
-    kind = REPRESENTATIVE.get(family)
-    if kind is None and family != "gpt2" and name in ONE_KIND:
-        kind = "lora"
-    if kind:
+    if kind := REPRESENTATIVE.get(family):
         return params.get("kinds", [kind]) == [kind] and name not in TWO_FAMILIES
-    return len(params.get("kinds", KINDS[-1])) > 1 and (family == "gpt2" or name not in TWO_FAMILIES)
+    return len(params.get("kinds", KINDS[-1])) > 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -98,7 +98,7 @@ class Registry(Generic[T]):
         return _typed_call(member, dict(options or {}), f"{self.what} {name!r}")
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
-        """List a member's constructor arguments by name; its ``**options`` stand for those of the class it extends."""
+        """List a member's constructor arguments by name; its ``**options`` mean those of the class it extends."""
         parameters: dict[str, inspect.Parameter] = {}
         for constructor in _constructors(self.get(name)):
             own = list(inspect.signature(constructor).parameters.values())[1:]

@@ -151,7 +151,6 @@ def test_losses_are_not_shown_as_points(make_cell: Make, write_cells: Write):
     assert "<td>-0.583</td><td>0.500</td>" in (folder / PAGE).read_text()
 
 
-@pytest.mark.usefixtures("without_pictures")
 def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write):
     kept = {"layers": ["0", "1"], "projections": ["q_proj", "$x$"], "values": [[0.5, None], [1e-9, 1.0]]}
     folder = write_cells(make_cell("grow"), make_cell("kif", importance=kept))

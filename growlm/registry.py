@@ -272,4 +272,7 @@ routers: Registry[Any] = Registry(
     "growlm.routing.router:Router",
     shared=("gates", "prompts", "update"),
 )
+answer_metrics: Registry[Any] = Registry(
+    "metric", "growlm.metrics.answers", "growlm.metrics.answers.answer_metric:AnswerMetric"
+)
 exporters: Registry[Any] = Registry("export format", "growlm.export", "growlm.export.exporter:Exporter")

@@ -11,7 +11,7 @@ from growlm.data.batches import collate, length_batches
 from growlm.data.encode import Encoded, cut_prompt, encode, encode_prompt
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
-from growlm.metrics.answer_metrics import answer_metric
+from growlm.metrics.answers.answer_metric import answer_metric
 from growlm.metrics.bits_per_byte import text_sums
 from growlm.metrics.candidates import Advance, choose_answers
 from growlm.metrics.greedy import greedy_tokens

@@ -3,35 +3,17 @@
 from importlib.util import find_spec
 from typing import Literal
 
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, unknown_name
+from growlm.registry import answer_metrics
 
-Metric = Literal[
-    "final_answer",
-    "contains",
-    "exact_match",
-    "label_match",
-    "letter_match",
-    "rouge_l",
-    "trace_rouge_l",
-    "sari",
-    "edit_similarity",
-    "token_accuracy",
-    "loss",
-    "bits_per_byte",
-]
-"""How answers are scored; all from 0 to 1 but the last two:
+Metric = str
+"""How answers are scored: by a metric that compares an answer with the right one, each of them a file of
+``growlm/metrics/answers``, or by one of these; all are from 0 to 1 but the last two:
 
 - ``final_answer``: share of the scored replies whose last clause is the expected one, whatever work comes before it; in
   any case, without the stop at the end (``growlm.data.example.Message.ends_with``).
 - ``contains``: share of the scored replies that hold what was expected, as whole words in any case, and no other choice
   (``growlm.data.example.Message.accepts``).
-- ``exact_match``: share of the completions that are reproduced.
-- ``label_match``: the same in any case, white space around it apart.
-- ``letter_match``: share of the answers that begin with the right letter, whatever follows.
-- ``rouge_l``: mean ROUGE-L (Lin 2004): F1 of the longest common subsequence of words.
-- ``trace_rouge_l``: the same as TRACE's own scorer computes it: of the set of words, within sentences, without stems.
-- ``sari``: mean SARI (Xu et al. 2016), for simplified texts: what was rightly kept, added and deleted.
-- ``edit_similarity``: mean of 1 - (insertions and deletions) / (both lengths), by characters.
 - ``token_accuracy``: share of the trained tokens that are the likeliest ones after everything before them.
 - ``loss``: nats per trained token.
 - ``bits_per_byte``: of plain text.
@@ -56,7 +38,8 @@ OF_MESSAGES: tuple[Metric, ...] = ("final_answer", "contains")
 ASKS_NOTHING: tuple[Metric, ...] = ("token_accuracy", *LOWER_IS_BETTER)
 """The metrics that are read off the probabilities of the examples as they are: no answer is asked for."""
 
-_PACKAGES = {"rouge_l": "nltk", "sari": "sacrebleu", "edit_similarity": "rapidfuzz"}
+_WITHOUT_ANSWER: tuple[Metric, ...] = (*OF_MESSAGES, *ASKS_NOTHING)
+"""The metrics that compare no answer with a right one."""
 
 
 def higher_is_better(metric: str) -> bool:
@@ -65,14 +48,18 @@ def higher_is_better(metric: str) -> bool:
 
 
 def require_metric(metric: str) -> None:
-    """Refuse a metric whose package is not installed.
+    """Refuse a metric that there is none of, or whose package is not installed.
 
     Args:
         metric: the metric's name.
 
     Raises:
-        GrowlmError: naming the package.
+        GrowlmError: naming the nearest metric, or the package.
     """
-    package = _PACKAGES.get(metric)
+    if metric in _WITHOUT_ANSWER:
+        return
+    if metric not in answer_metrics:
+        raise unknown_name("metric", metric, [*_WITHOUT_ANSWER, *answer_metrics])
+    package = answer_metrics.get(metric).package
     if package is not None and find_spec(package) is None:
         raise GrowlmError(f"metric {metric!r} needs the package {package}: pip install 'growlm[metrics]'")

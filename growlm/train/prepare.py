@@ -31,7 +31,6 @@ from growlm.modules.site import part_kind, part_owner
 from growlm.registry import methods, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
-from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
@@ -122,7 +121,7 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
             the method has nothing to train, another unfinished phase is there, or the disk is too full.
     """
     method = cast(Method, methods.build(config.method, config.method_options))
-    skill = cache.skill(config.skill, config.skill_options, cast("Metric | None", config.metric))
+    skill = cache.skill(config.skill, config.skill_options, config.metric)
     if not config.dry_run:
         store.recover(config.stack)
     for notice in skill.notices:

@@ -34,6 +34,7 @@ MEMBERS = {
     "modules": registry.module_kinds,
     "methods": registry.methods,
     "routing": registry.routers,
+    "metrics/answers": registry.answer_metrics,
     "skills": registry.skills,
     "export": registry.exporters,
     "commands": [own_name(name) for name in command_names()],

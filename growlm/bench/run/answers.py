@@ -10,7 +10,7 @@ from typing import Any
 from growlm.data.example import Message
 from growlm.errors import GrowlmError, one_line
 from growlm.files import atomic_path
-from growlm.metrics.answer_metrics import answer_metric
+from growlm.metrics.answers.answer_metric import answer_metric
 from growlm.metrics.scoring import Answer
 
 ANSWERS_FILE = "answers.jsonl.xz"

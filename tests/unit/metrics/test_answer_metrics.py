@@ -1,9 +1,13 @@
 """Marks of single answers, by hand; those that need a package are skipped by name only where it is missing."""
 
+from pathlib import Path
+
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.metrics.answer_metrics import answer_metric
+from growlm.metrics import answers
+from growlm.metrics.answers.answer_metric import answer_metric
+from growlm.registry import answer_metrics
 from growlm.skills import metric as _metric
 from growlm.skills.metric import higher_is_better, require_metric
 
@@ -59,6 +63,14 @@ def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, me
         answer_metric(metric)
     assert str(error.value) == f"metric {metric!r} needs the package {package}: pip install 'growlm[metrics]'"
     require_metric("exact_match")
+
+
+def test_a_metric_is_the_file_of_its_name():
+    files = {path.stem for path in Path(answers.__path__[0]).glob("*.py")} - {"__init__", "answer_metric"}
+    assert set(answer_metrics) == files
+    assert all(answer_metrics.summary(name).endswith(".") for name in answer_metrics)
+    with pytest.raises(GrowlmError, match=r"unknown metric 'exact_mach': did you mean 'exact_match'"):
+        require_metric("exact_mach")
 
 
 def test_to_which_side_a_metric_is_better():

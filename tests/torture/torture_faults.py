@@ -72,17 +72,17 @@ def test_every_operation_of_a_repair(original: Path, box: Path, say: Say) -> Non
     """What is repaired has no ``stack.json``: until it has one again, every module stays as it is."""
     whole, folder = own(original), box / "stack"
 
-    def damaged() -> Path:
+    def damage() -> None:
         shutil.copytree(original, folder)
         (folder / STACK_FILE).unlink()
-        return folder
 
-    operations = operations_of(lambda: repair(damaged()))
+    damage()
+    operations = operations_of(partial(repair, folder))
     assert own(folder) == whole
     shutil.rmtree(folder)
     for moment, operation in enumerate(operations):
         for name, fault in FAULTS.items():
-            damaged()
+            damage()
             status = faulted(partial(repair, folder), moment, fault)
             assert status in ((KILLED,) if name == "die" else (DONE, REFUSED)), (operation, name, status)
             if not (folder / STACK_FILE).exists():

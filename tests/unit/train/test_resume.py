@@ -1,5 +1,7 @@
 """The shared parts of resuming, on a phase of a few numbers."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,17 @@ class Kill(Callback):
             raise Killed
 
 
+class Send(Callback):
+    """Sends a signal to this process in a step."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
 class Phase(LightningModule):
     """Dropout and momentum, so that both the random state and the optimizer's matter."""
 
@@ -55,7 +68,13 @@ class Phase(LightningModule):
         return self.layers(batch).square().mean()
 
 
-def run(folder: Path, kill_at: int | None = None, every: int = 2, settings: dict[str, Any] | None = None) -> Phase:
+def run(
+    folder: Path,
+    *callbacks: Callback,
+    kill_at: int | None = None,
+    every: int = 2,
+    settings: dict[str, Any] | None = None,
+) -> Phase:
     phase = Phase()
     checkpoint = ResumeCheckpoint(folder, settings or {"seed": 3}, every_n_steps=every, every_n_seconds=0)
     with suppress_lightning_notices():
@@ -63,7 +82,7 @@ def run(folder: Path, kill_at: int | None = None, every: int = 2, settings: dict
             max_steps=STEPS,
             max_epochs=1,
             accelerator="cpu",
-            callbacks=[StepSeed(3), checkpoint, *([Kill(kill_at)] if kill_at else [])],
+            callbacks=[StepSeed(3), checkpoint, *callbacks, *([Kill(kill_at)] if kill_at else [])],
             plugins=[AtomicCheckpointIO()],
             logger=False,
             enable_checkpointing=False,
@@ -97,6 +116,17 @@ def test_a_phase_killed_before_its_first_state_begins_again(tmp_path: Path) -> N
         run(tmp_path, kill_at=1)
     assert resume_path(tmp_path) is None
     assert run(tmp_path).seen == list(range(STEPS))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_step_finish_and_saves_it(tmp_path: Path, number: int) -> None:
+    before, whole = signal.getsignal(number), run(tmp_path / "whole")
+    with pytest.raises(SystemExit):  # what Lightning makes of it
+        run(tmp_path / "cut", Send(number, 4), every=0)
+    assert signal.getsignal(number) == before
+    resumed = run(tmp_path / "cut")
+    assert resumed.seen == list(range(5, STEPS))
+    assert same(whole, resumed)
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:

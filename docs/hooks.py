@@ -1,6 +1,7 @@
 """Write the reference pages while mkdocs runs: every registered member and command appears without being listed."""
 
 import contextlib
+import inspect
 import io
 import os
 import sys
@@ -64,12 +65,20 @@ def members_page(title: str, members: registry.Registry[object], parent: str) ->
     for name in members:
         yield f"| `{name}` | {members.summary(name)} |"
     yield f"\n::: {parent}\n"
+    for shared in dict.fromkeys(cls for name in members for cls in classes_of_options(members.get(name))):
+        yield f"::: {shared.__module__}.{shared.__name__}\n    options:\n      members: false\n"
     for name in members:
         member = members.get(name)
         source = Path(sys.modules[member.__module__].__file__ or "").read_text(encoding="utf-8")
         if f"\nclass {member.__name__}" not in source:  # made from a table: there is nothing to read
             continue
         yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
+
+
+def classes_of_options(member: type) -> Iterator[type]:
+    """Yield the class that a member extends and passes its ``**options`` on to, if it does."""
+    if inspect.getfullargspec(member).varkw:
+        yield next(cls for cls in member.__mro__[1:] if "__init__" in vars(cls))
 
 
 def commands_page() -> Iterator[str]:

@@ -72,7 +72,7 @@ class Anchored(LoraOrDense):
     Args:
         anchor: the loss: ``kl``, ``tmkl``, ``asft`` or ``eaft``.
         beta: β, how much the distance from the base counts; not used by ``eaft``.
-        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
+        weights: ``weights``, ``rank`` and ``target_modules``: the options of ``LoraOrDense``.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Grpo(LoraOrDense):
         temperature: of sampling.
         max_answer_tokens: longest sampled answer.
         num_examples: training examples whose prompts are drawn.
-        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
+        weights: ``weights``, ``rank`` and ``target_modules``: the options of ``LoraOrDense``.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class SelfReplay(LoraOrDense):
         rows: texts per step.
         num_texts: texts that are written when a phase begins.
         length: tokens of each text.
-        weights: see ``growlm.methods.method.LoraOrDense``, as for ``rank`` and ``target_modules``.
+        weights: ``weights``, ``rank`` and ``target_modules``: the options of ``LoraOrDense``.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ class Jsonl(OwnData):
         split_field: key that names the split a row of ``train`` belongs to; needs ``splits``.
         splits: for ``train``, ``validation`` and ``test``, the values of ``split_field`` that mean it; rows with
             other values are left out. A split that is not given is held out from ``train``.
-        options: see ``growlm.skills._own_data.OwnData``.
+        options: how rows are read and scored: the options of ``OwnData``.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Rows(OwnData):
 
     Args:
         digest: what ``growlm.skills.rows.keep_rows`` returned for the rows.
-        options: see ``growlm.skills._own_data.OwnData``.
+        options: how rows are read and scored: the options of ``OwnData``.
     """
 
     def __init__(self, digest: str, **options: Any) -> None:

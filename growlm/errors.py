@@ -32,6 +32,20 @@ def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
     return GrowlmError(f"unknown {what} {found!r}: {hint}known: {listing}")
 
 
+def needs_extra(what: str, package: str | None, extra: str) -> GrowlmError:
+    """Build the error for a package that is not installed, naming the extra that brings it.
+
+    Args:
+        what: what needs it, such as ``"a plot"``.
+        package: the package's name.
+        extra: the extra of growlm.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
+    return GrowlmError(f"{what} needs the package {package}: pip install 'growlm[{extra}]'")
+
+
 def check_at_least(option: str, value: float, least: float, otherwise: str = "") -> None:
     """Refuse a value below the smallest one, and one that is not a number.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import GrowlmError, needs_extra, unknown_name
 
 Quantization = Literal["int8", "nf4"]
 _WITHOUT_WEIGHTS = {"lora", "embedding", "bottleneck", "experts", "gain", "memory"}
@@ -96,7 +96,7 @@ def _to_int8(base: PreTrainedModel, inside: str) -> None:
             quantize_,
         )
     except ImportError:
-        raise GrowlmError("a base in int8 needs the package torchao: pip install 'growlm[quantize]'") from None
+        raise needs_extra("a base in int8", "torchao", "quantize") from None
     quantize_(
         base,
         Int8WeightOnlyConfig(),
@@ -108,7 +108,7 @@ def _to_nf4(base: PreTrainedModel, inside: str) -> None:
     try:
         from bitsandbytes.nn import Linear4bit, Params4bit  # type: ignore[import-not-found, unused-ignore]  # an extra
     except ImportError:
-        raise GrowlmError("a base in nf4 needs the package bitsandbytes: pip install 'growlm[quantize]'") from None
+        raise needs_extra("a base in nf4", "bitsandbytes", "quantize") from None
     linears = [(path, module) for path, module in base.named_modules() if isinstance(module, nn.Linear)]
     for path, linear in linears:
         if path.startswith(inside):

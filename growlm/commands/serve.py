@@ -28,7 +28,7 @@ def serve(
     """
     from pathlib import Path
 
-    from growlm.errors import GrowlmError
+    from growlm.errors import needs_extra
     from growlm.show.talk import open_stack
 
     try:
@@ -37,7 +37,7 @@ def serve(
         from growlm.serve.app import create_app
         from growlm.serve.engine import Engine
     except ImportError as error:
-        raise GrowlmError(f"serving needs the package {error.name}: pip install 'growlm[serve]'") from None
+        raise needs_extra("serving", error.name, "serve") from None
     engine = Engine(open_stack(Path(stack), base, None), max_batch, max_waiting, seconds)
     print(f"{stack}: http://{host}:{port} (chat page), http://{host}:{port}/v1 (API); Ctrl-C ends", flush=True)
     uvicorn.run(create_app(engine, max_new_tokens), host=host, port=port, log_level="warning")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, needs_extra
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 
@@ -47,7 +47,7 @@ def _zstandard(path: Path) -> Iterator[IO[bytes]]:
     try:
         import zstandard  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
     except ImportError:
-        raise GrowlmError(f"{path} needs the package zstandard: pip install 'growlm[data]'") from None
+        raise needs_extra(str(path), "zstandard", "data") from None
     try:
         with zstandard.open(path, "rb") as file:
             yield io.BufferedReader(file)

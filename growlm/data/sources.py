@@ -15,7 +15,7 @@ from typing import Any
 from growlm.data.compressed import COMPRESSIONS, opened
 from growlm.data.example import Split
 from growlm.data.json_lines import json_object, json_value, line_text, numbered_lines
-from growlm.errors import GrowlmError, one_line
+from growlm.errors import GrowlmError, needs_extra, one_line
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 SAVED_DATASET = ("dataset_info.json", "dataset_dict.json")
@@ -156,7 +156,7 @@ def _table(path: Path) -> Iterator[Row]:
     try:
         import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
     except ImportError:
-        raise GrowlmError(f"{path} needs the package datasets: pip install 'growlm[data]'") from None
+        raise needs_extra(str(path), "datasets", "data") from None
     suffix = _suffix(path)
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"table{suffix}"

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from growlm.data.encode import stop_ids
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, needs_extra
 from growlm.export._compare import NUM_GREEDY, greedy, sample_prompts
 from growlm.export.exporter import Check
 from growlm.stack.stack import ModuleStack
@@ -140,7 +140,7 @@ def _gguf() -> Any:
     try:
         import gguf
     except ImportError:
-        raise GrowlmError("GGUF needs the package gguf: pip install 'growlm[gguf]'") from None
+        raise needs_extra("GGUF", "gguf", "gguf") from None
     return gguf
 
 

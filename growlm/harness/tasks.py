@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from growlm.base.load import no_progress_bar
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import GrowlmError, needs_extra, unknown_name
 from growlm.stack.stack import ModuleStack
 
 
@@ -41,7 +41,7 @@ def evaluate_tasks(
         from lm_eval import simple_evaluate  # type: ignore[import-untyped, import-not-found, unused-ignore]
         from lm_eval.tasks import TaskManager  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError as error:
-        raise GrowlmError(f"--tasks needs the package {error.name}: pip install 'growlm[eval]'") from None
+        raise needs_extra("--tasks", error.name, "eval") from None
     from growlm.harness.model import GrowlmLM
 
     manager = _task_manager(TaskManager, tasks, task_folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.data.text import read_documents
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, needs_extra
 from growlm.files import file_digest
 from growlm.registry import skills
 from growlm.skills.skill import Skill
@@ -102,7 +102,7 @@ class TextSource:
         try:
             from datasets import load_dataset  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
         except ImportError:
-            raise GrowlmError(f"{self.hub} needs the package datasets: pip install 'growlm[data]'") from None
+            raise needs_extra(f"{self.hub}", "datasets", "data") from None
         try:
             return load_dataset(self.hub, split=self.split)
         except (OSError, ValueError) as error:

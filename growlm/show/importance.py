@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from growlm.errors import GrowlmError, one_line
+from growlm.errors import GrowlmError, needs_extra, one_line
 from growlm.manifest.manifest import METHOD_FILE, Manifest, ModuleRecord
 from growlm.methods.importance import ACCUMULATED, OF_PHASE
 
@@ -137,7 +137,7 @@ def plot_importance(found: ImportanceMap, title: str = "importance of units") ->
     try:
         import matplotlib.pyplot as plt
     except ImportError:
-        raise GrowlmError("plots need matplotlib: pip install 'growlm[plots]'") from None
+        raise needs_extra("a plot", "matplotlib", "plots") from None
     size = (2.5 + 0.45 * len(found.projections), 1.8 + 0.3 * len(found.layers))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
     image = draw_importance(axes, found)

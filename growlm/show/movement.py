@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from growlm.errors import GrowlmError
+from growlm.errors import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def plot_movement(movements: Mapping[str, Tensor]) -> "Axes":
     try:
         import matplotlib.pyplot as plt
     except ImportError:
-        raise GrowlmError("plots need matplotlib: pip install 'growlm[plots]'") from None
+        raise needs_extra("a plot", "matplotlib", "plots") from None
     _, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for label, values_L in movements.items():
         axes.plot(range(1, len(values_L) + 1), values_L.tolist(), marker="o", label=label)

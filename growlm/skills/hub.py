@@ -7,7 +7,7 @@ from typing import Any
 
 from growlm.data.example import Example, Split
 from growlm.data.sources import SAVED_DATASET, Row
-from growlm.errors import GrowlmError, check_at_least, one_line, unknown_name
+from growlm.errors import GrowlmError, check_at_least, needs_extra, one_line, unknown_name
 from growlm.skills._own_data import SPLITS, check_held_out_share
 from growlm.skills._row_examples import OnBad, RowExamples
 from growlm.skills._row_shapes import RowReader
@@ -140,7 +140,7 @@ def _load(dataset: str, config: str | None, revision: str | None) -> Any:
     try:
         import datasets  # type: ignore[import-not-found, import-untyped, unused-ignore]  # an extra
     except ImportError:
-        raise GrowlmError(f"{dataset} needs the package datasets: pip install 'growlm[data]'") from None
+        raise needs_extra(dataset, "datasets", "data") from None
     folder = Path(dataset).expanduser()
     try:
         if any((folder / name).is_file() for name in SAVED_DATASET):

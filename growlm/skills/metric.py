@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Literal
 
-from growlm.errors import GrowlmError, unknown_name
+from growlm.errors import needs_extra, unknown_name
 from growlm.registry import answer_metrics
 
 Metric = str
@@ -62,4 +62,4 @@ def require_metric(metric: str) -> None:
         raise unknown_name("metric", metric, [*_WITHOUT_ANSWER, *answer_metrics])
     package = answer_metrics.get(metric).package
     if package is not None and find_spec(package) is None:
-        raise GrowlmError(f"metric {metric!r} needs the package {package}: pip install 'growlm[metrics]'")
+        raise needs_extra(f"metric {metric!r}", package, "metrics")

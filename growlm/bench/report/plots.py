@@ -9,7 +9,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growlm.errors import GrowlmError
+from growlm.errors import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def require_plots() -> None:
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
-        raise GrowlmError("plots need matplotlib: pip install 'growlm[plots]'")
+        raise needs_extra("a plot", "matplotlib", "plots")
 
 
 def to_svg(plot: Plot) -> str:

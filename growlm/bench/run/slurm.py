@@ -15,7 +15,7 @@ from growlm.bench.plan.cell import CELL_FILE, Cell
 from growlm.bench.run.result import read_cell
 from growlm.bench.run.run_cell import Bench
 from growlm.bench.run.workers import Failure, Workers, run_here
-from growlm.errors import GrowlmError, one_line
+from growlm.errors import GrowlmError, needs_extra, one_line
 from growlm.progress import log_to_stderr, track
 
 JOBS = "jobs"
@@ -73,7 +73,7 @@ def run_submitit(cells: Sequence[Cell], bench: Bench, workers: Workers, cluster:
     try:
         import submitit
     except ImportError:
-        raise GrowlmError("--engine submitit needs submitit: pip install 'growlm[cluster]'") from None
+        raise needs_extra("--engine submitit", "submitit", "cluster") from None
     parameters = {"cpus_per_task": workers.threads, "timeout_min": 24 * 60, **cluster}
     kind = parameters.pop("cluster", None)
     folder = bench.out / JOBS

@@ -51,7 +51,9 @@ class Asking:
             skill = skills.build(record.skill["name"], options)
             examples = [example.messages for example in skill.examples("test") if example.messages]
             if not examples:
-                raise GrowlmError(f"skill {record.name!r} of the stack is no conversation: leave it out of the stack")
+                raise GrowlmError(
+                    f"skill {record.name!r} of the stack is not a conversation: leave it out of the stack"
+                )
             self.said[record.name] = [[m.content for m in messages if m.role == "user"] for messages in examples]
 
     def plan(self, number: int, num_turns: int) -> list[tuple[str, str]]:

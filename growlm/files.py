@@ -169,7 +169,7 @@ def parse_json(content: bytes, path: Path) -> Any:
         _refuse_deep(parsed, MAX_JSON_DEPTH)
         return parsed
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, too many digits, nested too deeply
-        raise GrowlmError(f"{path} is no JSON ({error}): restore it from a copy") from None
+        raise GrowlmError(f"{path} is not valid JSON ({error}): restore it from a copy") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:

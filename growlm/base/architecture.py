@@ -93,7 +93,7 @@ def has_plain_attention(base: PreTrainedModel) -> bool:
 
 
 def check_supported(config: PreTrainedConfig) -> None:
-    """Refuse what is no causal language model, before its weights are read.
+    """Refuse what is not a causal language model, before its weights are read.
 
     Raises:
         GrowlmError: listing the families that are known.
@@ -319,7 +319,9 @@ def encoder_decoder_linears(model: PreTrainedModel) -> list[str]:
         GrowlmError: if the model is of another type.
     """
     if model.config.model_type != "t5":
-        raise GrowlmError(f"a model of type {model.config.model_type!r} is no encoder-decoder that is known: give a t5")
+        raise GrowlmError(
+            f"a model of type {model.config.model_type!r} is not an encoder-decoder that is known: give a t5"
+        )
     return [
         path
         for path, module in model.named_modules()

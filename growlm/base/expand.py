@@ -37,7 +37,7 @@ def expand_base(source: Any, size: str, seed: int = 0, dropout: float = 0.0) -> 
         The model in fp32, in training mode.
 
     Raises:
-        GrowlmError: if the larger shape is no multiple of the smaller one.
+        GrowlmError: if the larger shape is not a multiple of the smaller one.
     """
     target = build_base(size, seed, dropout)
     _check_shapes(source.config, target.config, size)

@@ -65,7 +65,7 @@ def find_base(name_or_path: str | Path) -> Path | str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
-            raise GrowlmError(f"{path} is no base: config.json is missing; give a folder that transformers saved")
+            raise GrowlmError(f"{path} is not a base: config.json is missing; give a folder that transformers saved")
         return path
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name

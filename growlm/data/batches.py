@@ -55,7 +55,7 @@ def padded(rows: Sequence[Sequence[int]], fill: int, left: bool = False) -> tupl
         left: pad before the tokens instead of after them.
 
     Returns:
-        The tokens, and 1 for each that is no padding and 0 elsewhere; both [B, T].
+        The tokens, and 1 for each that is not padding and 0 elsewhere; both [B, T].
     """
     length = max(map(len, rows))
     tokens_BT = torch.full((len(rows), length), fill)

@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with _decompressed(path, compression) as file:
             yield file
     except (lzma.LZMAError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise GrowlmError(f"{path} is no whole {compression} file ({error}): restore it from a copy") from None
+        raise GrowlmError(f"{path} is not a whole {compression} file ({error}): restore it from a copy") from None
     except PermissionError:
         raise GrowlmError(f"{path} cannot be read: give yourself permission to read it") from None
 
@@ -52,4 +52,4 @@ def _zstandard(path: Path) -> Iterator[IO[bytes]]:
         with zstandard.open(path, "rb") as file:
             yield io.BufferedReader(file)
     except zstandard.ZstdError as error:
-        raise GrowlmError(f"{path} is no whole .zst file ({error}): restore it from a copy") from None
+        raise GrowlmError(f"{path} is not a whole .zst file ({error}): restore it from a copy") from None

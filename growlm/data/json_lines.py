@@ -21,7 +21,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         The line's number, from 1, and its object.
 
     Raises:
-        GrowlmError: if the file is missing, damaged or empty, or a line is no UTF-8 or no JSON object.
+        GrowlmError: if the file is missing, damaged or empty, or a line is not UTF-8 or not a JSON object.
     """
     if not path.is_file():
         raise GrowlmError(f"{path} is missing: give the path of a .jsonl file, compressed or not")
@@ -60,7 +60,7 @@ def line_text(line: bytes, number: int, where: str) -> str:
         where: file and line, for messages.
 
     Raises:
-        GrowlmError: if it is no UTF-8.
+        GrowlmError: if it is not UTF-8.
     """
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -163,7 +163,7 @@ def _table(path: Path) -> Iterator[Row]:
         with opened(path) as source, file.open("wb") as target:
             shutil.copyfileobj(source, target)
         options: dict[str, Any] = {}
-        if suffix != ".parquet":  # every cell is text as it is written: 007 is no number
+        if suffix != ".parquet":  # every cell is text as it is written: 007 is not a number
             separator = "\t" if suffix == ".tsv" else ","
             options = {"sep": separator, "keep_default_na": False, "features": _text_columns(file, separator, path)}
         try:
@@ -179,7 +179,7 @@ def _table(path: Path) -> Iterator[Row]:
                 yield f"{path}, row {number}", dict(row)
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             reason = one_line(str(error)).replace(str(file), path.name)[:200]
-            raise GrowlmError(f"{path} is no {suffix} file that can be read ({reason}): correct it") from None
+            raise GrowlmError(f"{path} is not a {suffix} file that can be read ({reason}): correct it") from None
 
 
 def _text_columns(file: Path, separator: str, path: Path) -> Any:

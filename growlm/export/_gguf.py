@@ -105,7 +105,7 @@ def pre_tokenizer_name(tokenizer: Any) -> str:
         The value of ``tokenizer.ggml.pre``.
 
     Raises:
-        GrowlmError: if it is no byte-level BPE, or splits in another way.
+        GrowlmError: if it is not a byte-level BPE, or splits in another way.
     """
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     split = parts["pre_tokenizer"] or {}
@@ -121,8 +121,8 @@ def pre_tokenizer_name(tokenizer: Any) -> str:
     name = known.get(tuple(steps)) if parts["model"]["type"] == "BPE" else None
     if name is None:
         raise GrowlmError(
-            "the base's tokenizer is no byte-level BPE whose splitting llama.cpp is known to share: export with --to "
-            "hf, then convert that folder with llama.cpp's own script"
+            "the base's tokenizer is not a byte-level BPE whose splitting llama.cpp is known to share: export with "
+            "--to hf, then convert that folder with llama.cpp's own script"
         )
     return name
 

@@ -24,7 +24,7 @@ CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
 
 _UNSUPPORTED = {
-    "use_dora": "DoRA rescales every column of the weight, which is no low-rank change",
+    "use_dora": "DoRA rescales every column of the weight, which is not a low-rank change",
     "lora_bias": "it trains a bias in the low-rank change",
     "layer_replication": "it repeats layers of the base",
     "target_parameters": "it changes parameters that belong to no linear",
@@ -105,7 +105,7 @@ def read_adapter(folder: Path) -> Adapter:
         The adapter, its tensors in fp32.
 
     Raises:
-        GrowlmError: if the folder is no LoRA adapter, or of a variant that is no exact change of weights.
+        GrowlmError: if the folder is not a LoRA adapter, or of a variant that is not an exact change of weights.
     """
     config = _read_config(folder)
     path = folder / TENSOR_FILE
@@ -120,7 +120,7 @@ def read_adapter(folder: Path) -> Adapter:
     for name, tensor in read_tensors(path).items():
         key = _KEY.fullmatch(name)
         if key is None:
-            raise GrowlmError(f"{path}: tensor {name!r} is no part of a LoRA adapter that can be imported")
+            raise GrowlmError(f"{path}: tensor {name!r} is not part of a LoRA adapter that can be imported")
         if not torch.isfinite(tensor).all():
             raise GrowlmError(f"{path}: tensor {name!r} has values that are not finite")
         found.setdefault(key["site"], {})[key["what"].removeprefix("base_layer.")] = tensor.float()
@@ -135,7 +135,7 @@ def read_adapter(folder: Path) -> Adapter:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not path.exists():
-        raise GrowlmError(f"{folder} is no PEFT adapter: {CONFIG_FILE} is missing")
+        raise GrowlmError(f"{folder} is not a PEFT adapter: {CONFIG_FILE} is missing")
     config = read_json(path)
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else None
@@ -187,7 +187,7 @@ def _scale(site: str, rank: int, config: Mapping[str, Any]) -> float:
         try:
             matches = re.match(rf"(.*\.)?({pattern})$", site)
         except re.error as error:
-            raise GrowlmError(f"alpha_pattern {pattern!r} is no regular expression ({error})") from None
+            raise GrowlmError(f"alpha_pattern {pattern!r} is not a regular expression ({error})") from None
         if matches:
             alpha = own
             break

@@ -162,7 +162,9 @@ def _read_stack_file(folder: Path) -> StackFile:
     if not path.exists():
         if any(path.parent.glob(f"{MODULES}/*/{MODULE_FILE}")):
             raise GrowlmError(f"{path} is missing, but there are modules: rebuild it with 'growlm repair {folder}'")
-        raise GrowlmError(f"{folder} is no stack ({STACK_FILE} is missing): grow one with 'growlm grow --skill chat'")
+        raise GrowlmError(
+            f"{folder} is not a stack ({STACK_FILE} is missing): grow one with 'growlm grow --skill chat'"
+        )
     text = read_bytes(path, MAX_FILE_BYTES)
     remedy = f"restore it from a copy, or rebuild it with 'growlm repair {folder}'"
     content = unseal(parse_json(text, path), path, (1, FORMAT_VERSION), restore=remedy)

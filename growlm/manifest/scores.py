@@ -86,5 +86,5 @@ def _matrix(rows: Any, num_skills: int, where: str) -> Matrix:
         for cell in row:
             number_like = isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(cell)
             if cell is not None and not number_like:
-                raise GrowlmError(f"{where}, row {number}: {cell!r} is no score; write a number, or null for none")
+                raise GrowlmError(f"{where}, row {number}: {cell!r} is not a score; write a number, or null for none")
     return rows

@@ -148,7 +148,7 @@ def staged_path(folder: Path, name: str) -> Path:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder of growlm's own and what is in it, if it is there and is no link."""
+    """Remove a folder of growlm's own and what is in it, if it is there and is not a link."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise GrowlmError(f"{folder} is in the way, and growlm did not write it: move it away")
     if folder.exists():

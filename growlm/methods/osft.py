@@ -222,7 +222,9 @@ class Osft(VersionedMethod):
         for site in sites:
             values = torch.stack([tensors[_IMPORTANCE + site].float().reshape(-1).mean() for tensors in measured])
             if not (torch.isfinite(values).all() and values.abs().max() <= 1.001):
-                raise GrowlmError(f"the importance of {site!r} that earlier modules keep is no cosine: grow them again")
+                raise GrowlmError(
+                    f"the importance of {site!r} that earlier modules keep is not a cosine: grow them again"
+                )
             importance[site] = values.mean().item()
         return importance
 

@@ -104,7 +104,7 @@ class Pmoe(Method):
     ) -> None:
         check_at_least("pmoe identity", identity, 0)
         if not 0 <= replay <= 1:
-            raise GrowlmError(f"pmoe replay {replay} is no share: give one from 0 to 1, such as 0.01")
+            raise GrowlmError(f"pmoe replay {replay} is not a share: give one from 0 to 1, such as 0.01")
         check_at_least("pmoe base_texts", base_texts, 0)
         self.options: dict[str, Any] = {
             "rank": rank,

@@ -14,7 +14,7 @@ for itself; I_{1:t} = minmax(0.3 I_t + 0.7 I_{1:t-1}). The first phase is kept a
 Exact: every formula, and the constants (β1 = β2 = 0.85, 0.3, 0.7, 0.5, 20 %), which are the authors' code's
 (WoodScene/TaSL, which has no licence; nothing of it is here). Other than in that code: the first step counts as all do
 (there it is left out); importance stays with the module, not in CSV files beside a run; what has no importance there
-(the copies of tied embeddings) is no tensor of its own here. A difference ``dense`` is scored as the weight that it
+(the copies of tied embeddings) is not a tensor of its own here. A difference ``dense`` is scored as the weight that it
 makes, base and difference together, as if the weight itself were trained. With ``fusion`` ``none``, ``average`` or
 ``softmax`` it is the ablation: no fusion (sequential training bit for bit), one global merge, KIF's weights.
 

@@ -233,7 +233,7 @@ class Experts(ModuleKind):
     def __post_init__(self) -> None:
         check_at_least("experts rank", self.rank, 1)
         if not 0 < self.boundary < 1:
-            raise GrowlmError(f"experts boundary {self.boundary} is no share of the depth: give one between 0 and 1")
+            raise GrowlmError(f"experts boundary {self.boundary} is not a share of the depth: give one between 0 and 1")
         if self.per not in ("token", "sequence"):
             raise GrowlmError(f"experts cannot be weighed per {self.per!r}: give 'token' or 'sequence'")
         if self.top_k is not None:

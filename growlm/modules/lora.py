@@ -112,7 +112,7 @@ class Lora(ModuleKind):
     def __post_init__(self) -> None:
         check_at_least("lora rank", self.rank, 1)
         if not 0 <= self.dropout < 1:
-            raise GrowlmError(f"lora dropout {self.dropout} is no probability below 1")
+            raise GrowlmError(f"lora dropout {self.dropout} is not a probability below 1")
 
     @property
     def scale(self) -> float:

@@ -86,7 +86,7 @@ class MergedLayer:
     """A copy of a site's layer with changed weights, which runs instead of the original while one path is active.
 
     Args:
-        layer: the copy, in a tuple, so that it is no submodule: it is never listed, saved or moved.
+        layer: the copy, in a tuple, so that it is not a submodule: it is never listed, saved or moved.
         keys: the parts that it replaces.
         modules: the path: the modules that were active when it was made.
         fused: whether it is a fused change of weights, not the sum of the parts' changes.

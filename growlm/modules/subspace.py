@@ -173,5 +173,5 @@ class Subspace(ModuleKind):
             return {site: num_preserved(architecture.linear_shape(site), self.preserve_ratio) for site in sites}
         unknown = sorted(set(self.preserved) - set(sites))
         if unknown:
-            raise GrowlmError(f"subspace preserved names {unknown[0]!r}, which is no linear of this base's layers")
+            raise GrowlmError(f"subspace preserved names {unknown[0]!r}, which is not a linear of this base's layers")
         return {site: self.preserved[site] for site in sites if site in self.preserved}

@@ -187,7 +187,7 @@ def ancestors(base: str | None) -> list[dict[str, Any]]:
         file = Path(find_base(base)) / _RECORD
         record = read_json(file) if file.is_file() else {"name": base}
         if not isinstance(record, dict):
-            raise GrowlmError(f"{file} is no record of a training, but {record!r:.60}: restore it from a copy")
+            raise GrowlmError(f"{file} is not a record of a training, but {record!r:.60}: restore it from a copy")
         found.append({key: record[key] for key in _KEPT if key in record})
         base = record.get("expanded")
     return found

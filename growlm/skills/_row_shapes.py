@@ -186,7 +186,7 @@ class RowReader:
         instruction, answer = (self._string(row, key, where) for key in ("instruction", "output"))
         given = row.get(self.fields["input"])
         if given is not None and not isinstance(given, str):
-            raise GrowlmError(f"{where}: {self.fields['input']!r} is no string; put it in quotes")
+            raise GrowlmError(f"{where}: {self.fields['input']!r} is not a string; put it in quotes")
         if given and given.strip():
             self.found["with an input"] += 1
             places = {"{instruction}": instruction.strip(), "{input}": given.strip()}
@@ -236,9 +236,11 @@ class RowReader:
             try:
                 tools = json.loads(tools)
             except json.JSONDecodeError:
-                raise GrowlmError(f"{where}: {self.fields['tools']!r} is no JSON; give a list of tools") from None
+                raise GrowlmError(
+                    f"{where}: {self.fields['tools']!r} is not valid JSON; give a list of tools"
+                ) from None
         if not isinstance(tools, list):
-            raise GrowlmError(f"{where}: {self.fields['tools']!r} is no list; give a list of tools")
+            raise GrowlmError(f"{where}: {self.fields['tools']!r} is not a list; give a list of tools")
         self.found["with tools"] += bool(tools)
         return json.dumps(tools, ensure_ascii=False, sort_keys=True) if tools else ""
 
@@ -286,9 +288,9 @@ class RowReader:
             try:
                 content = json.loads(content)
             except json.JSONDecodeError:
-                raise GrowlmError(f"{where}: {self.fields[name]!r} is no JSON list; correct it") from None
+                raise GrowlmError(f"{where}: {self.fields[name]!r} is not a JSON list; correct it") from None
         if not isinstance(content, list) or not content:
-            raise GrowlmError(f"{where}: {self.fields[name]!r} is no list with entries; give at least one")
+            raise GrowlmError(f"{where}: {self.fields[name]!r} is not a list with entries; give at least one")
         return content
 
     def _note_unused(self, entry: Mapping[str, Any], known: set[str], where: str) -> None:
@@ -301,7 +303,7 @@ class RowReader:
 def _checked(content: object, where: str) -> str:
     """Return text that is not empty and can be written as UTF-8; refuse anything else."""
     if not isinstance(content, str):
-        raise GrowlmError(f"{where} is no string; put it in quotes")
+        raise GrowlmError(f"{where} is not a string; put it in quotes")
     if not content.strip():
         raise GrowlmError(f"{where} is empty; fill it or take the line out")
     try:

@@ -79,7 +79,7 @@ def same_name(one: str, other: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """List the folders in a folder by name; none if it is no folder."""
+    """List the folders in a folder by name; none if it is not a folder."""
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
@@ -95,7 +95,7 @@ def rows(path: Path, content: Any, keys: Iterable[str]) -> Iterator[tuple[str, d
         File and row number, for messages, and the row.
 
     Raises:
-        GrowlmError: naming the first row that is no object or lacks a key.
+        GrowlmError: naming the first row that is not an object or lacks a key.
     """
     if not isinstance(content, list):
         raise GrowlmError(f"{path}: {type(content).__name__} instead of a list of rows; restore it from a copy")

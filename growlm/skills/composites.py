@@ -190,7 +190,7 @@ def _code_arithmetic(cast: Cast, difficulty: float) -> list[Message]:
     if not cast.dice.chance(TOGETHER):
         return turn(_printed_sum(cast, limit, round(3 * difficulty)))
     program, total = write_program(cast, difficulty).problem, digits_problem(cast, limit)
-    # a line of its own, so that the question is no part of the program
+    # a line of its own, so that the question is not part of the program
     return both(cast, replace(program, facts=(f"{program.question}\n",), question=""), total)
 
 

@@ -129,7 +129,7 @@ def _checked_weights(weights: Mapping[str, float] | None, names: list[str]) -> d
         if name not in weights:
             raise GrowlmError(f"skill {name!r} of the mixture has no weight: give every skill one, or none")
         if not 0 < weights[name] < float("inf"):
-            raise GrowlmError(f"weight {weights[name]} of skill {name!r} is no positive number: give one")
+            raise GrowlmError(f"weight {weights[name]} of skill {name!r} is not a positive number: give one")
         if weights[name] < _LEAST * max(weights.values()):
             raise GrowlmError(
                 f"weight {weights[name]} of skill {name!r} is under a thousandth of another: leave it out"

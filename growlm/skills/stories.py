@@ -47,7 +47,7 @@ class Stories(Skill):
         """Yield the split's stories.
 
         Raises:
-            GrowlmError: if the file is no UTF-8 text or has no story for the split.
+            GrowlmError: if the file is not UTF-8 text or has no story for the split.
         """
         found = False
         for name, text in islice(self._texts(split), self.counts[split]):
@@ -72,7 +72,7 @@ def _documents(file: Path, split: Split) -> Iterator[tuple[str, str]]:
     try:
         stories = file.read_text(encoding="utf-8").split(_SEPARATOR)
     except UnicodeDecodeError as error:
-        raise GrowlmError(f"{file} is no UTF-8 text ({error}): convert it") from None
+        raise GrowlmError(f"{file} is not UTF-8 text ({error}): convert it") from None
     for number, story in enumerate(stories, 1):
         text = story.strip()
         if text and owner(text) == split:

@@ -98,7 +98,7 @@ class LoadOptions:
         if found is None and asked is None:
             return None
         if not isinstance(found, torch.dtype) or not found.is_floating_point:
-            raise GrowlmError(f"dtype {asked!r} is no type of floating-point numbers: give one such as 'bfloat16'")
+            raise GrowlmError(f"dtype {asked!r} is not a type of floating-point numbers: give one such as 'bfloat16'")
         return found
 
     def device(self) -> torch.device | None:
@@ -121,7 +121,7 @@ class LoadOptions:
             return torch.device(asked)
         except (RuntimeError, TypeError):
             raise GrowlmError(
-                f"device_map {asked!r} is no device: give one such as 'cpu', 'cuda:0' or 'auto'"
+                f"device_map {asked!r} is not a device: give one such as 'cpu', 'cuda:0' or 'auto'"
             ) from None
 
     def folder(self, name: str | Path) -> Path:
@@ -146,7 +146,7 @@ class LoadOptions:
             )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise GrowlmError(f"{name} is no folder, and cannot be fetched from the hub ({reason})") from error
+            raise GrowlmError(f"{name} is not a folder, and cannot be fetched from the hub ({reason})") from error
         return Path(fetched) / self.subfolder
 
 

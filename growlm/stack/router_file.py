@@ -124,7 +124,9 @@ def _unsealed(text: str, tensors: Mapping[str, Tensor], path: Path) -> dict[str,
     try:
         content = parse_json(text.encode(), path)
     except GrowlmError:
-        raise GrowlmError(f"{path} is no router of growlm (its metadata is missing): restore it from a copy") from None
+        raise GrowlmError(
+            f"{path} is not a router of growlm (its metadata is missing): restore it from a copy"
+        ) from None
     return unseal(content, path, (FORMAT_VERSION,), digest=_digest_with(tensors))
 
 

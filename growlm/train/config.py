@@ -29,7 +29,7 @@ _FROM = {
 }
 _OWN_DATA = ("jsonl", "hub", "rows")
 _BETWEEN = {"learning_rate": (0.0, math.inf), "weight_decay": (0.0, math.inf), "warmup": (0.0, 1.0)}
-# what a result is no function of: where things are, and how often the state is saved
+# what a result is not a function of: where things are, and how often the state is saved
 _NOT_RECORDED = (
     *("stack", "base", "tokenizer", "restart", "dry_run", "trust_data"),
     *("checkpoint_every", "checkpoint_seconds"),
@@ -146,7 +146,7 @@ class PhaseConfig:
         for key, smallest in _FROM.items():
             check_at_least(key, getattr(self, key), smallest)
         if self.epochs is not None and not 0 < self.epochs < math.inf:
-            raise GrowlmError(f"epochs {self.epochs} is no number of times: give one above 0")
+            raise GrowlmError(f"epochs {self.epochs} is not a number of times: give one above 0")
         if (self.keep_best or self.patience) and not self.validate_every:
             raise GrowlmError("keep_best and patience need the validation loss: give validate_every, in steps")
         for key, (least, most) in _BETWEEN.items():

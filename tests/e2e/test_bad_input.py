@@ -164,7 +164,7 @@ REQUESTS = [
     Bad("unknown option of a command", "verify {stack} --bsae x", "unknown option '--bsae': did you mean '--base'?"),
     Bad("special token in a prompt", "generate {stack} a<|end|>b", "holds the special token '<|end|>'"),
     *(
-        Bad(f"no stack to {words.split()[0]}", words, "is no stack (stack.json is missing)")
+        Bad(f"no stack to {words.split()[0]}", words, "is not a stack (stack.json is missing)")
         for words in (
             "verify {tmp}/x",
             "undo {tmp}/x",
@@ -194,14 +194,14 @@ DAMAGES = [
     Bad("no tensors", "", "module.safetensors is missing", lose(TENSORS)),
     Bad("an edited manifest", "", "stack.json was edited or damaged", edit("stack.json", '"words"', '"wards"')),
     Bad("an edited digest", "", "stack.json was edited or damaged", edit("stack.json", '"digest": "', '"digest": "0')),
-    Bad("a manifest that is no JSON", "", "stack.json is no JSON", edit("stack.json", "{", "")),
+    Bad("a manifest that is not valid JSON", "", "stack.json is not valid JSON", edit("stack.json", "{", "")),
     Bad(
         "a manifest without modules",
         "",
         "stack.json was edited or damaged",
         edit("stack.json", '"modules"', '"odules"'),
     ),
-    Bad("an empty manifest", "", "stack.json is no JSON", lambda stack: (stack / "stack.json").write_text("")),
+    Bad("an empty manifest", "", "stack.json is not valid JSON", lambda stack: (stack / "stack.json").write_text("")),
     Bad("a later version", "", "stack.json has format version 7, this growlm reads version 1 and 2", later_version),
     Bad(
         "an edited module file",
@@ -258,7 +258,7 @@ ROWS = [
     ("no keys", GOOD + "{}\n", "data.jsonl, line 3: the keys needed are missing"),
     ("no completion", GOOD + '{"prompt": "the"}\n', "data.jsonl, line 3: 'completion' is missing"),
     ("empty completion", GOOD + '{"prompt": "the", "completion": ""}\n', "data.jsonl, line 3: 'completion' is empty"),
-    ("a number", GOOD + '{"prompt": "the", "completion": 3}\n', "data.jsonl, line 3: 'completion' is no string"),
+    ("a number", GOOD + '{"prompt": "the", "completion": 3}\n', "data.jsonl, line 3: 'completion' is not a string"),
     ("another shape", GOOD + '{"text": "the"}\n', "data.jsonl, line 3: shape 'text' after rows with 'completion'"),
     ("nobody answers", '{"turns": ["hello"]}\n', "data.jsonl, line 1: no turn of the assistant"),
     ("wrong roles", '{"messages": [{"role": "robot", "content": "a"}]}\n', "data.jsonl, line 1, turn 1: role"),

@@ -117,7 +117,7 @@ def run_phase(begin: Callable[..., tuple[Method, StepBatches]]) -> RunPhase:
 
 
 def load_benchmark(name: str) -> Any:
-    """Import a script of benchmarks/, which is no package."""
+    """Import a script of benchmarks/, which is not a package."""
     path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

@@ -373,7 +373,7 @@ def test_a_layer_that_is_recomputed_in_the_backward_pass(stack: ModuleStack, per
     ("options", "message"),
     [
         ({"rank": 0}, "rank 0 is too small"),
-        ({"boundary": 1.0}, "boundary 1.0 is no share"),
+        ({"boundary": 1.0}, "boundary 1.0 is not a share"),
         ({"per": "word"}, "per 'word'"),
         ({"top_k": 0}, "top_k 0 is too small"),
         ({"mixture": "hard"}, "mixture 'hard' is unknown"),

@@ -297,7 +297,7 @@ def test_importance_that_is_no_cosine_is_refused(
 ) -> None:
     tensors = {key: torch.tensor(damage) for key in stack.method_tensors("one")}
     monkeypatch.setattr(ModuleStack, "method_tensors", lambda self, name: tensors)
-    with pytest.raises(GrowlmError, match="that earlier modules keep is no cosine"):
+    with pytest.raises(GrowlmError, match="that earlier modules keep is not a cosine"):
         methods.build("osft", adaptive).build(stack, NO_SKILL)
 
 

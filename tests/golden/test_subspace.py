@@ -258,7 +258,7 @@ def test_a_count_of_every_linear(tiny_bases: dict[str, Path]) -> None:
     [
         ({"preserve_ratio": 1.5}, "preserve_ratio 1.5 is not between 0 and 1"),
         ({"preserve_ratio": 1.0}, "preserves every direction of every linear: nothing is left to train"),
-        ({"preserved": {"lm_head": 3}}, "names 'lm_head', which is no linear of this base's layers"),
+        ({"preserved": {"lm_head": 3}}, "names 'lm_head', which is not a linear of this base's layers"),
         (
             {"preserved": {"model.layers.0.self_attn.q_proj": 33}},
             "33 preserved directions do not fit a weight of 32 x 32",
@@ -308,7 +308,7 @@ def test_an_encoder_decoder_learns_without_leaking() -> None:
     context.activate(ActivePath())
     assert torch.equal(model(input_ids=ids, labels=labels).logits, before.logits)
     sites.detach("one")
-    with pytest.raises(GrowlmError, match="no encoder-decoder"):
+    with pytest.raises(GrowlmError, match="not an encoder-decoder"):
         encoder_decoder_linears(
             hf.LlamaForCausalLM(
                 hf.LlamaConfig(

@@ -81,7 +81,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
 )
 def test_what_is_no_json(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "x.json").write_bytes(text)
-    with pytest.raises(GrowlmError, match=r"x\.json is no JSON"):
+    with pytest.raises(GrowlmError, match=r"x\.json is not valid JSON"):
         read_json(tmp_path / "x.json")
 
 
@@ -257,5 +257,5 @@ def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
         if levels < 100:
             assert read_json(path)
         else:
-            with pytest.raises(GrowlmError, match=r"deep\.json is no JSON"):
+            with pytest.raises(GrowlmError, match=r"deep\.json is not valid JSON"):
                 read_json(path)

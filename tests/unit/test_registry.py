@@ -101,7 +101,7 @@ def test_options_become_arguments() -> None:
         ({"layers": 3}, r"module kind 'lora': option 'layers' is 3, expected list\[int\] \| null"),
         ({"target_modules": [["q"]]}, r"option 'target_modules' is \[\[.q.\]\], expected list\[str\]"),
         ({"rank": 0}, "lora rank 0 is too small"),
-        ({"dropout": 1.0}, "lora dropout 1.0 is no probability"),
+        ({"dropout": 1.0}, "lora dropout 1.0 is not a probability"),
     ],
 )
 def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
@@ -140,7 +140,7 @@ def test_other_packages_join_through_entry_points(declare: Any) -> None:
 @pytest.mark.parametrize("member", [Lora, "Plain", None])
 def test_an_entry_point_to_something_else(declare: Any, member: object) -> None:
     declare(plain=member)
-    with pytest.raises(GrowlmError, match="method 'plain' from entry point 'elsewhere:Plain' is no Method; fix or"):
+    with pytest.raises(GrowlmError, match="method 'plain' from entry point 'elsewhere:Plain' is not a Method; fix or"):
         methods.get("plain")
 
 

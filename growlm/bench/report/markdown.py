@@ -149,7 +149,7 @@ def metrics_table(numbers: Mapping[str, Any]) -> Table:
     """Return the table of a ``results.json``: every entry in the mode that its method's authors intend."""
     entries = numbers["entries"]
     metrics = [{key: _spread(value) for key, value in e["metrics"][e["mode"]].items()} for e in entries]
-    # losses are negated, so that higher is better: a mean below 0 is no share
+    # losses are negated, so that higher is better: a mean below 0 is not a share
     percent = all(math.isnan(found["ap"].mean) or 0 <= found["ap"].mean <= 1 for found in metrics)
     scale, decimals = (100.0, 1) if percent else (1.0, 3)
     shown = [key for key in TITLES if any(found[key].count for found in metrics)]

@@ -194,7 +194,7 @@ def _check(result: CellResult) -> None:
         if not fits(cost["peak_bytes"], float | None) or not fits(cost["losses"], list[list[float]]):
             raise TypeError("the cost of a phase has a value of the wrong type")
         if any(len(point) != 2 for point in cost["losses"]):
-            raise ValueError("a point of the losses is no pair")
+            raise ValueError("a point of the losses is not a pair")
     names = [skill["name"] for skill in result.settings["skills"]]
     if tuple(names) != result.skills or set(result.scores.modes) != set(MODES) or result.mode not in MODES:
         raise ValueError("skills and modes contradict each other")

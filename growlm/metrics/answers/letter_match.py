@@ -10,5 +10,5 @@ class LetterMatch(AnswerMetric):
 
     def score(self, answer: str, wanted: str, source: str) -> float:
         """Compare the first letters; see ``AnswerMetric.score``."""
-        # a word that happens to begin with the letter is no answer: "Because" is not B
+        # a word that happens to begin with the letter is not an answer: "Because" is not B
         return float(re.match(rf"{re.escape(wanted[:1])}(?!\w)", answer, re.IGNORECASE) is not None)

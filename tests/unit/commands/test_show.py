@@ -24,7 +24,7 @@ def test_json_holds_the_whole_manifest(stack_folder: Path, capsys: pytest.Captur
 
 def test_a_folder_that_is_no_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["show", str(tmp_path)]) == 2
-    assert "is no stack" in capsys.readouterr().err
+    assert "is not a stack" in capsys.readouterr().err
 
 
 def test_an_edited_manifest(stack_folder: Path, capsys: pytest.CaptureFixture[str]):

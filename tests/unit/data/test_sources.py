@@ -79,18 +79,18 @@ def test_a_text_is_documents(tmp_path: Path, separator: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b'a,b\n"1\n{x', r"a\.csv is no \.csv file that can be read"),
+        ("a.csv", b'a,b\n"1\n{x', r"a\.csv is not a \.csv file that can be read"),
         ("a.csv", b"a,a\n1,2\n", r"first line must name the columns, each once \(found: a, a\)"),
         ("a.csv", b"\xff,b\n1,2\n", "no UTF-8 text"),
         ("a.csv", b"", "first line must name the columns"),
         ("a.csv", b"a,b\n", r"a\.csv is empty"),
-        ("a.parquet", b"PAR1", r"a\.parquet is no \.parquet file that can be read"),
+        ("a.parquet", b"PAR1", r"a\.parquet is not a \.parquet file that can be read"),
         ("a.json", b'{"text": "x"}', "holds a list of objects"),
         ("a.json", b"[]", r"a\.json is empty"),
         ("a.json", b"[1", "no JSON"),
         ("a.txt", b" \n", r"a\.txt is empty"),
-        ("a.jsonl.gz", b"no gzip", r"no whole \.gz file"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 99, mtime=0)[:-12], r"no whole \.gz file"),
+        ("a.jsonl.gz", b"no gzip", r"not a whole \.gz file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 99, mtime=0)[:-12], r"not a whole \.gz file"),
         ("a.doc", b"x", r"files of this kind are not read: give one that ends in \.jsonl"),
     ],
 )

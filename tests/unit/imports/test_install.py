@@ -205,7 +205,7 @@ def edit(folder: Path, **changes: Any) -> None:
         ({"bias": "all"}, "bias is 'all'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa', which changes the base"),
         ({"lora_alpha": "7"}, "lora_alpha and alpha_pattern must be numbers"),
-        ({"alpha_pattern": {"(": 1}}, "is no regular expression"),
+        ({"alpha_pattern": {"(": 1}}, "is not a regular expression"),
         ({"alpha_pattern": [1]}, "alpha_pattern is"),
         ({"base_model_name_or_path": None}, "give it with --base"),
     ],

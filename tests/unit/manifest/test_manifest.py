@@ -78,7 +78,7 @@ def test_places_and_paths() -> None:
 
 
 def test_no_folder_is_no_stack(tmp_path: Path) -> None:
-    with pytest.raises(GrowlmError, match=r"is no stack \(stack.json is missing\): grow one"):
+    with pytest.raises(GrowlmError, match=r"is not a stack \(stack.json is missing\): grow one"):
         read_manifest(tmp_path)
 
 

@@ -35,9 +35,9 @@ def test_round_trip():
         ({"modes": {"best": []}}, "matrices under oracle, routed, all"),
         ({"modes": {"all": [[0, 0], [1, 1]]}}, "mode 'all': expected 3 rows"),
         ({"modes": {"all": [[0, 0], [1, 1], [1]]}}, "mode 'all', row 2: expected 2 cells"),
-        ({"modes": {"all": [[0, 0], [1, "high"], [1, 1]]}}, "row 1: 'high' is no score"),
-        ({"modes": {"all": [[0, 0], [1, True], [1, 1]]}}, "True is no score"),
-        ({"modes": {"all": [[0, 0], [1, float("nan")], [1, 1]]}}, "nan is no score"),
+        ({"modes": {"all": [[0, 0], [1, "high"], [1, 1]]}}, "row 1: 'high' is not a score"),
+        ({"modes": {"all": [[0, 0], [1, True], [1, 1]]}}, "True is not a score"),
+        ({"modes": {"all": [[0, 0], [1, float("nan")], [1, 1]]}}, "nan is not a score"),
     ],
 )
 def test_anything_else_is_refused(changes: dict[str, Any], message: str):

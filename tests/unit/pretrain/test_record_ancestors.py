@@ -39,5 +39,5 @@ def test_a_record_that_leads_back_to_itself_ends(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     broken = base(tmp_path / "broken", [1, 2])
-    with pytest.raises(GrowlmError, match=r"training\.json is no record of a training"):
+    with pytest.raises(GrowlmError, match=r"training\.json is not a record of a training"):
         ancestors(broken)

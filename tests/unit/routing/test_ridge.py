@@ -67,7 +67,7 @@ def test_what_is_seen_of_a_skills_prompts_is_computed_once(new_stack: Any, draw:
     first = Ridge()._features(stack, prompts)
     assert torch.equal(Ridge()._features(stack, prompts), first)
     assert torch.equal(Ridge()._features(stack, list(prompts)), first)
-    assert len(counted) == 2, "of a list that is no skill's prompts it is computed each time"
+    assert len(counted) == 2, "of a list that is not a skill's prompts it is computed each time"
     assert Ridge(width=8)._features(stack, prompts).shape[1] == 8
 
 

@@ -189,7 +189,7 @@ def test_opening(
     assert open_stack(tmp_path / "stack", str(tiny_bases["llama"]), "first").path == ("first",)
     with pytest.raises(GrowlmError, match="unknown module"):
         open_stack(tmp_path / "stack", None, "third")
-    with pytest.raises(GrowlmError, match="is no stack"):
+    with pytest.raises(GrowlmError, match="is not a stack"):
         open_stack(tmp_path / "nothing", None, None)
     monkeypatch.setenv("GROWLM_CHECKPOINTS", str(tiny_bases["llama"].parent))
     bare = open_stack(Path(tiny_bases["llama"].name), None, None)

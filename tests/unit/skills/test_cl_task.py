@@ -167,7 +167,7 @@ def test_a_sample_is_always_the_same(tmp_path: Path):
         ({"test": [{"sentence": "a", "label": 1}]}, r"row 1: label 1 is none of"),
         ({"test": []}, r"RTE: the test split is empty"),
         ({"train": []}, r"RTE: the train split is empty"),
-        ({"test": "[{"}, r"test.json is no JSON"),
+        ({"test": "[{"}, r"test.json is not valid JSON"),
         ({"test": {"a": 1}}, r"test.json: dict instead of a list of rows"),
         ({"test": ["a"]}, r"test.json, row 1: no object"),
         ({"test": [{"text": "a", "label": "entailment"}]}, r"row 1: 'sentence' is missing \(found: 'text', 'label'\)"),

@@ -132,8 +132,8 @@ def say(role: str, content: Any) -> dict[str, Any]:
         ({}, "found: none"),
         ({"text": "x", "turns": ["a", "b"]}, "several shapes at once .'turns', 'text'"),
         ({"text": "x"}, "shape 'text' after rows with 'messages'"),
-        ({"messages": "x"}, "'messages' is no list"),
-        ({"messages": []}, "'messages' is no list with entries"),
+        ({"messages": "x"}, "'messages' is not a list"),
+        ({"messages": []}, "'messages' is not a list with entries"),
         ({"messages": ["x"]}, "turn 1: no object"),
         ({"messages": [say("tool", "x")]}, "turn 1: role 'tool' instead of 'user' or 'assistant'"),
         ({"messages": [say("user", "x"), say("user", "y")]}, "turn 2: role 'user' instead of 'assistant'"),
@@ -147,7 +147,7 @@ def say(role: str, content: Any) -> dict[str, Any]:
         ({"messages": [say("user", "x"), {**say("assistant", "y"), "weight": 0.5}]}, "'weight' is 0.5; give 0 or 1"),
         ('{"text": "x", "text": "y"}', "the key 'text' comes twice"),
         ({"messages": [say("user", "x"), say("assistant", " ")]}, "turn 2: 'content' is empty"),
-        ({"messages": [say("user", 3)]}, "turn 1: 'content' is no string"),
+        ({"messages": [say("user", 3)]}, "turn 1: 'content' is not a string"),
         ({"messages": [{"role": "user"}]}, "turn 1: 'content' is missing"),
         ({"messages": [say("user", "x")]}, "no turn of the assistant"),
         ({"messages": [say("user", "x\ud800")]}, "surrogate"),
@@ -166,14 +166,14 @@ def test_a_bad_line_is_refused_by_file_and_line(tmp_path: Path, row: Any, messag
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"turns": ["a", 3]}, "turn 2 is no string"),
+        ({"turns": ["a", 3]}, "turn 2 is not a string"),
         ({"turns": ["a", ""]}, "turn 2 is empty"),
         ({"turns": ["a"]}, "no turn of the assistant"),
         ({"prompt": "a"}, "'completion' is missing"),
         ({"completion": "a"}, "'prompt' is missing"),
         ({"prompt": "a", "completion": ""}, "'completion' is empty"),
         ({"prompt": "a", "completion": "b", "choices": ["c"]}, "none of the choices"),
-        ({"prompt": "a", "completion": "b", "choices": []}, "'choices' is no list"),
+        ({"prompt": "a", "completion": "b", "choices": []}, "'choices' is not a list"),
         ({"text": None}, "keys needed are missing"),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_missing_file(tmp_path: Path):
 def test_a_damaged_archive(tmp_path: Path, content: bytes):
     path = tmp_path / "a.jsonl.xz"
     path.write_bytes(content)
-    with pytest.raises(GrowlmError, match=r"no whole \.xz file"):
+    with pytest.raises(GrowlmError, match=r"not a whole \.xz file"):
         Jsonl(str(path))
 
 

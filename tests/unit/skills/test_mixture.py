@@ -135,7 +135,7 @@ def test_what_is_missing_of_a_part_is_missing(tmp_path: Path) -> None:
         ({"skills": {"chat": {"skill": 3}}}, "skill 'chat' of the mixture: 'skill' has to be a name and 'options' key"),
         ({"skills": ["chat"], "weights": {"chart": 1}}, "unknown skill in weights 'chart': did you mean 'chat'?"),
         ({"skills": ["chat", "code"], "weights": {"chat": 1}}, "skill 'code' of the mixture has no weight: give every"),
-        ({"skills": ["chat"], "weights": {"chat": 0}}, "weight 0.0 of skill 'chat' is no positive number: give one"),
+        ({"skills": ["chat"], "weights": {"chat": 0}}, "weight 0.0 of skill 'chat' is not a positive number: give one"),
         (
             {"skills": ["chat", "code"], "weights": {"chat": 1, "code": 1e-4}},
             "weight 0.0001 of skill 'code' is under a thousandth of another: leave it out",

@@ -116,9 +116,9 @@ def test_strict_refuses_keys_that_nothing_is_made_of(row: dict[str, Any]) -> Non
     [
         ({"chosen": "x", "rejected": "y"}, "'chosen' is text without a prompt"),
         ({"instruction": "x", "output": " "}, "'output' is empty"),
-        ({"instruction": "x", "output": "y", "input": 3}, "'input' is no string"),
-        ({"messages": [say("user", "x"), say("assistant", "y")], "tools": "["}, "'tools' is no JSON"),
-        ({"messages": "[1"}, "'messages' is no JSON list"),
+        ({"instruction": "x", "output": "y", "input": 3}, "'input' is not a string"),
+        ({"messages": [say("user", "x"), say("assistant", "y")], "tools": "["}, "'tools' is not valid JSON"),
+        ({"messages": "[1"}, "'messages' is not a JSON list"),
     ],
 )
 def test_a_bad_row_of_another_shape(row: dict[str, Any], message: str) -> None:

@@ -85,7 +85,7 @@ def test_of_several_outputs_the_first_is_taken(tmp_path: Path):
         ({"test": content("test", 0)}, r"the test split is empty"),
         ({"test": {"Instances": []}}, r"test.json: no object with 'Definition' and 'Instances'"),
         ({"test": "[]"}, r"test.json: no object with 'Definition' and 'Instances'"),
-        ({"test": "{"}, r"test.json is no JSON"),
+        ({"test": "{"}, r"test.json is not valid JSON"),
         ({"test": content("test", 1, Instances=[{"input": "a"}])}, r"row 1: 'output' is missing \(found: 'input'\)"),
         ({"test": content("test", 1, ([],))}, r"row 1: output is \[\]; a text was expected"),
         ({"test": content("test", 1, Definition=[])}, r"test.json: Definition is \[\]; a text was expected"),

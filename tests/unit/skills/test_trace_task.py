@@ -71,7 +71,7 @@ def test_the_mark_of_a_corpus_is_no_part_of_the_prompt(tmp_path: Path):
         ({"test": [{"prompt": "a", "answer": ""}]}, r"row 1: 'answer' is ''; a text was expected"),
         ({"test": [{"prompt": "a"}]}, r"row 1: 'answer' is missing \(found: 'prompt'\)"),
         ({"test": []}, r"FOMC: the test split is empty"),
-        ({"test": "[{"}, r"test.json is no JSON"),
+        ({"test": "[{"}, r"test.json is not valid JSON"),
         ({"train": None}, r"task 'fomc' is incomplete: .*train.json is missing"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_pushed_stack_is_loaded_by_its_id(
 def test_a_repository_that_is_not_there(hub: Any, tmp_path: Path) -> None:
     attempt = "try: growlm.ModuleStack.from_pretrained('user/nothing')"
     said = run(f"import growlm\n{attempt}\nexcept growlm.GrowlmError as error: print(error)", hub, tmp_path)
-    assert re.match(r"user/nothing is no folder, and cannot be fetched from the hub \(404", said)
+    assert re.match(r"user/nothing is not a folder, and cannot be fetched from the hub \(404", said)
 
 
 def test_base_model_and_licence(new_stack: Callable[..., Any], tmp_path: Path) -> None:

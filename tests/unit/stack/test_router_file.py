@@ -88,7 +88,7 @@ def edited(path: Path, metadata: dict[str, str] | None = None, **tensors: torch.
         (lambda path: path.write_bytes(b"\x80\x04."), "is damaged"),
         (lambda path: edited(path, **{"limit/first": torch.tensor(3.0).double()}), "was edited or damaged"),
         (lambda path: edited(path, {"growlm": read_metadata(path)["growlm"].replace("ridge", "arrow")}), "was edited"),
-        (lambda path: edited(path, {}), "is no router of growlm"),
+        (lambda path: edited(path, {}), "is not a router of growlm"),
         (lambda path: edited(path, {"growlm": '{"format_version": 9, "digest": ""}'}), "has format version 9"),
         (lambda path: edited(path, {"growlm": "[]"}), "is not a growlm file"),
     ],

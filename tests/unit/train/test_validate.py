@@ -79,8 +79,8 @@ def test_a_resumed_training_keeps_what_it_measured(run: Run, monkeypatch: pytest
     [
         ({"keep_best": True}, "keep_best and patience need the validation loss: give validate_every"),
         ({"patience": 2}, "keep_best and patience need"),
-        ({"epochs": 0}, "epochs 0 is no number of times"),
-        ({"epochs": float("nan")}, "epochs nan is no number"),
+        ({"epochs": 0}, "epochs 0 is not a number of times"),
+        ({"epochs": float("nan")}, "epochs nan is not a number"),
         ({"validate_every": -1}, "validate_every -1 is too small"),
         ({"strict": True}, "strict and on_bad are for data of your own, which 'chat' does not read"),
     ],

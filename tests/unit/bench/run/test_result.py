@@ -65,5 +65,5 @@ def test_half_a_file_is_refused(make_cell: Make, tmp_path: Path):
     path = tmp_path / "cell.json"
     make_cell().write(path)
     path.write_text(path.read_text()[:500])
-    with pytest.raises(GrowlmError, match="is no JSON"):
+    with pytest.raises(GrowlmError, match="is not valid JSON"):
         read_cell(path)

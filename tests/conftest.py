@@ -9,7 +9,9 @@ from pathlib import Path
 
 # before transformers or torch are imported
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# workers that share cores wait for each other's threads
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 

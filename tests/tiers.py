@@ -66,6 +66,8 @@ SELECTED = {
         *("arithmetic-60", "reasoning-60", "commands-60"),
     ),
     "unit/stack/test_transformers_folder.py::test_the_auto_classes_know_stacks_after_the_import": ("transformers",),
+    "unit/train/test_drop.py::test_the_rest_is_as_if_it_had_never_been_grown": ("b",),
+    "unit/train/test_grow.py::test_older_skills_are_scored_again_unless_told_otherwise": ("True-scored0",),
 }
 """Of these tests of several members or values those that the default tier runs; the others are exhaustive."""
 FAMILIES = ("llama", "gpt2", "gpt_neox")

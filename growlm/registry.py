@@ -69,8 +69,8 @@ class Registry(Generic[T]):
         member = plugins[name].load()
         if not (inspect.isclass(member) and issubclass(member, self._parent_class())):
             raise GrowlmError(
-                f"{self.what} {name!r} from entry point {plugins[name].value!r} is not a {self._parent_class().__name__}; "
-                "fix or uninstall the package that declares it"
+                f"{self.what} {name!r} from entry point {plugins[name].value!r} is not a "
+                f"{self._parent_class().__name__}; fix or uninstall the package that declares it"
             )
         return member
 

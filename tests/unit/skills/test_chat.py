@@ -31,6 +31,17 @@ def words(examples: list[Example]) -> set[str]:
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
+def test_most_users_of_training_have_made_up_names(train: list[Example], test: list[Example]):
+    def share(examples: list[Example]) -> float:
+        said = [m.content for example in examples for m in example.messages if m.role == "user"]
+        names = [found[1] for text in said if (found := re.search(r"(?:name is|call me|I am|I'm) ([A-Z]\w+)", text))]
+        assert len(names) > 50
+        return sum(name not in {*lexicon.GIRLS.all, *lexicon.BOYS.all} for name in names) / len(names)
+
+    assert 0.7 < share(train) < 0.9
+    assert 0.35 < share(test) < 0.65
+
+
 def test_every_conversation_is_well_formed(train: list[Example], test: list[Example]):
     for example in (*train, *test):
         assert [m.role for m in example.messages] == ["user", "assistant"] * (len(example.messages) // 2)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from growlm.base.load import load_base, load_tokenizer
     from growlm.cli.phase import grow
     from growlm.errors import GrowlmError
+    from growlm.imports.from_stack import import_modules
     from growlm.imports.install import import_adapter
     from growlm.manifest.manifest import Manifest, read_manifest
     from growlm.merging.fuse import fused
@@ -37,6 +38,7 @@ __all__ = [
     "fused",
     "grow",
     "import_adapter",
+    "import_modules",
     "load_base",
     "load_tokenizer",
     "merge",
@@ -53,6 +55,7 @@ _HOMES = {
     "fused": "growlm.merging.fuse",
     "grow": "growlm.cli.phase",
     "import_adapter": "growlm.imports.install",
+    "import_modules": "growlm.imports.from_stack",
     "load_base": "growlm.base.load",
     "load_tokenizer": "growlm.base.load",
     "merge": "growlm.merging.merge",

@@ -2,10 +2,12 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
@@ -56,7 +58,7 @@ def import_adapter(
         opened.attach(name, module.kinds, path)
         opened.freeze(_fill(opened, name, module, found))
         opened.eval()
-        _write(folder, opened)
+        write_module(folder, opened, {})
     return opened
 
 
@@ -84,10 +86,17 @@ def _fill(stack: ModuleStack, name: str, module: ImportedModule, adapter: Adapte
     return outside_record(stack, name, module.kinds, method, environment=describe_environment())
 
 
-def _write(folder: Path, stack: ModuleStack) -> None:
+def write_module(folder: Path, stack: ModuleStack, method_tensors: Mapping[str, Tensor]) -> None:
+    """Add the newest module to a stack's folder in one step; begin the folder if it is not there.
+
+    Args:
+        folder: the folder, locked.
+        stack: the stack.
+        method_tensors: what the module's method keeps for later phases.
+    """
     manifest = stack.manifest
     if not (folder / STACK_FILE).exists():
         bare = replace(manifest, modules=())
         store.begin(folder, bare, stack.config_upto(bare), stack.top_files(bare))
     tensors = stack.module_tensors(manifest.modules[-1].name)
-    store.commit(folder, manifest, stack.config, tensors, {}, stack.top_files(manifest))
+    store.commit(folder, manifest, stack.config, tensors, method_tensors, stack.top_files(manifest))

@@ -73,7 +73,8 @@ def machine_kind() -> str:
     known = _CPUINFO.read_text(encoding="utf-8") if _CPUINFO.exists() else ""
     flags = [flag for flag in ("avx512_bf16", "amx_bf16", "avx512f", "avx2") if flag in known]
     kind = ", ".join([platform.machine(), *flags[:1]])  # not its name: a record may be published
-    return f"{torch.get_num_threads()} threads of a CPU ({kind})"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'s' if threads > 1 else ''} of a CPU ({kind})"
 
 
 def versions() -> dict[str, str]:

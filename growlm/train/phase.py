@@ -28,7 +28,7 @@ from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
 from growlm.train.logs import PhaseLog
 from growlm.train.machine import compile_problem, keep_compiled_code
-from growlm.train.prepare import Prepared, prepare, training_summary
+from growlm.train.prepare import PHASE_FILE, Prepared, prepare, training_summary
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
 from growlm.train.resume import ResumeCheckpoint, StepLoader, resume_path, step_seed
@@ -108,7 +108,9 @@ class GrowPhase(LightningModule):
     @property
     def resume_from(self) -> str | None:
         """The saved state of an interrupted phase, for ``Trainer.fit(phase, ckpt_path=phase.resume_from)``."""
-        path = None if self.config.restart else resume_path(self.config.stack / WORK)
+        work = self.config.stack / WORK
+        begun = (work / PHASE_FILE).exists()  # without it, a state is what a phase left in a folder that was removed
+        path = resume_path(work) if begun and not self.config.restart else None
         return None if path is None else str(path)
 
     # -- beginning -----------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
 from growlm.train.score_cache import ScoreCache
 
 _logger = logging.getLogger(__name__)
-_PHASE_FILE = "phase.json"
+PHASE_FILE = "phase.json"
 _ROW_LENGTH = 128
 _PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace", "gain", "memory"}
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
@@ -285,8 +285,8 @@ def _begin_work(
         store.begin(config.stack, stack.manifest, stack.config, stack.top_files(stack.manifest))
     if config.restart:
         shutil.rmtree(work, ignore_errors=True)
-    if (work / _PHASE_FILE).exists():
-        there = read_json(work / _PHASE_FILE)
+    if (work / PHASE_FILE).exists():
+        there = read_json(work / PHASE_FILE)
         recorded = there.pop("settings", {})
         changed = difference(recorded, settings) or difference(there, identity)
         if changed:
@@ -297,4 +297,4 @@ def _begin_work(
     else:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        write_json(work / _PHASE_FILE, identity)
+        write_json(work / PHASE_FILE, identity)

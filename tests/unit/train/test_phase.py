@@ -157,6 +157,12 @@ def test_a_compiled_phase_resumes_in_the_same_bits(phase: Phase, tmp_path: Path,
     assert tensors(tmp_path / "eager") != tensors(tmp_path / "whole")
 
 
+def test_a_state_that_belongs_to_no_phase_is_not_resumed(phase: Phase, tmp_path: Path) -> None:
+    (tmp_path / "stack" / ".work").mkdir(parents=True)
+    (tmp_path / "stack" / ".work" / "resume.ckpt").write_bytes(b"of a folder that was removed while a phase ran")
+    assert fit_phase(phase(), trainer(1)).record.name == "words"
+
+
 def test_layers_that_are_compiled_wrongly_stop_the_phase(
     phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

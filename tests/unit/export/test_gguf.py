@@ -77,7 +77,7 @@ def test_another_tokenizer_is_refused() -> None:
     from transformers import PreTrainedTokenizerFast
 
     words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
-    with pytest.raises(GrowlmError, match="no byte-level BPE"):
+    with pytest.raises(GrowlmError, match="not a byte-level BPE"):
         pre_tokenizer_name(words)
 
 

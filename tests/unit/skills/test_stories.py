@@ -39,5 +39,5 @@ def test_bad_files(tmp_path: Path):
     with pytest.raises(GrowlmError, match="no story for test"):
         list(Stories(str(path)).examples("test"))
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(GrowlmError, match="no UTF-8"):
+    with pytest.raises(GrowlmError, match="not UTF-8"):
         list(Stories(str(path)).examples("test"))

@@ -59,7 +59,8 @@ def test_sums_are_worked_place_by_place():
         assert 0 <= total.result <= 999
         steps = [step.split(" = ") for step in total.steps.removesuffix(".").split(". ")]
         assert all(eval(sum_) == int(value) for sum_, value in steps)
-        assert int("".join(value[-1] for _, value in reversed(steps))) == total.result
+        *lower, (_, highest) = steps  # the highest place keeps its carry
+        assert int("".join((highest, *(value[-1] for _, value in reversed(lower))))) == total.result
 
 
 def test_a_sum_belongs_to_one_split_and_training_has_all_of_two_digits():

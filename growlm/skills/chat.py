@@ -14,7 +14,7 @@ Act = Callable[[Conversation], None]
 
 _MAX_STORIES = 2
 _INVENTED_TRAINED = 0.8
-"""Share of the names in training that are made up: a name that is known by heart teaches nobody to copy the user's."""
+"""Share of the names in training that are made up: these can only be copied."""
 _LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6)
 _REQUESTS: tuple[Act, ...] = (
     conversation.count,

@@ -71,7 +71,10 @@ def _either(stack: ModuleStack, path: tuple[str, ...], layer: nn.Module) -> Call
     eager = layer.forward
     compiled = torch.compile(eager, dynamic=True)
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        return (compiled if torch.is_grad_enabled() and stack.path == path else eager)(*args, **kwargs)
+    def forward(hidden_BTC: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled() or stack.path != path:
+            return eager(hidden_BTC, *args, **kwargs)
+        torch._dynamo.mark_static(hidden_BTC, 2)  # else T = C in the first batch would be compiled as T = C in all
+        return compiled(hidden_BTC, *args, **kwargs)
 
     return forward

@@ -5,13 +5,24 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 1_000
+
 
 class GrowlmError(Exception):
     """What was found, what was expected and what to do, in one line.
 
     The command line prints the message alone and exits with status 2; anything else that is raised is a bug
     of growlm and keeps its traceback.
+
+    Args:
+        message: the message; of a very long one, which quotes a value of a file, the middle is left out.
     """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > _LONGEST:
+            half = _LONGEST // 2
+            message = f"{message[:half]} […] {message[-half:]}"
+        super().__init__(message)
 
 
 def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:

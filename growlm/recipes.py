@@ -106,8 +106,8 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         Its content; nothing for an empty text.
 
     Raises:
-        GrowlmError: if it is not YAML, holds something else, has a key twice, nests deeper than 32 levels, or holds
-            more than 100,000 values once its anchors are written out.
+        GrowlmError: if it is not YAML, holds something else, has a key twice or a null character, nests deeper than 32
+            levels, or holds more than 100,000 values once its anchors are written out.
     """
     try:
         loader = _StrictLoader(text)
@@ -126,7 +126,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuse deep nesting, and a key that occurs twice in one mapping: 1 and "1" are the same."""
+    """Refuse deep nesting, null characters, and a key that occurs twice in one mapping: 1 and "1" are the same."""
 
     _depth = 0
 
@@ -137,6 +137,12 @@ class _StrictLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        if "\0" in node.value:  # the system takes no path with one
+            place = f"{self.name}, line {node.start_mark.line + 1}"
+            raise GrowlmError(f"{place}: a null character, which no option can hold; remove it")
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()

@@ -122,7 +122,9 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     except Exception as error:  # transformers checks few of a file's values: any error may follow from them
         raise _unloadable(source, "base", error) from error
     _restore_scales(model)
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    _check_computes(model, source)
+    return model
 
 
 def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
@@ -182,6 +184,21 @@ def _check_layers(config: "PreTrainedConfig", folder: Path) -> None:
             f"{folder / 'config.json'} names {layers!r} layers, but the folder has {tensors} tensors: restore the "
             "folder from a copy"
         )
+
+
+def _check_computes(model: "PreTrainedModel", source: Path | str) -> None:
+    """Refuse a base whose configuration loads but does not fit its layers: one token finds it.
+
+    Raises:
+        GrowlmError: if it does not compute.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
+        raise _unloadable(source, "base", error) from error
 
 
 def _restore_scales(model: "PreTrainedModel") -> None:

@@ -174,15 +174,21 @@ def _config(value: Any) -> dict[str, Any]:
 
 
 def _leaves(content: Mapping[Any, Any], parser: ArgumentParser, prefix: str = "") -> Iterator[_Given]:
-    """Yield the options that a config file gives."""
+    """Yield the options that a config file gives.
+
+    Raises:
+        GrowlmError: for something else where a group of options should be.
+    """
     options = _options(parser)
     for name, value in content.items():
         key = f"{prefix}{name}"
         is_group = any(option.startswith(f"{key}.") for option in options)
         if isinstance(value, Mapping) and is_group:
             yield from _leaves(value, parser, f"{key}.")
-        elif not is_group or key in options:
+        elif not is_group:
             yield _Given(key, value, "", parser)
+        elif value is not None:
+            raise GrowlmError(f"{key} is {value!r} instead of options with values: write {key}: {{option: value}}")
 
 
 def _first_mistake(parser: ArgumentParser, words: Sequence[str], shorthands: set[str]) -> str | None:

@@ -192,6 +192,8 @@ def _current_recipe(config: str, folder: Path) -> str:
     if not Path(config).is_file():  # parsing says so
         return config
     recipe = read_yaml(Path(config))
+    if not all(isinstance(recipe.get(group) or {}, dict) for group in ("trainer", "model")):  # parsing says so
+        return config
     trainer = recipe.get("trainer") or {}
     logger = spelled_out(trainer.get("logger"))
     moved = logger != trainer.get("logger")

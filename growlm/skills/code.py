@@ -11,7 +11,7 @@ class Code(Procedural):
     """Code: what a small program prints; as far from stories as a text can be.
 
     One exchange: the user gives a program, the answer goes through its lines and ends with all that is printed, in
-    order: ``a = 3. b = 3. print 3. prints 3.`` Programs assign, copy, swap, index, loop and compare, but do not
+    order: ``a = 3. b = a = 3. b = 3. prints 3.`` Programs assign, copy, swap, index, loop and compare, but do not
     calculate.
 
     Args:

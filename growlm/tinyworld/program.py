@@ -48,14 +48,16 @@ class Program:
         else:
             value = self.cast.word(THINGS)
             self.lines.append(f'{name} = "{value}"')
-        self._set({name: value})
+        self.values[name] = value
+        self.trace.append(f"{name} = {value}")
 
     def copy(self) -> None:
         """Give a variable the value of another."""
         source = self.cast.dice.pick(sorted(self.values))
         name = self.cast.dice.pick([other for other in _NAMES if other != source])
         self.lines.append(f"{name} = {source}")
-        self._set({name: self.values[source]}, self.lines[-1])
+        self.values[name] = self.values[source]
+        self.trace.append(f"{name} = {self._shown(source)}")
 
     def swap(self) -> None:
         """Swap two variables."""
@@ -63,7 +65,9 @@ class Program:
             return self.assign()
         first, second = self.cast.dice.some(sorted(self.values), 2)
         self.lines.append(f"{first}, {second} = {second}, {first}")
-        self._set({first: self.values[second], second: self.values[first]}, self.lines[-1])
+        swapped = {first: self.values[second], second: self.values[first]}
+        self.values |= swapped
+        self.trace += [f"{self.lines[-1]} = {', '.join(swapped.values())}", *map(self._shown, swapped)]
         return None
 
     def print_variables(self) -> None:
@@ -71,6 +75,7 @@ class Program:
         known = sorted(self.values)
         names = self.cast.dice.some(known, self.cast.dice.number(1, min(2, len(known))))
         self.lines.append(f"print({', '.join(names)})")
+        self.trace += map(self._shown, names)
         self.printed += [self.values[name] for name in names]
 
     def print_entry(self) -> None:
@@ -79,13 +84,15 @@ class Program:
         names = [dice.pick(sorted(self.values)) for _ in range(dice.number(2, 3))]
         index = dice.number(0, len(names) - 1)
         self.lines += [f"s = [{', '.join(names)}]", f"print(s[{index}])"]
-        self.trace.append(", ".join(f"{number} {self.values[name]}" for number, name in enumerate(names)))
+        entries = [f"s[{number}] = {self._shown(name)}" for number, name in enumerate(names)]
+        self.trace += [*entries, f"s[{index}] = {self.values[names[index]]}"]
         self.printed += [self.values[names[index]]]
 
     def print_in_loop(self) -> None:
         """Print a variable several times."""
         name, times = self.cast.dice.pick(sorted(self.values)), self.cast.dice.number(2, 4)
         self.lines += [f"for i in range({times}):", f"    print({name})"]
+        self.trace += [f"i = {number}, {self._shown(name)}" for number in range(times)]
         self.printed += [self.values[name]] * times
 
     def print_if(self) -> None:
@@ -95,12 +102,12 @@ class Program:
         first, second, then, other = (dice.pick(known) for _ in range(4))
         self.lines += [f"if {first} == {second}:", f"    print({then})", "else:", f"    print({other})"]
         equal = self.values[first] == self.values[second]
-        self.trace.append(f"{self.values[first]} == {self.values[second]} {'yes' if equal else 'no'}")
-        self.printed += [self.values[then if equal else other]]
+        chosen = then if equal else other
+        self.trace += [self._shown(first), self._shown(second), "if" if equal else "else", self._shown(chosen)]
+        self.printed += [self.values[chosen]]
 
-    def _set(self, values: dict[str, str], *line: str) -> None:
-        self.values.update(values)
-        self.trace += [*line, *(f"{name} = {value}" for name, value in values.items())]
+    def _shown(self, name: str) -> str:
+        return f"{name} = {self.values[name]}"
 
 
 def write_program(cast: Cast, difficulty: float) -> Program:

@@ -1,11 +1,11 @@
 """Problems whose answer follows from the facts: comparison, family, rules, counting.
 
-The work of an answer names the chain of facts that leads to it.
+The work of an answer repeats the facts that lead to it, each from what is known by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from growlm.tinyworld.cast import Cast, Person
 from growlm.tinyworld.lexicon import ANIMALS, NUMBERS, THINGS, a
@@ -107,9 +107,17 @@ class Chain:
     facts: tuple[str, ...]
     start: str
 
-    def climb(self, name: str) -> str:
-        """Write who is more than somebody, one after the other up to the most: ``Sue, then Zorvik, then Tim.``."""
-        return ", then ".join(self.names[self.names.index(name) :: -1]) + "."
+    def climb(self, name: str, to: str | None = None) -> str:
+        """Write who is more than somebody, one after the other: ``Sue is not as tall as Zorvik.``.
+
+        Args:
+            name: the one to begin with.
+            to: where to stop, if they are more; else the most.
+        """
+        begin = self.names.index(name)
+        end = self.names.index(to) if to in self.names[:begin] else 0
+        upwards = self.names[end : begin + 1][::-1]
+        return " ".join(f"{less} is not as {self.dimension.adjective} as {more}." for less, more in pairwise(upwards))
 
 
 def draw_chain(cast: Cast, names: Sequence[str]) -> Chain:
@@ -142,14 +150,14 @@ def ask_most(chain: Chain) -> Problem:
 
 
 def ask_pair(cast: Cast, chain: Chain) -> Problem:
-    """Ask which of two is more, neighbors or not; the work climbs from the one named first."""
+    """Ask which of two is more, neighbors or not; the work climbs from the one named first to the other."""
     first, second = sorted(cast.dice.some(range(len(chain.names)), 2))
     names = cast.dice.shuffled((chain.names[first], chain.names[second]))
     more = chain.dimension.more
     choices = tuple(f"{name} is {more}" for name in names)
     final = f"{chain.names[first]} is {more}"
     question = f"Who is {more}, {names[0]} or {names[1]}?"
-    return Problem(chain.facts, question, final, chain.climb(names[0]), choices, "more of two")
+    return Problem(chain.facts, question, final, chain.climb(*names), choices, "more of two")
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ def draw_family(cast: Cast, num_children: int) -> Family:
 
 
 def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
-    """Ask for relations that follow; the work goes from child to parent, and down again for uncles and sisters.
+    """Ask for relations that follow; the work goes from child to parent, and to both children for uncles and sisters.
 
     Args:
         cast: for its chance.
@@ -205,7 +213,8 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
     facts = tuple(cast.dice.shuffled([_parenthood(cast, parent, child) for parent, child in family.parents()]))
     elder, parent, sibling = family.elder, family.parent, family.sibling
     people = (elder, parent, sibling, *family.children)
-    down = f"{sibling.name} is the child of {elder.name}."
+    listed = [name for fact in facts for name in (parent.name, sibling.name) if name in fact and elder.name in fact]
+    down = f"{elder.name} has {listed[0]} and {listed[1]}."
     problems: list[Problem] = []
     for child in family.children:
         up = [f"{child.name} is the child of {parent.name}.", f"{parent.name} is the child of {elder.name}."]
@@ -242,41 +251,51 @@ def rule_problem(cast: Cast, length: int) -> Problem:
     facts = dice.shuffled([f"If {cause}, {effect}." for chain in chains for cause, effect in pairwise(chain)])
     facts.append(f"Today {weathers[0]}.")
     last = names[-1]
-    *before, final = chains[0]
-    work = " ".join(f"{cause[0].upper()}{cause[1:]}." for cause in before)
+    work = " ".join(f"If {cause}, {effect}." for cause, effect in pairwise(chains[0]))
     choices = tuple(f"{last} {doing}" for doing in DOINGS)
-    return Problem(tuple(facts), f"What does {last} do?", final, work, choices, "rules")
+    return Problem(tuple(facts), f"What does {last} do?", chains[0][-1], work, choices, "rules")
 
 
 def count_doers(cast: Cast, num_people: int) -> list[Problem]:
-    """Ask how many of some people did each of two things; the work counts them."""
+    """Ask how many of some people did each of two things; the work goes through them all."""
     dice = cast.dice
     done = dice.some(_DID, 2)
     did = {person.name: dice.pick(done) for person in cast.people(num_people)}
-    facts = tuple(f"{name} {deed}." for name, deed in did.items())
+    items = {f"{name} {deed}": deed for name, deed in did.items()}
+    facts = tuple(f"{item}." for item in items)
     return [
-        _counted(facts, f"How many {deed}?", [name for name in did if did[name] == deed], f"{{}} {deed}", "count doers")
-        for deed in done
+        _counted(
+            facts,
+            f"How many {asked}?",
+            {item: deed == asked for item, deed in items.items()},
+            f"{{}} {asked}",
+            "count doers",
+        )
+        for asked in done
     ]
 
 
 def count_owned(cast: Cast, num_things: int) -> Problem:
-    """Ask how many animals somebody has among animals and things; the work counts them."""
+    """Ask how many animals somebody has among animals and things; the work goes through them all."""
     dice = cast.dice
     num_animals = dice.number(2, num_things - 1)
     animals = cast.words(ANIMALS, num_animals)
     owned = dice.shuffled([*animals, *cast.words(THINGS, num_things - num_animals)])
     name = cast.person().name
     facts = tuple(f"{name} has {a(noun)}." for noun in owned)
-    counted = [noun for noun in owned if noun in animals]
-    return _counted(facts, f"How many animals does {name} have?", counted, f"{name} has {{}} animals", "count owned")
+    items = {a(noun): noun in animals for noun in owned}
+    return _counted(facts, f"How many animals does {name} have?", items, f"{name} has {{}} animals", "count owned")
 
 
-def _counted(facts: tuple[str, ...], question: str, counted: Sequence[str], final: str, sort: str) -> Problem:
-    """Make a problem whose work counts on: ``Tim, one. Mia, two.``."""
+def _counted(facts: tuple[str, ...], question: str, items: Mapping[str, bool], final: str, sort: str) -> Problem:
+    """Make a problem whose work goes through items and counts some: ``Tim ran, one. Sue sang. Mia ran, two.``."""
+    numbers = accumulate(items.values())
+    work = [
+        f"{item}, {NUMBERS[n]}." if counts else f"{item}."
+        for (item, counts), n in zip(items.items(), numbers, strict=True)
+    ]
     choices = tuple(_sentence(final.format(NUMBERS[value])) for value in range(len(facts) + 1))
-    work = " ".join(f"{_sentence(item)}, {NUMBERS[number]}." for number, item in enumerate(counted, 1))
-    return Problem(facts, question, choices[len(counted)], work, choices, sort)
+    return Problem(facts, question, choices[sum(items.values())], " ".join(work), choices, sort)
 
 
 def _parenthood(cast: Cast, parent: Person, child: Person) -> str:

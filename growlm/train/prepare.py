@@ -287,7 +287,11 @@ def _begin_work(
         shutil.rmtree(work, ignore_errors=True)
     if (work / PHASE_FILE).exists():
         there = read_json(work / PHASE_FILE)
-        recorded = there.pop("settings", {})
+        recorded = there.pop("settings", {}) if isinstance(there, dict) else None
+        if not isinstance(recorded, dict):
+            raise GrowlmError(
+                f"{work / PHASE_FILE} is not the record of an unfinished phase: discard the phase with --restart true"
+            )
         changed = difference(recorded, settings) or difference(there, identity)
         if changed:
             raise GrowlmError(

@@ -61,6 +61,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: !!python/object/apply:os.system ['true']", "is not YAML"),
         ("- a", "holds list instead of keys"),
         ("a: \x00", "is not YAML"),
+        ('a: 1\nb: ["x\\0"]', "line 2: a null character"),
     ],
 )
 def test_what_yaml_may_not_hold(text: str, message: str):

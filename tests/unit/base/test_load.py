@@ -87,17 +87,18 @@ def test_a_base_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("family", "old", "new", "said"),
     [
-        ('"num_hidden_layers": 4', '"num_hidden_layers": 1000000000', "names 1000000000 layers"),
-        ('"num_hidden_layers": 4', '"num_hidden_layers": 5', "tensors are missing, the first of them"),
-        ('"hidden_act": "silu"', '"hidden_act": 3', "cannot be loaded"),
+        ("llama", '"num_hidden_layers": 4', '"num_hidden_layers": 1000000000', "names 1000000000 layers"),
+        ("llama", '"num_hidden_layers": 4', '"num_hidden_layers": 5', "tensors are missing, the first of them"),
+        ("llama", '"hidden_act": "silu"', '"hidden_act": 3', "cannot be loaded"),
+        ("gpt2", '"n_head": 4', '"n_head": -4', "cannot be loaded"),
     ],
 )
 def test_a_config_that_does_not_fit_the_files(
-    tiny_bases: dict[str, Path], tmp_path: Path, old: str, new: str, said: str
+    tiny_bases: dict[str, Path], tmp_path: Path, family: str, old: str, new: str, said: str
 ) -> None:
-    folder = shutil.copytree(tiny_bases["llama"], tmp_path / "base")
+    folder = shutil.copytree(tiny_bases[family], tmp_path / "base")
     config = (folder / "config.json").read_text()
     assert old in config
     (folder / "config.json").write_text(config.replace(old, new))

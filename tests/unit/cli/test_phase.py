@@ -9,7 +9,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from growlm.cli.help import fit_help, grow_help
-from growlm.cli.phase import long_options
+from growlm.cli.phase import PhaseCLI, long_options
 from growlm.errors import GrowlmError
 from growlm.recipes import recipe_path
 from growlm.train.config import option_names
@@ -112,6 +112,13 @@ def test_a_recipe_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(GrowlmError, match=r"x\.yaml (is not YAML|holds list instead of keys)"):
         long_options(["--config", str(tmp_path / "x.yaml"), "--module", "lora"])
+
+
+@pytest.mark.parametrize("text", ["trainer: logger\nmodel: {skill: chat}\n", "model: logger\n"])
+def test_a_recipe_whose_groups_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(GrowlmError, match="logger"):
+        PhaseCLI(["--config", str(tmp_path / "x.yaml")], "growlm fit")
 
 
 @pytest.mark.parametrize("key", ["accelerator", "devices", "strategy", "num_nodes", "accumulate_grad_batches"])

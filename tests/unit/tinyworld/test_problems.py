@@ -46,6 +46,7 @@ def test_programs_print_what_python_prints(difficulty: float):
         with redirect_stdout(output):
             exec(program.text, {})  # our own source: letters, numbers and words of the lexicon
         assert output.getvalue().split() == program.printed
+        assert program.trace[-1].endswith(f" = {program.printed[-1]}")
 
 
 def test_sums_are_worked_place_by_place():
@@ -136,10 +137,12 @@ def test_chains_follow_from_the_facts():
             first, second = re.findall(r"[A-Z]\w+", fact)
             more |= {first: second} if "not as" in fact else {second: first}
         for problem in (ask_most(chain), ask_pair(drawn, chain)):
-            climbed = problem.work.removesuffix(".").split(", then ")
-            assert [more.get(name) for name in climbed] == [*climbed[1:], None]
-            asked = set(re.findall(r"[A-Z]\w+", problem.question)) - {"Who"}
-            right = next(name for name in reversed(climbed) if not asked or name in asked)
+            asked = re.findall(r"[A-Z]\w+", problem.question)[1:]
+            climbed = re.findall(r"[A-Z]\w+", problem.work)[1::2]
+            passed = [*asked[:1], *climbed]
+            assert [more[name] for name in re.findall(r"[A-Z]\w+", problem.work)[::2]] == climbed
+            assert not climbed or climbed[-1] in asked or climbed[-1] not in more
+            right = next(name for name in reversed(passed) if not asked or name in asked)
             assert problem.final.startswith(f"{right} is ")
 
 
@@ -153,8 +156,12 @@ def test_families_follow_from_the_facts():
             child, parent = (first, second) if re.search("son|daughter", fact) else (second, first)
             parents[child] = parent
         for step in problem.work.removesuffix(".").split(". "):
-            child, parent = step.split(" is the child of ")
-            assert parents[child] == parent
+            if " is the child of " in step:
+                child, parent = step.split(" is the child of ")
+                assert parents[child] == parent
+            else:
+                parent, both = step.split(" has ")
+                assert both.split(" and ") == [child for child in parents if parents[child] == parent]
         right, word, of = re.fullmatch(r"(\w+) is the (\w+) of (\w+)", problem.final).groups()  # type: ignore[union-attr]
         if word in ("grandma", "grandpa"):
             assert parents[parents[of]] == right
@@ -172,7 +179,9 @@ def test_rules_fire_from_the_weather():
         while state in effects:
             state = effects[state]
         assert problem.final == state
-        assert problem.work.lower().split(". ")[0].removesuffix(".") == today.removeprefix("Today ").removesuffix(".")
+        steps = re.findall(r"[^.]+\.", problem.work)
+        assert all(step.strip() in rules for step in steps)
+        assert steps[0].startswith(today.replace("Today", "If").replace(".", ","))
 
 
 @pytest.mark.parametrize("draw_questions", [memory_questions, reasoning_questions])
@@ -196,10 +205,12 @@ def test_counts():
         asked = problem.question.removeprefix("How many ").removesuffix("?")
         did = [fact.split()[0] for fact in problem.facts if f" {asked}." in fact]
         assert problem.final == f"{NUMBERS[len(did)].capitalize()} {asked}"
-        assert problem.work == " ".join(f"{name}, {NUMBERS[i]}." for i, name in enumerate(did, 1))
+        counts = {f"{name} {asked}.": f"{name} {asked}, {NUMBERS[i]}." for i, name in enumerate(did, 1)}
+        assert problem.work == " ".join(counts.get(fact, fact) for fact in problem.facts)
         problem = count_owned(cast(number), 5)
         animals = sum(fact.split()[-1].removesuffix(".") in ANIMALS for fact in problem.facts)
         assert f" has {NUMBERS[animals]} animals" in problem.final
+        assert len(re.findall(r", \w+\.", problem.work)) == animals
 
 
 def test_ledgers_balance_and_their_facts_never_hold_the_answer():

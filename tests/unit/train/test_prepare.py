@@ -10,8 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from growlm.base.embedding_rows import describe_twins
+from growlm.errors import GrowlmError
 from growlm.train.phase import GrowPhase
-from growlm.train.prepare import Prepared, prepare
+from growlm.train.prepare import PHASE_FILE, Prepared, prepare
 from growlm.train.score_cache import ScoreCache
 
 ANSWERS = "12"
@@ -47,3 +48,13 @@ def test_answers_that_a_frozen_head_cannot_tell_apart_are_found(base: Path, tmp_
 
 def test_a_module_that_changes_the_head_can_tell_them_apart(base: Path, tmp_path: Path) -> None:
     assert prepared(base, tmp_path, {"embedding": {"rank": 2, "outputs": True}}).answer_twins == []
+
+
+@pytest.mark.parametrize("content", [[], None, {"settings": "x"}])
+def test_a_damaged_record_of_an_unfinished_phase_is_refused(base: Path, tmp_path: Path, content: Any) -> None:
+    begun = prepared(base, tmp_path, {"lora": {"rank": 1}})
+    record = begun.config.stack / ".work" / PHASE_FILE
+    assert json.loads(record.read_text())["settings"]
+    record.write_text(json.dumps(content))
+    with pytest.raises(GrowlmError, match=r"is not the record of an unfinished phase.*--restart true"):
+        prepare(begun.config, {"steps": 1}, ScoreCache())

@@ -101,12 +101,13 @@ def outside_error(error: BaseException) -> str | None:
     origin, said = type(error).__module__.partition(".")[0], f"{type(error).__name__}: {error}"
     if origin in _READERS:
         return f"{origin} refuses a file ({said}): it is damaged or not what its name says; get it again"
-    if "PytorchStreamWriter" in str(error) or "unexpected pos" in str(error):  # torch has no error of its own for it
+    if any(words in str(error) for words in _TORCH_WRITER):  # torch has no error of its own for it
         return f"a file could not be written ({said}): is the disk full?"
     return None
 
 
 _READERS = ("safetensors", "safetensors_rust", "huggingface_hub", "tokenizers", "yaml", "zipfile", "lzma", "gguf")
+_TORCH_WRITER = ("PytorchStreamWriter", "unexpected pos", "iostream error")
 _ADVICE = {
     errno.ENOSPC: "free some space, then run the command again",
     errno.EDQUOT: "free some space, then run the command again",

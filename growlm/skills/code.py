@@ -24,6 +24,8 @@ class Code(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
+    max_answer_tokens = 200  # the longest programs have as many
+
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""
         return turn(write_program(cast, self.difficulty).problem)

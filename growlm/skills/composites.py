@@ -16,7 +16,7 @@ from growlm.skills.procedural import (
     check_counts,
     check_difficulty,
     check_edition,
-    draw,
+    draw_one,
     new_cast,
     words_said,
 )
@@ -92,16 +92,16 @@ class Composite(Skill):
         make = type(self).make
         # there is no training split to keep clear of: the test takes all that validation does not
         owned: tuple[Split, ...] = ("validation",) if split == "validation" else ("test", "train")
-        drawn = draw(
-            (self.seed, self.name),
-            split,
-            self.counts[split],
-            lambda cast: make(cast, self.difficulty),
-            words_said,
-            owned,
-            cast=new_cast,
-        )
-        for number, messages in enumerate(drawn):
+        for number in range(self.counts[split]):
+            messages = draw_one(
+                (self.seed, self.name),
+                split,
+                number,
+                lambda cast: make(cast, self.difficulty),
+                words_said,
+                owned,
+                cast=new_cast,
+            )
             yield Example(f"{self.name}/{split}/{number}", messages=tuple(messages))
 
 

@@ -90,32 +90,6 @@ def new_cast(dice: Dice, split: Split) -> Cast:
     return Cast(dice, split, hold_out=False, invented=_INVENTED)
 
 
-def draw(
-    seed: tuple[object, ...],
-    split: Split,
-    count: int,
-    make: Callable[[Cast], T],
-    key: Callable[[T], Iterable[str]],
-    owned: tuple[Split, ...] = (),
-    cast: Callable[[Dice, Split], Cast] = Cast,
-) -> Iterator[T]:
-    """Make what belongs to a split, one after the other; the first ones are the same, however many are wanted.
-
-    Args:
-        seed: see ``draw_one``.
-        split: the split.
-        count: how many are wanted.
-        make: see ``draw_one``.
-        key: see ``draw_one``.
-        owned: see ``draw_one``.
-        cast: see ``draw_one``.
-
-    Returns:
-        An iterator over that many.
-    """
-    return (draw_one(seed, split, number, make, key, owned, cast) for number in range(count))
-
-
 def draw_one(
     seed: tuple[object, ...],
     split: Split,

@@ -12,9 +12,10 @@ from growlm.tinyworld.reasoning import reasoning_problem, reasoning_questions
 class Reasoning(Procedural):
     """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting.
 
-    One exchange: facts in a random order and a question. The answer goes through the chain of facts and ends with
-    what follows: ``Sue is not as tall as Tim. Tim is the tallest.`` Half of the names are made up, others in each
-    split. In training more questions about the same facts follow, where there are any.
+    One exchange: facts in a random order and a question. The answer puts the facts in one form, repeats the chain of
+    those that lead to what is asked, and ends with it: ``Sue is not as tall as Tim. Tim is the tallest.`` Half of the
+    names are made up, others in each split. In training more questions about the same facts follow, where there are
+    any.
 
     Args:
         num_train: number of training examples.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
-from growlm.skills.procedural import check_counts, draw, skill_name
+from growlm.skills.procedural import check_counts, draw_one, skill_name
 from growlm.skills.skill import Skill
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.stories import draw_tale
@@ -59,8 +59,13 @@ class Stories(Skill):
     def _texts(self, split: Split) -> Iterator[tuple[str, str]]:
         if self.file is None:
             name = skill_name(self)
-            texts = draw((self.seed, name), split, self.counts[split], _tell, lambda text: (text,))
-            return ((f"{name}/{split}/{number}", text) for number, text in enumerate(texts))
+            return (
+                (
+                    f"{name}/{split}/{number}",
+                    draw_one((self.seed, name), split, number, _tell, lambda text: (text,)),
+                )
+                for number in range(self.counts[split])
+            )
         return _documents(self.file, split)
 
 

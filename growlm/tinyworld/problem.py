@@ -30,6 +30,7 @@ class Problem:
         work: the sentences before it, which lead to it.
         choices: what the last clause could have been, ``final`` among them; empty: no small set.
         sort: what is asked, to split scores by.
+        notes: the facts in one form, with which the answer begins; empty: it needs none.
     """
 
     facts: tuple[str, ...]
@@ -38,6 +39,7 @@ class Problem:
     work: str = ""
     choices: tuple[str, ...] = ()
     sort: str = ""
+    notes: str = ""
 
     @property
     def text(self) -> str:
@@ -46,8 +48,8 @@ class Problem:
 
     @property
     def answer(self) -> str:
-        """The work and the last clause."""
-        return f"{self.work} {self.final}.".lstrip()
+        """The notes, the work and the last clause."""
+        return " ".join(filter(None, (self.notes, self.work, f"{self.final}.")))
 
 
 def turn(problem: Problem) -> list[Message]:
@@ -59,9 +61,9 @@ def turn(problem: Problem) -> list[Message]:
 
 
 def in_turn(problems: Sequence[Problem]) -> list[Message]:
-    """Make a conversation that asks problems with the same facts one after the other; the facts are said once."""
+    """Make a conversation that asks problems with the same facts one after the other; facts and notes come once."""
     first, *others = problems
-    return [*turn(first), *(message for problem in others for message in turn(replace(problem, facts=())))]
+    return [*turn(first), *(message for problem in others for message in turn(replace(problem, facts=(), notes="")))]
 
 
 def facts_said(messages: Sequence[Message]) -> str:

@@ -1,11 +1,12 @@
 """Problems whose answer follows from the facts: comparison, family, rules, counting.
 
-The work of an answer repeats the facts that lead to it, each from what is known by then.
+An answer puts facts that are said in several ways into one form, then repeats those that lead to what is asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from re import findall
 
 from growlm.tinyworld.cast import Cast, Person
 from growlm.tinyworld.lexicon import ANIMALS, NUMBERS, THINGS, a
@@ -116,8 +117,15 @@ class Chain:
         """
         begin = self.names.index(name)
         end = self.names.index(to) if to in self.names[:begin] else 0
-        upwards = self.names[end : begin + 1][::-1]
-        return " ".join(f"{less} is not as {self.dimension.adjective} as {more}." for less, more in pairwise(upwards))
+        return self._compared(pairwise(self.names[end : begin + 1][::-1]))
+
+    @property
+    def notes(self) -> str:
+        """All facts in the form of ``climb``, in their order."""
+        return self._compared(sorted(pairwise(self.names[::-1]), key=lambda pair: _place(self.facts, pair)))
+
+    def _compared(self, pairs: Iterable[tuple[str, str]]) -> str:
+        return " ".join(f"{less} is not as {self.dimension.adjective} as {more}." for less, more in pairs)
 
 
 def draw_chain(cast: Cast, names: Sequence[str]) -> Chain:
@@ -146,7 +154,9 @@ def ask_most(chain: Chain) -> Problem:
     """Ask who is first in the order; the work climbs from the first fact."""
     most = chain.dimension.most
     choices = tuple(f"{name} is the {most}" for name in chain.names)
-    return Problem(chain.facts, f"Who is the {most}?", choices[0], chain.climb(chain.start), choices, "most")
+    return Problem(
+        chain.facts, f"Who is the {most}?", choices[0], chain.climb(chain.start), choices, "most", chain.notes
+    )
 
 
 def ask_pair(cast: Cast, chain: Chain) -> Problem:
@@ -157,7 +167,7 @@ def ask_pair(cast: Cast, chain: Chain) -> Problem:
     choices = tuple(f"{name} is {more}" for name in names)
     final = f"{chain.names[first]} is {more}"
     question = f"Who is {more}, {names[0]} or {names[1]}?"
-    return Problem(chain.facts, question, final, chain.climb(*names), choices, "more of two")
+    return Problem(chain.facts, question, final, chain.climb(*names), choices, "more of two", chain.notes)
 
 
 @dataclass(frozen=True)
@@ -213,11 +223,12 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
     facts = tuple(cast.dice.shuffled([_parenthood(cast, parent, child) for parent, child in family.parents()]))
     elder, parent, sibling = family.elder, family.parent, family.sibling
     people = (elder, parent, sibling, *family.children)
-    listed = [name for fact in facts for name in (parent.name, sibling.name) if name in fact and elder.name in fact]
-    down = f"{elder.name} has {listed[0]} and {listed[1]}."
+    pairs = sorted(((one.name, other.name) for one, other in family.parents()), key=lambda pair: _place(facts, pair))
+    notes = " ".join(_childhood(*pair) for pair in pairs)
+    down = f"{elder.name} has {' and '.join(child for one, child in pairs if one == elder.name)}."
     problems: list[Problem] = []
     for child in family.children:
-        up = [f"{child.name} is the child of {parent.name}.", f"{parent.name} is the child of {elder.name}."]
+        up = [_childhood(parent.name, child.name), _childhood(elder.name, parent.name)]
         for relation, right, of, work in (
             ("elder", elder, child, up),
             ("uncle", sibling, child, [*up, down]),
@@ -227,7 +238,7 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
             choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)
             final = f"{right.name} is the {word} of {of.name}"
             question = f"Who is the {word} of {of.name}?"
-            problems.append(Problem(facts, question, final, " ".join(work), choices, f"family {relation}"))
+            problems.append(Problem(facts, question, final, " ".join(work), choices, f"family {relation}", notes))
     return problems
 
 
@@ -302,6 +313,15 @@ def _parenthood(cast: Cast, parent: Person, child: Person) -> str:
     if cast.dice.chance(0.5):
         return f"{parent.name} is the {_WORDS['parent'][parent.kind]} of {child.name}."
     return f"{child.name} is the {_WORDS['child'][child.kind]} of {parent.name}."
+
+
+def _childhood(parent: str, child: str) -> str:
+    return f"{child} is the child of {parent}."
+
+
+def _place(facts: Sequence[str], pair: tuple[str, str]) -> int:
+    """Find the fact that is about two people."""
+    return next(number for number, fact in enumerate(facts) if set(pair) <= set(findall(r"\w+", fact)))
 
 
 def _causes(weather: str, names: Sequence[str], doings: Sequence[str]) -> list[str]:

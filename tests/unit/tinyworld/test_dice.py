@@ -3,7 +3,7 @@
 import pytest
 
 from growlm.errors import GrowlmError
-from growlm.skills.procedural import draw
+from growlm.skills.procedural import draw_one
 from growlm.tinyworld.arithmetic import draw_sum, largest
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import MOST_TRIES, Dice, first_fitting
@@ -25,7 +25,7 @@ def test_after_so_many_tries_it_is_an_error():
 def test_a_split_that_nothing_belongs_to():
     other = "validation" if owner("always the same") == "test" else "test"
     with pytest.raises(GrowlmError, match=f"no example of the {other} split"):
-        list(draw((0,), other, 1, lambda cast: "always the same", lambda made: (made,)))
+        draw_one((0,), other, 0, lambda cast: "always the same", lambda made: (made,))
 
 
 def test_words_that_run_out():

@@ -138,9 +138,11 @@ def test_chains_follow_from_the_facts():
             more |= {first: second} if "not as" in fact else {second: first}
         for problem in (ask_most(chain), ask_pair(drawn, chain)):
             asked = re.findall(r"[A-Z]\w+", problem.question)[1:]
+            noted = re.findall(r"[A-Z]\w+", problem.notes)
+            assert list(zip(noted[::2], noted[1::2], strict=True)) == list(more.items())
             climbed = re.findall(r"[A-Z]\w+", problem.work)[1::2]
-            passed = [*asked[:1], *climbed]
             assert [more[name] for name in re.findall(r"[A-Z]\w+", problem.work)[::2]] == climbed
+            passed = [*asked[:1], *climbed]
             assert not climbed or climbed[-1] in asked or climbed[-1] not in more
             right = next(name for name in reversed(passed) if not asked or name in asked)
             assert problem.final.startswith(f"{right} is ")
@@ -155,6 +157,7 @@ def test_families_follow_from_the_facts():
             first, second = re.findall(r"[A-Z]\w+", fact)
             child, parent = (first, second) if re.search("son|daughter", fact) else (second, first)
             parents[child] = parent
+        assert problem.notes == " ".join(f"{child} is the child of {parents[child]}." for child in parents)
         for step in problem.work.removesuffix(".").split(". "):
             if " is the child of " in step:
                 child, parent = step.split(" is the child of ")
@@ -195,7 +198,10 @@ def test_several_questions_are_about_the_same_facts(draw_questions: Callable[...
         messages = in_turn(problems)
         assert facts_said(messages) == " ".join(problems[0].facts).removesuffix(".")
         assert [message.content for message in messages[2::2]] == [problem.question for problem in problems[1:]]
-        assert [message.content for message in messages[1::2]] == [problem.answer for problem in problems]
+        assert [message.content for message in messages[1::2]] == [
+            problem.answer if problem is problems[0] else problem.answer.removeprefix(problem.notes).lstrip()
+            for problem in problems
+        ]
     assert max(counts) == 4
 
 

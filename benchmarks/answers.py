@@ -5,8 +5,8 @@ For every module whose skill asks questions, on its own path: the share of right
 references: a drawn choice, the best constant answer, the skill's rule without state, the question-blind counter. A
 score whose interval reaches down to the best is "not learned".
 
-``--out results/skills-mini`` adds the scores to ``answers.json`` in that folder and renews the page in ``docs/results``
-that has the folder's name.
+``--out results/skills-mini`` adds the scores to ``answers.json`` in that folder; for a folder in the repository's
+``results`` it also renews the page in ``docs/results`` that has the folder's name.
 """
 
 import json
@@ -32,7 +32,8 @@ from growlm.skills.metric import OF_MESSAGES
 from growlm.stack.stack import ModuleStack
 from growlm.train.machine import machine_kind
 
-PAGES = Path(__file__).parents[1] / "docs" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
+PAGES = RESULTS.parent / "docs" / "results"
 _KEPT = 10
 _NO_NAMES = {"The", "It", "Robot", "Hey", "Then", "Today", "If", "What", "Who", "Where", "How", "Once", "Can", "Tell"}
 
@@ -87,6 +88,7 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         "references": asdict(known),
         "splits": dict(split_rows(answers)),
         "names": {"copied": right, "of": named},
+        "parents": list(record.path[:-1]),
         "training": {key: record.cost[key] for key in ("steps", "tokens", "seconds", "losses")},
         "samples": [
             {"asked": one.source, "answered": one.answer, "expected": one.reference.content, "right": one.score == 1.0}
@@ -116,7 +118,7 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
     """
     text = [
         f"# Whole answers of {folder.name}\n",
-        f"```bash\npython benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
+        f"```bash\n{_commands(results)}\npython benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
         f"Base `{results['base']}`, {results['machine']}, {results['date']}. Questions of the {results['split']} "
         "split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if it "
         "holds what was asked for). Greedy decoding, each module on its own path. One seed: the intervals hold the "
@@ -134,7 +136,7 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
             f"{percent(low)} to {percent(high)}",
             *("" if value is None else percent(value) for value in beaten),
             percent(names["copied"] / names["of"]) if names["of"] else "",
-            f"{cost['steps']:,} steps, {cost['tokens']:,} tokens, {cost['seconds']:,.0f} s",
+            f"{_grown_on(one)}{cost['steps']:,} steps, {cost['tokens']:,} tokens, {cost['seconds']:,.0f} s",
         ]
         text.append(f"| {' | '.join(cells)} |")
     for name, one in results["skills"].items():
@@ -151,6 +153,20 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
     if (folder / "free_turns.json").exists():
         text += _free_turns(json.loads((folder / "free_turns.json").read_text(encoding="utf-8")))
     return "\n".join(text) + "\n"
+
+
+def _commands(results: Mapping[str, Any]) -> str:
+    """Write the commands that grow the stack."""
+    return "\n".join(
+        f"growlm grow --skill {name} --base {results['base']} --parents {'+'.join(one['parents']) or 'none'} "
+        f"--stack {results['stack']}"
+        for name, one in results["skills"].items()
+    )
+
+
+def _grown_on(measured: Mapping[str, Any]) -> str:
+    parents = ", ".join(f"`{name}`" for name in measured["parents"])
+    return f"on {parents}: " if parents else ""
 
 
 def _free_turns(results: Mapping[str, Any]) -> Iterator[str]:
@@ -214,7 +230,8 @@ def main(
         if out and file:
             out.mkdir(parents=True, exist_ok=True)
             write_json(file, results)
-            (PAGES / f"{out.name}.md").write_text(page(out, results), encoding="utf-8")
+            if out.resolve().parent == RESULTS:
+                (PAGES / f"{out.name}.md").write_text(page(out, results), encoding="utf-8")
 
 
 if __name__ == "__main__":

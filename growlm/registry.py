@@ -6,13 +6,17 @@ import inspect
 import json
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 T = TypeVar("T")
 _REST = inspect.Parameter.VAR_KEYWORD
@@ -229,7 +233,7 @@ def _constructors(member: type) -> Iterator[Any]:
 
 
 def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
     hints = {key: hint for constructor in _constructors(member) for key, hint in get_type_hints(constructor).items()}
     for key, value in options.items():
@@ -238,17 +242,24 @@ def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
             raise _wrong_type(label, key, value, hints)
     if not options:
         return member()
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(member, "init", fail_untyped=False)
     try:
         with plain_values():
-            config = parser.parse_object({"init": options})
+            config = _parser(cast(Hashable, member)).parse_object({"init": options})
     except (ArgumentError, TypeError, ValueError) as error:
         wrong = re.search(r'Parser key "init\.(\w+)', str(error))
         if wrong and wrong[1] in options:
             raise _wrong_type(label, wrong[1], options[wrong[1]], hints) from error
         raise GrowlmError(f"{label}: {' '.join(str(error).split())}") from error
     return member(**config.init.as_dict())
+
+
+@cache
+def _parser(member: Any) -> "ArgumentParser":
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(member, "init", fail_untyped=False)
+    return parser
 
 
 def _wrong_type(label: str, key: str, value: object, hints: Mapping[str, Any]) -> GrowlmError:

@@ -85,7 +85,12 @@ def _verify_files(folder: Path, stored: StackFile) -> FileCheck:
 
 def _is_intact(folder: Path, name: str, digest: str) -> bool:
     path = staged_path(folder, name)
-    return path.is_file() and file_digest(path) == digest
+    try:
+        return path.is_file() and file_digest(path) == digest
+    except GrowlmError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # moved to its place in between
+            return False
+        raise
 
 
 def recorded_base(folder: Path) -> dict[str, str | int]:

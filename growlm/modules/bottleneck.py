@@ -9,7 +9,6 @@ Proved by tests/golden/test_bottleneck.py.
 Shapes: B batch, T tokens, D hidden, M width of the bottleneck.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
 from growlm.errors import check_at_least
-from growlm.modules.kind import ModuleKind
+from growlm.modules.kind import ModuleKind, uniform
 from growlm.modules.site import Part
 
 
@@ -35,8 +34,7 @@ class BottleneckPart(Part):
 
     def __init__(self, hidden: int, width: int, generator: torch.Generator | None) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(hidden)  # as torch.nn.Linear has it
-        self.down = nn.Parameter((torch.rand(width, hidden, generator=generator) * 2 - 1) * bound)
+        self.down = nn.Parameter(uniform(width, hidden, generator))
         self.down_bias = nn.Parameter(torch.zeros(width))
         self.up = nn.Parameter(torch.zeros(hidden, width))
         self.up_bias = nn.Parameter(torch.zeros(hidden))

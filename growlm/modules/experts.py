@@ -22,7 +22,6 @@ Proved by tests/golden/test_experts.py and tests/contracts/test_every_module.py.
 Shapes: B batch, T tokens, D hidden, R rank, I input dim, O output dim, N tokens of the batch that are looked at.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,7 +34,7 @@ from growlm.errors import GrowlmError, check_at_least
 from growlm.modules._mixture import Mixture, MixtureSpec
 from growlm.modules._mixture import Weighting as Weighting  # also named by the method that grows experts
 from growlm.modules.context import ForwardContext
-from growlm.modules.kind import ModuleKind
+from growlm.modules.kind import ModuleKind, uniform
 from growlm.modules.site import Part
 
 _EPSILON = 1e-6
@@ -166,10 +165,10 @@ class ExpertPart(Part):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        self.A = nn.Parameter(_uniform(rank, in_features, generator))
+        self.A = nn.Parameter(uniform(rank, in_features, generator))
         # a softmax's weight is never zero, so what it weighs has to be
         softmax = spec.weighting == "softmax"
-        self.B = nn.Parameter(torch.zeros(out_features, rank) if softmax else _uniform(out_features, rank, generator))
+        self.B = nn.Parameter(torch.zeros(out_features, rank) if softmax else uniform(out_features, rank, generator))
         self.scale = scale
         self.spec = spec
 
@@ -271,9 +270,3 @@ def _past(cache: Cache, slot: int) -> tuple[Tensor, Tensor] | None:
         )
     sums, counts = layer.keys, layer.values
     return None if sums is None or counts is None or not sums.numel() else (sums[:, :, -1:], counts[:, :, -1:])
-
-
-def _uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
-    """Draw as torch.nn.Linear does, [rows, columns]."""
-    bound = 1 / math.sqrt(columns)
-    return (torch.rand(rows, columns, generator=generator) * 2 - 1) * bound

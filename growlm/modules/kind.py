@@ -1,10 +1,12 @@
 """What a kind of module is: options, and a rule that builds its parts."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, is_dataclass
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from growlm.base.architecture import Architecture
 from growlm.modules.site import Part
@@ -38,3 +40,18 @@ class ModuleKind(ABC):
             key: list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
             for key, value in asdict(cast(Any, self)).items()
         }
+
+
+def uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
+    """Draw a matrix as ``torch.nn.Linear`` does, uniformly up to 1 / sqrt(columns).
+
+    Args:
+        rows: size of what is computed.
+        columns: size of the input.
+        generator: source of the values.
+
+    Returns:
+        The matrix, [rows, columns]; on the meta device, where every operation takes its time, sizes alone.
+    """
+    drawn_RC = torch.rand(rows, columns, generator=generator)
+    return drawn_RC if drawn_RC.is_meta else (drawn_RC * 2 - 1) * (1 / math.sqrt(columns))

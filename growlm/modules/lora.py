@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError, check_at_least
-from growlm.modules.kind import ModuleKind
+from growlm.modules.kind import ModuleKind, uniform
 from growlm.modules.site import Part
 
 _SMALL = 2**18
@@ -44,8 +44,7 @@ class LoraPart(Part):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(in_features)  # kaiming_uniform with a = sqrt(5), as torch.nn.Linear and PEFT have it
-        self.A = nn.Parameter((torch.rand(rank, in_features, generator=generator) * 2 - 1) * bound)
+        self.A = nn.Parameter(uniform(rank, in_features, generator))  # as PEFT draws it
         self.B = nn.Parameter(torch.zeros(out_features, rank))
         self.scale = scale
         self.dropout = nn.Dropout(dropout)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from growlm.modules.context import ForwardContext
-from growlm.modules.site import MergedLayer, Part, Site, part_key, part_kind, part_owner, stock_name
+from growlm.modules.site import MergedLayer, Part, Site, part_key, part_kind, part_owner
 
 SeeInputs = Callable[[nn.Module, tuple[Any, ...]], None]
 """Called with a layer and the positional arguments of its ``forward``."""
@@ -24,11 +24,12 @@ class Sites:
     def __init__(self, base: nn.Module, context: ForwardContext) -> None:
         self._base = base
         self._originals = dict(base.named_modules())
+        self._attached: dict[str, Site] = {}
         self._context = context
 
     def by_path(self) -> dict[str, Site]:
         """Return the sites by the stock path of what they wrap, in the base's order."""
-        return {stock_name(path): module for path, module in self._base.named_modules() if isinstance(module, Site)}
+        return dict(self._attached)
 
     def attach(self, name: str, kind: str, parts: Mapping[str, Part]) -> None:
         """Attach the parts of one kind of a module.
@@ -45,6 +46,7 @@ class Sites:
                 self._replace(path, sites[path])
             part.owner, part.context = name, self._context
             sites[path].parts[part_key(name, kind)] = part
+        self._attached = {path: sites[path] for path in self._originals if path in sites}
 
     def detach(self, name: str) -> None:
         """Remove a module's parts, and every site that holds none any more."""
@@ -53,6 +55,7 @@ class Sites:
                 del site.parts[key]
             if not site.parts:
                 self._replace(path, site.original)
+                del self._attached[path]
         self._context.deactivate(name)
         self._context.forget_pass()
 

@@ -16,6 +16,7 @@ MEASURED: dict[str, Any] = {
     "references": {"drawn": 0.25, "constant": 0.125, "stateless": None, "blind": 0.0625},
     "splits": {"who": "75.0 % of 40"},
     "names": {"copied": 49, "of": 50},
+    "parents": [],
     "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5, "losses": [[500, 2.0], [1_000, 0.25]]},
     "samples": [
         {"asked": "Where is Tim?", "answered": "Tim is here.", "expected": "Tim is there.", "right": False},
@@ -47,8 +48,12 @@ def test_what_is_printed_has_references_splits_and_names() -> None:
 
 def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
     results = {"stack": "checkpoints/x", "base": "mini", "split": "test", "machine": "a CPU", "date": "today"}
-    text = page(Path("results/x"), {**results, "skills": {"memory": MEASURED}})
+    text = page(
+        Path("results/x"), {**results, "skills": {"memory": MEASURED, "code": {**MEASURED, "parents": ["memory"]}}}
+    )
     row = next(line for line in text.splitlines() if line.startswith("| `memory`"))
     assert "**50.0 %** of 100, not learned | 40.0 % to 60.0 % | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
+    assert "growlm grow --skill code --base mini --parents memory --stack checkpoints/x\n" in text
+    assert "| on `memory`: 1,000 steps, 20,000 tokens, 62 s |" in text
     assert "by twentieths of the training: 2.00, 0.25." in text
     assert "- Where is Tim?\n  Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  2.\n" in text

@@ -50,11 +50,11 @@ def test_a_module_that_changes_the_head_can_tell_them_apart(base: Path, tmp_path
     assert prepared(base, tmp_path, {"embedding": {"rank": 2, "outputs": True}}).answer_twins == []
 
 
-@pytest.mark.parametrize("content", [[], None, {"settings": "x"}])
-def test_a_damaged_record_of_an_unfinished_phase_is_refused(base: Path, tmp_path: Path, content: Any) -> None:
+def test_a_damaged_record_of_an_unfinished_phase_is_refused(base: Path, tmp_path: Path) -> None:
     begun = prepared(base, tmp_path, {"lora": {"rank": 1}})
     record = begun.config.stack / ".work" / PHASE_FILE
     assert json.loads(record.read_text())["settings"]
-    record.write_text(json.dumps(content))
-    with pytest.raises(GrowlmError, match=r"is not the record of an unfinished phase.*--restart true"):
-        prepare(begun.config, {"steps": 1}, ScoreCache())
+    for content in ([], {"settings": "x"}):
+        record.write_text(json.dumps(content))
+        with pytest.raises(GrowlmError, match=r"is not the record of an unfinished phase.*--restart true"):
+            prepare(begun.config, {"steps": 1}, ScoreCache())

@@ -138,7 +138,7 @@ class _StrictLoader(yaml.SafeLoader):
         self._depth -= 1
         return node
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if "\0" in node.value:  # the system takes no path with one
             place = f"{self.name}, line {node.start_mark.line + 1}"
             raise GrowlmError(f"{place}: a null character, which no option can hold; remove it")

@@ -90,6 +90,8 @@ def json_value(text: str, where: str) -> Any:
         return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
     except json.JSONDecodeError as error:
         raise GrowlmError(f"{where}: no JSON ({error.msg} at character {error.pos + 1}); correct the line") from None
+    except ValueError:  # more digits than Python converts
+        raise GrowlmError(f"{where}: no usable JSON (a number has too many digits); correct the line") from None
     except RecursionError:
         raise GrowlmError(f"{where}: no usable JSON (nested too deeply); correct the line") from None
 

@@ -30,7 +30,7 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
         for number, line in enumerate(lines, 1):
             try:
                 yield str(json.loads(line)[field])
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise GrowlmError(f"{path}, line {number}: no JSON object with {field!r}") from None
 
 

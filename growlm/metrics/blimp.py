@@ -93,7 +93,7 @@ def _read(path: Path, limit: int | None) -> tuple[str, list[str]]:
                 row = json.loads(line)
                 sentences += [str(row["sentence_good"]), str(row["sentence_bad"])]
                 term = str(row["linguistics_term"])
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise GrowlmError(f"{path}, line {number}: no minimal pair with its linguistics_term") from None
     if not sentences:
         raise GrowlmError(f"{path} holds no pair: restore it or take it out of the folder")

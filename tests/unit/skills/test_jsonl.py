@@ -128,6 +128,7 @@ def say(role: str, content: Any) -> dict[str, Any]:
         ("3", "a number instead of an object"),
         ('{"text": "x"', "no JSON .* at character"),
         ("[" * 100_000, "nested too deeply"),
+        (f'{{"text": {"1" * 5_000}}}', "a number has too many digits"),
         ({"words": "x"}, "keys needed are missing .found: 'words'"),
         ({}, "found: none"),
         ({"text": "x", "turns": ["a", "b"]}, "several shapes at once .'turns', 'text'"),

@@ -12,6 +12,7 @@ score whose interval reaches down to the best is "not learned".
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
@@ -35,11 +36,14 @@ from growlm.train.machine import machine_kind
 RESULTS = Path(__file__).parents[1] / "results"
 PAGES = RESULTS.parent / "docs" / "results"
 _KEPT = 10
-_NO_NAMES = {"The", "It", "Robot", "Hey", "Then", "Today", "If", "What", "Who", "Where", "How", "Once", "Can", "Tell"}
+_COMMON = 0.01
+"""A capitalised word that more than this share of the references bring by themselves is taken for no name."""
 
 
 def names_copied(answers: tuple[Answer, ...]) -> tuple[int, int]:
-    """Count answers that should repeat a name of the question, and how many of them hold no name but known ones.
+    """Count answers that should repeat a name of the question, and how many of them hold no name but those.
+
+    Answers for which names are to be made up, such as stories, do not count.
 
     Args:
         answers: the answers.
@@ -47,17 +51,22 @@ def names_copied(answers: tuple[Answer, ...]) -> tuple[int, int]:
     Returns:
         How many copy every name right, and how many should.
     """
+    own = Counter(
+        word for answer in answers for word in _capitalised(answer.reference.content) - _capitalised(answer.source)
+    )
+    no_names = {word for word, count in own.items() if count > _COMMON * len(answers)}
     right = count = 0
     for answer in answers:
-        asked, wanted = _capitalised(answer.source), _capitalised(answer.reference.content)
-        if asked & wanted:
+        asked = _capitalised(answer.source)
+        wanted = _capitalised(answer.reference.content) - no_names
+        if wanted and wanted <= asked:
             count += 1
-            right += _capitalised(answer.answer) <= asked | wanted
+            right += _capitalised(answer.answer) - no_names <= asked
     return right, count
 
 
 def _capitalised(text: str) -> set[str]:
-    return set(re.findall(r"\b[A-Z][a-z]+", text)) - _NO_NAMES
+    return set(re.findall(r"\b[A-Z][a-z]+", text))
 
 
 def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from growlm.data.encode import Encoded
 
 IGNORED = -100
 _WINDOW = 16
-_MULTIPLE = 32
+ROW_MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
     lengths = [len(example.input_ids) for example in examples]
     row_length = max(row_length, *lengths)
     num_rows = max(len(best_fit(lengths, row_length)), min(2, len(examples)))
-    shortest = -(-max(-(-sum(lengths) // num_rows), *lengths) // _MULTIPLE) * _MULTIPLE
+    shortest = -(-max(-(-sum(lengths) // num_rows), *lengths) // ROW_MULTIPLE) * ROW_MULTIPLE
     width, rows = next(
         (length, rows)
-        for length in range(shortest, row_length + _MULTIPLE, _MULTIPLE)
+        for length in range(shortest, row_length + ROW_MULTIPLE, ROW_MULTIPLE)
         if len(rows := best_fit(lengths, length)) <= num_rows
     )
     input_ids_BT = torch.full((len(rows), width), pad_id)

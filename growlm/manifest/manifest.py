@@ -48,16 +48,27 @@ class Manifest:
         """List the modules that no other has superseded, in order of growth."""
         return tuple(module.name for module in self.modules if self.newest_version(module.name) == module.name)
 
+    def record(self, name: str) -> ModuleRecord:
+        """Return a module's record.
+
+        Raises:
+            GrowlmError: if there is no such module.
+        """
+        return self.modules[self._index(name)]
+
     def folder_of(self, name: str) -> str:
         """Return a module's folder inside the stack's folder.
 
         Raises:
             GrowlmError: if there is no such module.
         """
-        for index, module in enumerate(self.modules):
-            if module.name == name:
-                return module_folder(index, name)
-        raise unknown_name("module", name, [module.name for module in self.modules])
+        return module_folder(self._index(name), name)
+
+    def _index(self, name: str) -> int:
+        names = [module.name for module in self.modules]
+        if name not in names:
+            raise unknown_name("module", name, names)
+        return names.index(name)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def path_moments(stack: ModuleStack, names: Iterable[str]) -> dict[str, dict[str
     for name in names:
         found[name] = stack.method_tensors(name)
         if not has_moments(found[name]):
-            (record,) = (record for record in stack.manifest.modules if record.name == name)
+            record = stack.manifest.record(name)
             if not record.skill:
                 raise GrowlmError(
                     f"module {name!r} was imported without a skill, whose examples fusing needs: leave it out, or use "

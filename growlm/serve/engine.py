@@ -22,6 +22,7 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, parse_path
+from growlm.show.talk import needed_turns
 from growlm.stack.cache import roomy_cache
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
@@ -124,7 +125,9 @@ class Engine:
             GrowlmError: if there is no such path, or the conversation does not fit the context.
             BusyError: if too many requests wait.
         """
-        ids = encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
+        ids = self._encode(messages)
+        path = self._path(model, ids)
+        ids = self._encode(needed_turns(self.stack, path, messages))
         room = self.stack.context_length - len(ids)
         if room < 1:
             raise GrowlmError(
@@ -132,7 +135,7 @@ class Engine:
             )
         job = Job(
             ids,
-            self._path(model, ids),
+            path,
             Sampling(min(sampling.max_new_tokens, room), sampling.temperature, sampling.top_p, sampling.seed),
             time.monotonic() + self._seconds,
         )
@@ -146,6 +149,9 @@ class Engine:
         """End the thread after the batch that it is at."""
         self._waiting.put(None)
         self._thread.join()
+
+    def _encode(self, messages: Sequence[Message]) -> list[int]:
+        return encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
 
     def _path(self, model: str, ids: list[int]) -> Path:
         if model != AUTO:

@@ -23,6 +23,8 @@ class Arithmetic(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
+    history = "none"
+
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""
         return turn(sum_problem(cast, largest(self.difficulty)))

@@ -25,6 +25,7 @@ class Code(Procedural):
     """
 
     max_answer_tokens = 200  # the longest programs have as many
+    history = "none"
 
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""

@@ -33,6 +33,7 @@ class Commands(Procedural):
     """
 
     max_answer_tokens = 200
+    history = "none"
 
     def __init__(
         self,

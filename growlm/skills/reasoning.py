@@ -27,6 +27,8 @@ class Reasoning(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
+    history = "problem"
+
     def hashed(self, messages: Sequence[Message]) -> tuple[str]:
         """Return the facts: whatever is asked about them belongs to one split."""
         return (facts_said(messages),)

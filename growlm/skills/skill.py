@@ -7,11 +7,15 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from growlm.data.example import Example, Message, Split
 from growlm.errors import unknown_name
 from growlm.skills.metric import OF_ANY_SKILL, Metric, Scoring
+
+History = Literal["all", "problem", "none"]
+"""Which turns before a question an answer may need: all of the conversation; those since the last turn that gives a
+problem, which is one of more than one sentence; none."""
 
 
 class Skill(ABC):
@@ -21,12 +25,14 @@ class Skill(ABC):
         metric: how an answer is scored; see ``growlm.skills.metric``.
         scoring: how a model is asked for its answer.
         max_answer_tokens: how long a generated answer may become.
+        history: which turns before a question its examples have; a module that learned it is shown no others.
         notices: what a user should know of the examples before they are trained.
     """
 
     metric: Metric
     scoring: Scoring = "generation"
     max_answer_tokens: int = 96
+    history: History = "all"
     notices: tuple[str, ...] = ()
 
     @abstractmethod

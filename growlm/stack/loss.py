@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.activations import ACT2CLS
 
-from growlm.data.batches import IGNORED, Batch
+from growlm.data.batches import IGNORED, ROW_MULTIPLE, Batch
 from growlm.stack.stack import ModuleStack
 
 _MOST_LOGITS = 2**22
@@ -42,18 +42,24 @@ def trained_token_losses(stack: ModuleStack, batch: Batch) -> Tensor:
         Losses in nats, [N] for the batch's N trained tokens, by row and position.
     """
     hidden_ND, targets_N = _trained_hidden(stack, batch)
-    path = stack.path
+    num_trained, path = len(targets_N), stack.path
+    # a CPU's library generates code for each new number of rows, which takes longer than the product
+    padding = -num_trained % ROW_MULTIPLE
+    hidden_ND = nn.functional.pad(hidden_ND, (0, 0, 0, padding))
+    targets_N = nn.functional.pad(targets_N, (0, padding), value=IGNORED)
 
     def losses(hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
         with stack.active(*path, closed=False):  # the backward pass may run when another path is active
-            return nn.functional.cross_entropy(stack.logits(hidden_ND).float(), targets_N, reduction="none")
+            logits_NV = stack.logits(hidden_ND).float()
+            return nn.functional.cross_entropy(logits_NV, targets_N, reduction="none", ignore_index=IGNORED)
 
     piece = max(1, _MOST_LOGITS // int(stack.config.get_text_config().vocab_size))
     if len(targets_N) <= piece:
-        return losses(hidden_ND, targets_N)
+        return losses(hidden_ND, targets_N)[:num_trained]
     pieces = zip(hidden_ND.split(piece), targets_N.split(piece), strict=True)
     # nothing in it is random, so there is no random state to keep for the second time
-    return torch.cat([checkpoint(losses, *given, use_reentrant=False, preserve_rng_state=False) for given in pieces])
+    found = [checkpoint(losses, *given, use_reentrant=False, preserve_rng_state=False) for given in pieces]
+    return torch.cat(found)[:num_trained]
 
 
 def trained_logits(stack: ModuleStack, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -110,7 +110,7 @@ class SavingMixin(TensorMixin):
         Raises:
             GrowlmError: if they have changed since, or only their rounded values are in memory.
         """
-        record = next(record for record in self.manifest.modules if record.name == name)
+        record = self.manifest.record(name)
         tensors = self.module_tensors(name)
         found = tensor_digests(tensors)
         file = self._module_files.get(name)

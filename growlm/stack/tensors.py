@@ -61,7 +61,7 @@ class TensorMixin:
         """
         tensors = self._method_tensors[name]
         if isinstance(tensors, Path):
-            record = next(record for record in self.manifest.modules if record.name == name)
+            record = self.manifest.record(name)
             file, tensors = tensors, read_tensors(tensors)
             check_digests(tensor_digests(tensors), record.method_tensors, str(file))
             self._method_tensors[name] = tensors

@@ -39,7 +39,7 @@ def phase_cost(
         with the base, ``stored_bytes`` of all modules that no other has superseded, ``flops``, ``peak_bytes``, and
         ``losses``: pairs of a step and the mean loss up to it.
     """
-    record = next(record for record in stack.manifest.modules if record.name == name)
+    record = stack.manifest.record(name)
     cost = record.cost
     active = active_parameters(stack, record.path)
     return {

@@ -16,7 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.merging.moments import path_moments
 from growlm.metrics.greedy import greedy_tokens
 from growlm.routing.ridge import Ridge
-from growlm.show.talk import Conversation, _stream, open_stack, routes, stream_text
+from growlm.show.talk import Conversation, _stream, needed_turns, open_stack, routes, stream_text
 from growlm.stack.stopping import WINDOW
 
 NewStack = Callable[..., Any]
@@ -142,6 +142,38 @@ def test_the_oldest_turns_leave_a_full_context(new_stack: NewStack, monkeypatch:
     # one more turn in the prompt would not have fitted
     longer = (Message("user", sentences[0]), Message("assistant", "the big red cat"), *talk.messages[:-1])
     assert len(encode_prompt(Example("x", messages=longer), talk.stack.tokenizer)) > 128
+
+
+FACTS, FOLLOW_UP = "Tom has a cat. Where is Tom?", "Where is the cat?"
+TALK = tuple(
+    Message("assistant" if number % 2 else "user", text)
+    for number, text in enumerate(["Hello! I am Tom.", "Hi.", FACTS, "At home.", "Thanks", "Bye.", FOLLOW_UP])
+)
+
+
+@pytest.mark.parametrize(("skill", "first"), [("chat", 0), ("memory", 2), ("arithmetic", 6), ("", 0)])
+def test_a_module_is_shown_the_turns_that_its_skill_has_before_a_question(
+    new_stack: NewStack, skill: str, first: int
+) -> None:
+    stack = new_stack(skill=skill)
+    assert needed_turns(stack, ("first",), TALK) == TALK[first:]
+    assert needed_turns(stack, (), TALK) == TALK  # the bare base
+    system = Message("system", "Be kind.")
+    assert needed_turns(stack, ("first",), (system, *TALK)) == (system, *TALK[first:])
+
+
+def test_without_a_problem_in_the_conversation_the_question_is_all(new_stack: NewStack) -> None:
+    talk = (Message("user", "Hello"), Message("assistant", "Hi."), Message("user", "Where is Tom?"))
+    assert needed_turns(new_stack(skill="memory"), ("first",), talk) == talk[-1:]
+
+
+def test_an_answer_is_made_from_the_needed_turns_and_all_stay_in_the_conversation(new_stack: NewStack) -> None:
+    talk = Conversation(new_stack(skill="arithmetic"), max_new_tokens=6)
+    list(talk.say("hello"))
+    answer = "".join(talk.say("1 2"))
+    ids = encode_prompt(Example("x", messages=(Message("user", "1 2"),)), talk.stack.tokenizer)
+    assert answer == generated(talk.stack, ids, 6)
+    assert [message.content for message in talk.messages][::2] == ["hello", "1 2"]
 
 
 def test_an_answer_that_was_not_heard_to_its_end_is_not_remembered(new_stack: NewStack) -> None:

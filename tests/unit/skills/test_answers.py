@@ -39,6 +39,16 @@ def test_a_name_is_copied_right_if_the_question_has_it() -> None:
     assert names_copied(answers) == (1, 2)
 
 
+def test_words_that_begin_sentences_and_names_that_are_made_up_do_not_count() -> None:
+    greetings = tuple(answer(f"I am {name}.", f"Hello, {name}!", f"Hello, {name}!") for name in ("Zo", "Lurb", "Em"))
+    answers = (
+        *greetings,
+        answer("I am Bo.", "Hello, Tom!", "Hello, Bo!"),
+        answer("A story for Bo!", "Once Lily ran.", "Tom ran."),
+    )
+    assert names_copied((*answers, *greetings * 40)) == (123, 124)
+
+
 def test_what_is_printed_has_references_splits_and_names() -> None:
     text = "\n".join(lines("memory", MEASURED))
     assert text.startswith("memory: 50.0 % of 100\n  95 % interval: 40.4 % to 59.6 %")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from growlm.data.batches import IGNORED, Batch
+from growlm.data.batches import IGNORED, ROW_MULTIPLE, Batch
 from growlm.modules.embedding import Embedding
 from growlm.stack import loss
 from growlm.stack.loss import trained_logits, trained_token_losses
@@ -44,9 +44,8 @@ def test_it_is_the_cross_entropy_of_the_trained_tokens(stack: Any) -> None:
     torch.testing.assert_close(trained_token_losses(stack, batch()).mean(), expected)
 
 
-def test_pieces_give_the_same(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_N = trained_token_losses(stack, batch())
-    expected = gradients(stack, whole_N)
+def counted_rows(stack: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that every call of a stack's head appends its number of rows to."""
     shapes: list[int] = []
     counted = stack.logits
 
@@ -54,14 +53,28 @@ def test_pieces_give_the_same(stack: Any, monkeypatch: pytest.MonkeyPatch) -> No
         shapes.append(len(hidden))
         return torch.Tensor(counted(hidden))
 
-    monkeypatch.setattr(loss, "_MOST_LOGITS", 5 * stack.config.vocab_size)
     monkeypatch.setattr(stack, "logits", logits)
+    return shapes
+
+
+def test_the_head_sees_few_different_numbers_of_rows(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = counted_rows(stack, monkeypatch)
+    losses_N = trained_token_losses(stack, batch())
+    assert len(losses_N) % ROW_MULTIPLE
+    assert shapes == [ROW_MULTIPLE]
+
+
+def test_pieces_give_the_same(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_N = trained_token_losses(stack, batch())
+    expected = gradients(stack, whole_N)
+    shapes = counted_rows(stack, monkeypatch)
+    monkeypatch.setattr(loss, "_MOST_LOGITS", 5 * stack.config.vocab_size)
     pieces_N = trained_token_losses(stack, batch())
-    assert sum(shapes) == len(whole_N)
+    assert sum(shapes) == ROW_MULTIPLE
     assert max(shapes) == 5
     torch.testing.assert_close(pieces_N, whole_N)
     with stack.active():  # the second time they are computed, too, it is with the path of the first
         found = gradients(stack, pieces_N)
-    assert sum(shapes) == 2 * len(whole_N)
+    assert sum(shapes) == 2 * ROW_MULTIPLE
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)

@@ -4,7 +4,6 @@
 al. 2023, arXiv 2305.14314; bitsandbytes). Gradients flow through both to what is trained.
 """
 
-from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,8 +13,6 @@ from transformers import PreTrainedModel
 from growlm.errors import GrowlmError, needs_extra, unknown_name
 
 Quantization = Literal["int8", "nf4"]
-_WITHOUT_WEIGHTS = {"lora", "embedding", "bottleneck", "experts", "gain", "memory"}
-"""Kinds of modules that need not know the weights of the base's linears."""
 
 
 def hold(base: PreTrainedModel, layers: str, dtype: torch.dtype | None, how: Quantization | None) -> bool:
@@ -36,20 +33,6 @@ def hold(base: PreTrainedModel, layers: str, dtype: torch.dtype | None, how: Qua
     if how is not None:
         quantize_layers(base, layers, how)
     return stored == {dtype} and how is None
-
-
-def check_kinds(kinds: Iterable[str], how: Quantization | None) -> None:
-    """Refuse kinds of modules that have to know the weights of a base that is held in fewer bits.
-
-    Raises:
-        GrowlmError: naming them.
-    """
-    others = sorted(set(kinds) - _WITHOUT_WEIGHTS)
-    if how is not None and others:
-        raise GrowlmError(
-            f"{', '.join(others)} needs the weights of the base, which is held in {how}: use "
-            f"{', '.join(sorted(_WITHOUT_WEIGHTS))}"
-        )
 
 
 def quantize_layers(base: PreTrainedModel, layers: str, how: Quantization) -> None:

@@ -8,7 +8,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "CSVLogger": {"save_dir": "logs", "name": "growlm"},
     "TensorBoardLogger": {"save_dir": "logs", "name": "growlm"},
     "WandbLogger": {"save_dir": "logs", "project": "growlm", "offline": True},
-    "MLFlowLogger": {"save_dir": "logs/mlruns", "experiment_name": "growlm"},
+    # mlflow 3 refuses to keep runs in plain files
+    "MLFlowLogger": {"tracking_uri": "sqlite:///logs/mlflow.db", "experiment_name": "growlm"},
 }
 
 

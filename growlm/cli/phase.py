@@ -80,17 +80,18 @@ class PhaseCLI(LightningCLI):
         parser.add_lightning_class_args(self._model_class, "model", subclass_mode=self.subclass_mode_model)
 
     def instantiate_classes(self) -> None:
-        """Build phase and trainer, and say in one line what is not installed."""
+        """Build phase and trainer, and say in one line what is not installed or cannot be built."""
         try:
             super().instantiate_classes()
         except (ModuleNotFoundError, ValueError) as error:
-            missing = _missing_module(error)
+            first = _first_error(error)
             logger = str((self.config.get("trainer.logger") or {}).get("class_path", "")).rpartition(".")[2]
-            if not logger or missing is None:
-                raise
-            raise GrowlmError(
-                f"{logger} is not installed ({one_line(str(missing))[:120]}): pip install 'growlm[loggers]'"
-            ) from None
+            if logger and isinstance(first, ModuleNotFoundError):
+                raise GrowlmError(
+                    f"{logger} is not installed ({one_line(str(first))[:120]}): pip install 'growlm[loggers]'"
+                ) from None
+            part = f"--trainer.logger {logger}" if logger else "a part of --trainer"
+            raise GrowlmError(f"{part} cannot be built with these options: {first}") from None
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what is wrong."""
@@ -101,11 +102,12 @@ class PhaseCLI(LightningCLI):
             raise user_error(error, parser, args, self._shorthands) from None
 
 
-def _missing_module(error: BaseException | None) -> ModuleNotFoundError | None:
-    """Find the missing module that an error comes from; jsonargparse hides it behind others."""
-    while error is not None and not isinstance(error, ModuleNotFoundError):
-        error = error.__cause__ or error.__context__
-    return error
+def _first_error(error: BaseException) -> BaseException:
+    """Find the error that others come from: a missing module if there is one; jsonargparse hides it behind its own."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(before)
+    return next((link for link in chain if isinstance(link, ModuleNotFoundError)), chain[-1])
 
 
 def run_phase(arguments: Sequence[str], prog: str = "growlm fit") -> Grown | None:

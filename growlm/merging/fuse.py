@@ -45,8 +45,11 @@ def fuse(
         off_diagonal: what inner products of different inputs are multiplied by; see ``moment``.
 
     Raises:
-        GrowlmError: for an unknown name, a module that is not a change of weights, or moments that cannot be measured.
+        GrowlmError: for an unknown name, a module that is not a change of weights, moments that cannot be measured, or
+            a base that is held in fewer bits.
     """
+    if stack.quantization is not None:
+        raise GrowlmError("nothing can be added to weights in 8 or 4 bits: load the stack without quantization")
     stack.unmerge()
     stack.set_path(joint_path(names, stack.parents()))
     paths = {name: own_path(name, stack.parents()) for name in names}

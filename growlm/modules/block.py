@@ -62,6 +62,8 @@ class Block(ModuleKind):
         after: indices of the decoder layers to insert after, instead of the even spread.
     """
 
+    reads_weights = True
+
     num_blocks: int = 2
     after: list[int] | None = None
 

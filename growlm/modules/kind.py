@@ -2,18 +2,29 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from growlm.base.architecture import Architecture
+from growlm.base.quantize import Quantization
+from growlm.errors import GrowlmError
 from growlm.modules.site import Part
+from growlm.registry import module_kinds
 
 
 class ModuleKind(ABC):
-    """One kind of module; a subclass is a frozen dataclass whose fields are the kind's options."""
+    """One kind of module; a subclass is a frozen dataclass whose fields are the kind's options.
+
+    Attributes:
+        reads_weights: whether it has to know the weights of the base's linears, so that these cannot be held in fewer
+            bits.
+    """
+
+    reads_weights: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
@@ -40,6 +51,24 @@ class ModuleKind(ABC):
             key: list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
             for key, value in asdict(cast(Any, self)).items()
         }
+
+
+def check_quantized(kinds: Mapping[str, ModuleKind], how: Quantization | None) -> None:
+    """Refuse kinds that have to know the weights of a base that is held in fewer bits.
+
+    Args:
+        kinds: the kinds, by name.
+        how: how the base is held; None: as it is stored.
+
+    Raises:
+        GrowlmError: naming them, and the kinds that can be used.
+    """
+    others = [name for name, kind in kinds.items() if kind.reads_weights]
+    if how is not None and others:
+        usable = [name for name in module_kinds if not module_kinds.get(name).reads_weights]
+        raise GrowlmError(
+            f"{', '.join(others)} needs the weights of the base, which is held in {how}: use {', '.join(usable)}"
+        )
 
 
 def uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:

@@ -150,6 +150,8 @@ class Prefix(ModuleKind):
         layers: indices of the decoder layers; None: all.
     """
 
+    reads_weights = True
+
     length: int = 16
     scale: float = 16.0
     layers: list[int] | None = None

@@ -171,12 +171,7 @@ class Site(nn.Module):
 
         Args:
             deltas: by parameter name, what is added.
-
-        Raises:
-            GrowlmError: if the weights are held in fewer bits.
         """
-        if is_quantized(self.original):
-            raise GrowlmError("nothing can be added to weights in 8 or 4 bits: load the stack without quantization")
         layer = _changed(copy.deepcopy(self.original), deltas)
         keys = frozenset(key for key, _ in self._active_parts())
         self.merged = MergedLayer((layer,), keys, self._context.path.modules, fused=True)

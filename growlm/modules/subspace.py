@@ -137,6 +137,8 @@ class Subspace(ModuleKind):
             begins.
     """
 
+    reads_weights = True
+
     preserve_ratio: float = 0.75
     preserved: dict[str, int] | None = None
     target_modules: list[str] | None = None

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 import growlm
 from growlm.base.architecture import FAMILIES, Architecture, family_of
 from growlm.base.load import load_base
-from growlm.base.quantize import Quantization, check_kinds, hold
+from growlm.base.quantize import Quantization, hold
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, check_name, read_tensors, tensor_digests
 from growlm.manifest.config import GrowlmConfig, recorded_tokenizer
@@ -29,7 +29,7 @@ from growlm.manifest.manifest import (
 )
 from growlm.manifest.path import BASE, Path, normalise
 from growlm.modules.context import ForwardContext
-from growlm.modules.kind import ModuleKind
+from growlm.modules.kind import ModuleKind, check_quantized
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
@@ -372,7 +372,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
-        check_kinds(kinds, self.quantization)
+        check_quantized(kinds, self.quantization)
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():

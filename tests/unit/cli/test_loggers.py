@@ -1,5 +1,6 @@
 """Loggers by name: on the command line, in a recipe, alone and in a list."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,30 @@ def test_a_package_that_is_missing_is_named(name: str) -> None:
         pytest.skip(f"{PACKAGES[name]} is installed")
     with pytest.raises(GrowlmError, match=rf"{name} is not installed .*: pip install 'growlm\[loggers\]'"):
         PhaseCLI([*PHASE, f"--trainer.logger={name}"], "growlm fit")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_that_is_there_is_used(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(PACKAGES[name])
+    monkeypatch.chdir(tmp_path)
+    (logger,) = PhaseCLI([*PHASE, f"--trainer.logger={name}"], "growlm fit").trainer.loggers
+    assert type(logger).__name__ == name
+
+
+class Broken(CSVLogger):
+    """A logger that cannot be built."""
+
+    def __init__(self, save_dir: str = "logs") -> None:
+        raise OSError("the disk\nis full")
+
+
+CHECKPOINT = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"mode": "up"}}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [("logger", f"{__name__}.Broken", "--trainer.logger Broken"), ("callbacks", [CHECKPOINT], "a part of --trainer")],
+)
+def test_what_cannot_be_built_is_said_in_one_line(option: str, value: Any, part: str) -> None:
+    with pytest.raises(GrowlmError, match=rf"^{part} cannot be built with these options: "):
+        PhaseCLI([*PHASE, f"--trainer.{option}={value if isinstance(value, str) else json.dumps(value)}"], "growlm fit")

@@ -54,6 +54,12 @@ class KnnLm(VersionedMethod):
         self.top_k = top_k
         self.weight = weight
         self._seen = 0
+        self._rows_read = 0
+
+    @property
+    def extra_forward_rows(self) -> int:
+        """How many examples were run to be written into the memory."""
+        return self._rows_read
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a memory."""
@@ -121,6 +127,7 @@ class KnnLm(VersionedMethod):
         for number, position in places:
             positions[number].append(position)
         wanted = list(positions)
+        self._rows_read = len(wanted)
         found: dict[tuple[int, int], Tensor] = {}
         for rows in length_batches([len(examples[number].input_ids) for number in wanted], _BATCH):
             numbers = [wanted[row] for row in rows]

@@ -106,7 +106,9 @@ class Registry(Generic[T]):
         parameters: dict[str, inspect.Parameter] = {}
         for constructor in _constructors(self.get(name)):
             own = list(inspect.signature(constructor).parameters.values())[1:]
-            parameters |= {parameter.name: parameter for parameter in own if parameter.kind is not _REST}
+            for parameter in own:
+                if parameter.kind is not _REST:
+                    parameters.setdefault(parameter.name, parameter)
         return parameters
 
     def summary(self, name: str) -> str:
@@ -235,7 +237,8 @@ def _constructors(member: type) -> Iterator[Any]:
 def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
     from jsonargparse import ArgumentError
 
-    hints = {key: hint for constructor in _constructors(member) for key, hint in get_type_hints(constructor).items()}
+    constructors = [*_constructors(member)][::-1]  # a class's own options count before those of the class it extends
+    hints = {key: hint for constructor in constructors for key, hint in get_type_hints(constructor).items()}
     for key, value in options.items():
         # jsonargparse lets null through whatever the type
         if value is None and type(None) not in get_args(hints.get(key, Any)) and hints.get(key, Any) is not Any:

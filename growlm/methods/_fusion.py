@@ -13,7 +13,6 @@ Proved by tests/golden/test_kif.py and tests/golden/test_recurrent_kif.py.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -112,48 +111,6 @@ def mask_weights(inner: Tensor, outer: Tensor, both: float = 0.4, neither: float
     return inner_weight, 1 - inner_weight
 
 
-@dataclass(frozen=True)
-class FusionOptions:
-    """How importance is measured and what is made of it.
-
-    Args:
-        fusion: ``static``: by which units are important; ``softmax``: by how important they are; ``average``: the same
-            mean everywhere; ``none``: the phase's values stay.
-        order: how sensitivities are estimated; see ``sensitivity``.
-        beta1: smoothing of the sensitivity.
-        beta2: smoothing of the uncertainty.
-        important_share: which share of the units is important.
-        both_share: the new values' share where a unit is important to earlier skills and the new one (``static``).
-        neither_share: their share where it is to neither (``static``).
-        temperature: τ of ``softmax``.
-        average_share: the new values' share everywhere (``average``).
-        accumulate: weight of a skill's own importance when it joins that of the earlier ones.
-    """
-
-    fusion: Fusion
-    order: Order
-    beta1: float
-    beta2: float
-    important_share: float
-    both_share: float
-    neither_share: float
-    temperature: float
-    average_share: float
-    accumulate: float
-
-    def check(self, method: str) -> None:
-        """Refuse options that make no sense.
-
-        Args:
-            method: the method's name, for the message.
-
-        Raises:
-            GrowlmError: naming the first of them.
-        """
-        check_shares(method, {field.name: getattr(self, field.name) for field in fields(self)})
-        check_positive(f"{method} temperature", self.temperature)
-
-
 def check_shares(method: str, options: Mapping[str, Any]) -> None:
     """Refuse shares that are none.
 
@@ -173,15 +130,59 @@ class FusedMethod(VersionedMethod):
     """Continues training the same weights, and at the end of each phase fuses the new values with the earlier ones.
 
     Args:
+        fusion: how the units are fused: ``static``: by which of them are important; ``softmax``: by how important they
+            are; ``average``: the same mean everywhere; ``none``: the phase's values stay.
+        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``); see ``sensitivity``.
+        important_share: which share of the units is important (static).
+        both_share: share of the new values where a unit is important to earlier skills and the new one (static).
+        neither_share: share of the new values where it is to neither (static).
+        temperature: τ; the smaller, the closer to the one or the other (softmax).
+        average_share: share of the new values everywhere (average).
+        accumulate: weight of a skill's own importance when it joins that of the earlier ones.
+        beta1: smoothing of the sensitivity over the steps.
+        beta2: smoothing of its uncertainty.
+
+    Attributes:
         units: what is fused as one: every tensor, or every rank of a low-rank change.
-        options: how importance is measured and what is made of it.
     """
 
-    def __init__(self, units: Units, options: FusionOptions) -> None:
-        options.check(type(self).__module__.rpartition(".")[2])
-        self.units: Units = units
-        self.fusion_options = options
-        self._importance = Importance(options.beta1, options.beta2, options.order)
+    units: Units
+
+    def __init__(
+        self,
+        fusion: Fusion = "static",
+        order: Order = "first",
+        important_share: float = 0.2,
+        both_share: float = 0.3,
+        neither_share: float = 0.5,
+        temperature: float = 0.25,
+        average_share: float = 0.5,
+        accumulate: float = 0.3,
+        beta1: float = 0.85,
+        beta2: float = 0.85,
+    ) -> None:
+        method = type(self).__module__.rpartition(".")[2]
+        check_shares(
+            method,
+            {
+                "important_share": important_share,
+                "both_share": both_share,
+                "neither_share": neither_share,
+                "average_share": average_share,
+                "accumulate": accumulate,
+                "beta1": beta1,
+                "beta2": beta2,
+            },
+        )
+        check_positive(f"{method} temperature", temperature)
+        self.fusion = fusion
+        self.important_share = important_share
+        self.both_share = both_share
+        self.neither_share = neither_share
+        self.temperature = temperature
+        self.average_share = average_share
+        self.accumulate = accumulate
+        self._importance = Importance(beta1, beta2, order)
         self._trained: dict[str, Tensor] = {}
         self._frozen: dict[str, Tensor] = {}
         self._earlier: dict[str, Tensor] = {}
@@ -221,20 +222,20 @@ class FusedMethod(VersionedMethod):
         own = normalised(unit_scores(self._importance.elements(self._trained), self.units))
         every = own
         if self._earlier:
-            if self.fusion_options.fusion != "none":
+            if self.fusion != "none":
                 self._fuse(self._shares(own))
-            every = accumulated(self._earlier_importance, own, self.fusion_options.accumulate)
+            every = accumulated(self._earlier_importance, own, self.accumulate)
         return kept_tensors(every, own)
 
     def _shares(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Decide what share of each unit comes from the new values."""
-        options, earlier = self.fusion_options, self._earlier_importance
-        if options.fusion == "average":
-            return {unit: torch.full_like(scores, options.average_share) for unit, scores in own.items()}
-        if options.fusion == "softmax":
-            return {unit: softmax_share(earlier[unit], scores, options.temperature) for unit, scores in own.items()}
-        old, new = (important(scores, options.important_share) for scores in (earlier, own))
-        return {unit: static_share(old[unit], new[unit], options.both_share, options.neither_share) for unit in own}
+        earlier = self._earlier_importance
+        if self.fusion == "average":
+            return {unit: torch.full_like(scores, self.average_share) for unit, scores in own.items()}
+        if self.fusion == "softmax":
+            return {unit: softmax_share(earlier[unit], scores, self.temperature) for unit, scores in own.items()}
+        old, new = (important(scores, self.important_share) for scores in (earlier, own))
+        return {unit: static_share(old[unit], new[unit], self.both_share, self.neither_share) for unit in own}
 
     def _fuse(self, shares: Mapping[str, Tensor]) -> None:
         for name, parameter in self._trained.items():

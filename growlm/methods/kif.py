@@ -30,14 +30,14 @@ Shapes: R rank, I input dim, O output dim.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from growlm.data.batches import Batch
 from growlm.errors import check_at_least
-from growlm.methods._fusion import FusedMethod, Fusion, FusionOptions
+from growlm.methods._fusion import FusedMethod, Fusion
 from growlm.methods.importance import Order
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
@@ -67,15 +67,10 @@ class Kif(FusedMethod):
         orthogonality: how strongly the ranks of each change are held orthonormal.
         fusion: how the ranks are fused: ``softmax``, ``static``, ``average``, or ``none``.
         order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
-        temperature: the smaller, the closer to the one or the other (softmax).
-        important_share: which share of the units is important (static).
-        both_share: share of the new values where a unit is important to earlier skills and the new one (static).
-        neither_share: share of the new values where it is to neither (static).
-        average_share: share of the new values everywhere (average).
-        accumulate: weight of a skill's own importance when it joins that of the earlier ones.
-        beta1: smoothing of the sensitivity over the steps.
-        beta2: smoothing of its uncertainty.
+        options: how importance is measured and what is made of it; see ``FusedMethod``.
     """
+
+    units = "rank"
 
     def __init__(
         self,
@@ -84,29 +79,10 @@ class Kif(FusedMethod):
         orthogonality: float = 0.1,
         fusion: Fusion = "softmax",
         order: Order = "mixed",
-        temperature: float = 0.25,
-        important_share: float = 0.2,
-        both_share: float = 0.3,
-        neither_share: float = 0.5,
-        average_share: float = 0.5,
-        accumulate: float = 0.3,
-        beta1: float = 0.85,
-        beta2: float = 0.85,
+        **options: Any,
     ) -> None:
         check_at_least("kif orthogonality", orthogonality, 0)
-        options = FusionOptions(
-            fusion=fusion,
-            order=order,
-            beta1=beta1,
-            beta2=beta2,
-            important_share=important_share,
-            both_share=both_share,
-            neither_share=neither_share,
-            temperature=temperature,
-            average_share=average_share,
-            accumulate=accumulate,
-        )
-        super().__init__("rank", options)
+        super().__init__(fusion=fusion, order=order, **options)
         self.rank = rank
         self.target_modules = target_modules
         self.orthogonality = orthogonality

@@ -22,13 +22,13 @@ Cost per step: that of the trained kind, and a few operations and two fp32 numbe
 number per unit, twice. Proved by tests/golden/test_tasl.py and tests/contracts/test_every_method.py.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from growlm.errors import GrowlmError
-from growlm.methods._fusion import FusedMethod, Fusion, FusionOptions
-from growlm.methods.importance import Order, Units
+from growlm.methods._fusion import FusedMethod
+from growlm.methods.importance import Units
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
@@ -47,16 +47,7 @@ class Tasl(FusedMethod):
         rank: rank of the low-rank change.
         target_modules: names of the linears with a low-rank change, such as q_proj; None: all linears of the layers.
         units: what is fused as one: every ``matrix``, or every ``rank`` of a low-rank change.
-        fusion: how: ``static``, ``softmax``, ``average``, or ``none``.
-        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
-        important_share: which share of the units is important (static).
-        both_share: share of the new values where a unit is important to earlier skills and the new one (static).
-        neither_share: share of the new values where it is to neither (static).
-        temperature: the smaller, the closer to the one or the other (softmax).
-        average_share: share of the new values everywhere (average).
-        accumulate: weight of a skill's own importance when it joins that of the earlier ones.
-        beta1: smoothing of the sensitivity over the steps.
-        beta2: smoothing of its uncertainty.
+        options: how importance is measured and what is made of it; see ``FusedMethod``.
     """
 
     def __init__(
@@ -65,32 +56,12 @@ class Tasl(FusedMethod):
         rank: int = 8,
         target_modules: list[str] | None = None,
         units: Units = "matrix",
-        fusion: Fusion = "static",
-        order: Order = "first",
-        important_share: float = 0.2,
-        both_share: float = 0.3,
-        neither_share: float = 0.5,
-        temperature: float = 0.25,
-        average_share: float = 0.5,
-        accumulate: float = 0.3,
-        beta1: float = 0.85,
-        beta2: float = 0.85,
+        **options: Any,
     ) -> None:
         if units == "rank" and weights != "lora":
             raise GrowlmError(f"tasl units 'rank' need weights 'lora', found {weights!r}: give units 'matrix'")
-        options = FusionOptions(
-            fusion=fusion,
-            order=order,
-            beta1=beta1,
-            beta2=beta2,
-            important_share=important_share,
-            both_share=both_share,
-            neither_share=neither_share,
-            temperature=temperature,
-            average_share=average_share,
-            accumulate=accumulate,
-        )
-        super().__init__(units, options)
+        super().__init__(**options)
+        self.units = units
         self.weights = weights
         self.rank = rank
         self.target_modules = target_modules

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from growlm.manifest.manifest import ModuleRecord
     from growlm.stack.stack import ModuleStack
 
+Weights = Literal["lora", "all", "linears"]
 WRAPPED = "sequential"
 """The method that a wrapping method wraps unless its option ``method`` names another."""
 
@@ -185,7 +186,7 @@ class LoraOrDense(VersionedMethod):
 
     def __init__(
         self,
-        weights: Literal["lora", "all", "linears"] = "lora",
+        weights: Weights = "lora",
         rank: int = 8,
         target_modules: list[str] | None = None,
     ) -> None:
@@ -195,7 +196,11 @@ class LoraOrDense(VersionedMethod):
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a low-rank change, or a full difference of the chosen weights."""
-        if self.weights == "lora":
-            options = {"rank": self.rank, "target_modules": self.target_modules}
-            return {"lora": module_kinds.build("lora", options)}
-        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
+        return lora_or_dense(self.weights, self.rank, self.target_modules)
+
+
+def lora_or_dense(weights: Weights, rank: int, target_modules: list[str] | None) -> dict[str, ModuleKind]:
+    """Build a low-rank change, or a full difference of chosen weights; see ``LoraOrDense``."""
+    if weights == "lora":
+        return {"lora": module_kinds.build("lora", {"rank": rank, "target_modules": target_modules})}
+    return {"dense": module_kinds.build("dense", {"weights": weights})}

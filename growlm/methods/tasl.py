@@ -22,15 +22,15 @@ Cost per step: that of the trained kind, and a few operations and two fp32 numbe
 number per unit, twice. Proved by tests/golden/test_tasl.py and tests/contracts/test_every_method.py.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from growlm.errors import GrowlmError
 from growlm.methods._fusion import FusedMethod
 from growlm.methods.importance import Units
+from growlm.methods.method import Weights, lora_or_dense
 from growlm.modules.kind import ModuleKind
-from growlm.registry import module_kinds
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -52,7 +52,7 @@ class Tasl(FusedMethod):
 
     def __init__(
         self,
-        weights: Literal["lora", "all", "linears"] = "lora",
+        weights: Weights = "lora",
         rank: int = 8,
         target_modules: list[str] | None = None,
         units: Units = "matrix",
@@ -68,10 +68,7 @@ class Tasl(FusedMethod):
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a low-rank change, or a full difference of the chosen weights."""
-        if self.weights == "lora":
-            options = {"rank": self.rank, "target_modules": self.target_modules}
-            return {"lora": module_kinds.build("lora", options)}
-        return {"dense": module_kinds.build("dense", {"weights": self.weights})}
+        return lora_or_dense(self.weights, self.rank, self.target_modules)
 
     def frozen_weights(self, stack: "ModuleStack") -> dict[str, Tensor]:
         """Return the base's weights that differences are added to; see ``FusedMethod.frozen_weights``."""

@@ -1,15 +1,11 @@
 """Memory: who has what, where, and in which order, among distractors."""
 
-from collections.abc import Sequence
-
 from growlm.data.example import Message
-from growlm.skills.procedural import QUESTIONS, Procedural
-from growlm.tinyworld.cast import Cast
+from growlm.skills.procedural import AboutFacts
 from growlm.tinyworld.memory import memory_problem, memory_questions, stateless_answer
-from growlm.tinyworld.problem import facts_said, in_turn, turn
 
 
-class Memory(Procedural):
+class Memory(AboutFacts):
     """Memory: who has what, where, and in which order, among distractors.
 
     One exchange: the user says what people did with things and asks one question. The answer takes one step at a time
@@ -26,17 +22,8 @@ class Memory(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
-    history = "problem"
-
-    def hashed(self, messages: Sequence[Message]) -> tuple[str]:
-        """Return the facts: whatever is asked about them belongs to one split."""
-        return (facts_said(messages),)
-
-    def make(self, cast: Cast) -> list[Message]:
-        """Make one example."""
-        if cast.split == "train":
-            return in_turn(memory_questions(cast, self.difficulty, QUESTIONS))
-        return turn(memory_problem(cast, self.difficulty))
+    ask_once = staticmethod(memory_problem)
+    ask_often = staticmethod(memory_questions)
 
     def stateless(self, messages: tuple[Message, ...]) -> str | None:
         """Answer by the last sentence that names what is asked for."""

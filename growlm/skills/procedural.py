@@ -10,6 +10,7 @@ from growlm.skills.metric import Metric
 from growlm.skills.skill import Skill
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import Dice, first_fitting
+from growlm.tinyworld.problem import Problem, facts_said, in_turn, turn
 
 T = TypeVar("T")
 LONGEST_ANSWER = 128
@@ -83,6 +84,30 @@ class Procedural(Skill):
 
     def _cast(self, dice: Dice, split: Split) -> Cast:
         return Cast(dice, split) if self.hold_out_words else new_cast(dice, split)
+
+
+class AboutFacts(Procedural):
+    """A skill that asks about facts, in training several questions about the same ones.
+
+    Attributes:
+        ask_once: makes facts and one question about them, from the cast and the difficulty.
+        ask_often: makes facts and at most so many questions as a third argument says.
+    """
+
+    history = "problem"
+    ask_once: Callable[[Cast, float], Problem]
+    ask_often: Callable[[Cast, float, int], list[Problem]]
+
+    def hashed(self, messages: Sequence[Message]) -> tuple[str]:
+        """Return the facts: whatever is asked about them belongs to one split."""
+        return (facts_said(messages),)
+
+    def make(self, cast: Cast) -> list[Message]:
+        """Make one example."""
+        kind = type(self)
+        if cast.split == "train":
+            return in_turn(kind.ask_often(cast, self.difficulty, QUESTIONS))
+        return turn(kind.ask_once(cast, self.difficulty))
 
 
 def new_cast(dice: Dice, split: Split) -> Cast:

@@ -1,15 +1,10 @@
 """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting."""
 
-from collections.abc import Sequence
-
-from growlm.data.example import Message
-from growlm.skills.procedural import QUESTIONS, Procedural
-from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.problem import facts_said, in_turn, turn
+from growlm.skills.procedural import AboutFacts
 from growlm.tinyworld.reasoning import reasoning_problem, reasoning_questions
 
 
-class Reasoning(Procedural):
+class Reasoning(AboutFacts):
     """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting.
 
     One exchange: facts in a random order and a question. The answer puts the facts in one form, repeats the chain of
@@ -27,14 +22,5 @@ class Reasoning(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
-    history = "problem"
-
-    def hashed(self, messages: Sequence[Message]) -> tuple[str]:
-        """Return the facts: whatever is asked about them belongs to one split."""
-        return (facts_said(messages),)
-
-    def make(self, cast: Cast) -> list[Message]:
-        """Make one example."""
-        if cast.split == "train":
-            return in_turn(reasoning_questions(cast, self.difficulty, QUESTIONS))
-        return turn(reasoning_problem(cast, self.difficulty))
+    ask_once = staticmethod(reasoning_problem)
+    ask_often = staticmethod(reasoning_questions)

@@ -284,7 +284,7 @@ routers: Registry[Any] = Registry(
     "router",
     "growlm.routing",
     "growlm.routing.router:Router",
-    shared=("gates", "prompts", "update"),
+    shared=("gates", "prompts", "turns", "update"),
 )
 answer_metrics: Registry[Any] = Registry(
     "metric", "growlm.metrics.answers", "growlm.metrics.answers.answer_metric:AnswerMetric"

@@ -22,7 +22,7 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, parse_path
-from growlm.show.talk import needed_turns
+from growlm.routing.turns import answering_path, needed_turns
 from growlm.stack.cache import roomy_cache
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
@@ -125,9 +125,9 @@ class Engine:
             GrowlmError: if there is no such path, or the conversation does not fit the context.
             BusyError: if too many requests wait.
         """
-        ids = self._encode(messages)
-        path = self._path(model, ids)
-        ids = self._encode(needed_turns(self.stack, path, messages))
+        path = self._path(model, messages)
+        turns = needed_turns(self.stack, path, messages)
+        ids = encode_prompt(Example("the request", messages=turns), self.stack.tokenizer)
         room = self.stack.context_length - len(ids)
         if room < 1:
             raise GrowlmError(
@@ -150,17 +150,14 @@ class Engine:
         self._waiting.put(None)
         self._thread.join()
 
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
-        return encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
-
-    def _path(self, model: str, ids: list[int]) -> Path:
+    def _path(self, model: str, messages: Sequence[Message]) -> Path:
         if model != AUTO:
             return parse_path(model, self.stack.parents())
         if self.stack.router is None:
             newest = self.stack.manifest.modules
             return newest[-1].path if newest else ()
         with self._stack_in_use:
-            return self.stack.choose_paths([ids])[0]
+            return answering_path(self.stack, messages)
 
     def _run(self) -> None:
         left_over: Job | None = None

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 from pathlib import Path
@@ -17,15 +16,13 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.manifest import STACK_FILE
-from growlm.manifest.path import Path as StackPath
 from growlm.manifest.path import format_path, parse_names, parse_path
 from growlm.merging.fuse import fuse
-from growlm.registry import skills
+from growlm.routing.turns import answering_path, needed_turns
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
 
 AUTO = "auto"
-_SENTENCES = re.compile(r"[.?!]\s+\S")
 _logger = logging.getLogger(__name__)
 
 
@@ -94,32 +91,6 @@ def stream_text(
     yield from _stream(stack, ids, max_new_tokens, temperature, seed)
 
 
-def needed_turns(stack: ModuleStack, path: StackPath, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Leave out the turns that a path's newest module never saw the like of before a question.
-
-    What a module learned from single questions it takes names and numbers from any turn: see ``Skill.history``.
-
-    Args:
-        stack: the stack.
-        path: the path that is to answer.
-        messages: the conversation; it ends with a user's turn.
-
-    Returns:
-        The end of the conversation that the module's skill has examples of, after a system's turn if there is one.
-    """
-    skill = stack.manifest.record(path[-1]).skill.get("name", "") if path else ""
-    history = skills.get(skill).history if skill in skills else "all"
-    system = tuple(messages[:1]) if messages[0].role == "system" else ()
-    asked = [number for number, message in enumerate(messages) if message.role == "user"]
-    if history == "none":
-        first = asked[-1]
-    elif history == "problem":
-        first = next((number for number in reversed(asked) if _SENTENCES.search(messages[number].content)), asked[-1])
-    else:
-        return tuple(messages)
-    return (*system, *messages[first:])
-
-
 class Conversation:
     """A conversation with a stack; every answer sees the turns before it that fit the context and its skill.
 
@@ -166,10 +137,10 @@ class Conversation:
         """
         asked = [*self.messages, Message("user", text)]
         room = self.stack.context_length - self._settings[0]
-        while len(ids := self._encode(asked)) > room and len(asked) > 2:
+        while len(self._encode(asked)) > room and len(asked) > 2:
             asked = asked[2:]  # the oldest turns leave the context
         if self.routed:
-            self.stack.set_path(self.stack.choose_paths([ids])[0])
+            self.stack.set_path(answering_path(self.stack, asked))
         ids = self._encode(needed_turns(self.stack, self.stack.path, asked))
         pieces: list[str] = []
         for piece in _stream(self.stack, ids, *self._settings):

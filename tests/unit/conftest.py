@@ -11,7 +11,9 @@ import pytest
 def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
     """Make a stack of one family with modules on it, each moved as training would."""
 
-    def make(family: str = "llama", modules: tuple[str, ...] = ("first",), skill: str = "chat") -> Any:
+    def make(
+        family: str = "llama", modules: tuple[str, ...] = ("first",), skill: str | tuple[str, ...] = "chat"
+    ) -> Any:
         import torch
 
         from growlm.files import combined_digest, tensor_digests
@@ -20,6 +22,7 @@ def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
         from growlm.stack.stack import ModuleStack
 
         stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
+        of_each = (skill,) * len(modules) if isinstance(skill, str) else skill
         for number, name in enumerate(modules):
             stack.attach(name, {"lora": Lora(rank=2)}, seed=number)
             with torch.no_grad():
@@ -31,7 +34,7 @@ def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
                     name=name,
                     kinds={"lora": Lora(rank=2).options()},
                     parents=stack.parents()[name],
-                    skill={"name": skill, "options": {"num_test": 2, "num_train": 16}},
+                    skill={"name": of_each[number], "options": {"num_test": 2, "num_train": 16}},
                     method={"name": "grow", "options": {}},
                     seed=number,
                     recipe={},

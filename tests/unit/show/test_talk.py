@@ -16,7 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.merging.moments import path_moments
 from growlm.metrics.greedy import greedy_tokens
 from growlm.routing.ridge import Ridge
-from growlm.show.talk import Conversation, _stream, needed_turns, open_stack, routes, stream_text
+from growlm.show.talk import Conversation, _stream, open_stack, routes, stream_text
 from growlm.stack.stopping import WINDOW
 
 NewStack = Callable[..., Any]
@@ -144,29 +144,6 @@ def test_the_oldest_turns_leave_a_full_context(new_stack: NewStack, monkeypatch:
     assert len(encode_prompt(Example("x", messages=longer), talk.stack.tokenizer)) > 128
 
 
-FACTS, FOLLOW_UP = "Tom has a cat. Where is Tom?", "Where is the cat?"
-TALK = tuple(
-    Message("assistant" if number % 2 else "user", text)
-    for number, text in enumerate(["Hello! I am Tom.", "Hi.", FACTS, "At home.", "Thanks", "Bye.", FOLLOW_UP])
-)
-
-
-@pytest.mark.parametrize(("skill", "first"), [("chat", 0), ("memory", 2), ("arithmetic", 6), ("", 0)])
-def test_a_module_is_shown_the_turns_that_its_skill_has_before_a_question(
-    new_stack: NewStack, skill: str, first: int
-) -> None:
-    stack = new_stack(skill=skill)
-    assert needed_turns(stack, ("first",), TALK) == TALK[first:]
-    assert needed_turns(stack, (), TALK) == TALK  # the bare base
-    system = Message("system", "Be kind.")
-    assert needed_turns(stack, ("first",), (system, *TALK)) == (system, *TALK[first:])
-
-
-def test_without_a_problem_in_the_conversation_the_question_is_all(new_stack: NewStack) -> None:
-    talk = (Message("user", "Hello"), Message("assistant", "Hi."), Message("user", "Where is Tom?"))
-    assert needed_turns(new_stack(skill="memory"), ("first",), talk) == talk[-1:]
-
-
 def test_an_answer_is_made_from_the_needed_turns_and_all_stay_in_the_conversation(new_stack: NewStack) -> None:
     talk = Conversation(new_stack(skill="arithmetic"), max_new_tokens=6)
     list(talk.say("hello"))
@@ -275,6 +252,7 @@ class Told:
 
 def test_the_router_chooses_for_every_turn(new_stack: NewStack) -> None:
     stack = new_stack()
+    stack.tokenizer.chat_template += "{# of a base that converses #}"
     stack.router = Told()
     talk = Conversation(stack, max_new_tokens=6, routed=True)
     assert talk.path_text() == "chosen by the router for every turn"

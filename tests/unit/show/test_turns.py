@@ -1,0 +1,76 @@
+"""Turns of a conversation: who answers, and what it is shown."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from growlm.data.example import Message
+from growlm.routing.turns import answering_path, needed_turns
+
+NewStack = Callable[..., Any]
+FACTS, FOLLOW_UP = "Tom has a cat. Where is Tom?", "Where is the cat?"
+TALK = tuple(
+    Message("assistant" if number % 2 else "user", text)
+    for number, text in enumerate(["Hello! I am Tom.", "Hi.", FACTS, "At home.", "Thanks", "Bye.", FOLLOW_UP])
+)
+
+
+@pytest.mark.parametrize(("skill", "first"), [("chat", 0), ("memory", 2), ("arithmetic", 6), ("", 0)])
+def test_a_module_is_shown_the_turns_that_its_skill_has_before_a_question(
+    new_stack: NewStack, skill: str, first: int
+) -> None:
+    stack = new_stack(skill=skill)
+    assert needed_turns(stack, ("first",), TALK) == TALK[first:]
+    assert needed_turns(stack, (), TALK) == TALK  # the bare base
+    system = Message("system", "Be kind.")
+    assert needed_turns(stack, ("first",), (system, *TALK)) == (system, *TALK[first:])
+
+
+def test_without_a_problem_in_the_conversation_the_question_is_all(new_stack: NewStack) -> None:
+    talk = (Message("user", "Hello"), Message("assistant", "Hi."), Message("user", "Where is Tom?"))
+    assert needed_turns(new_stack(skill="memory"), ("first",), talk) == talk[-1:]
+
+
+class Told:
+    """Chooses the module that the last turn names, or the bare base."""
+
+    name = "told"
+
+    def known(self) -> tuple[str, ...]:
+        return ("base", "first", "second")
+
+    def choose(self, stack: Any, prompts: list[list[int]]) -> list[tuple[str, ...]]:
+        turns = [stack.tokenizer.decode(prompt).rpartition("<|user|>")[2] for prompt in prompts]
+        return [tuple(name for name in ("first", "second") if name in turn) for turn in turns]
+
+
+def said(*texts: str) -> tuple[Message, ...]:
+    return tuple(Message("assistant" if number % 2 else "user", text) for number, text in enumerate(texts))
+
+
+@pytest.mark.parametrize(
+    ("skills", "texts", "path"),
+    [
+        (("chat", "memory"), ["what", "yes", "second"], ("second",)),
+        (("chat", "memory"), ["what"], ("first",)),  # nothing before it: the one that converses
+        (("chat", "memory"), ["second", "yes", "what"], ("second",)),  # a question more on the same
+        (("chat", "memory"), ["second", "yes", "what", "yes", "and"], ("second",)),
+        (("chat", "arithmetic"), ["second", "yes", "what"], ("first",)),  # whose skill has single turns
+        (("memory", "arithmetic"), ["second", "yes", "what"], ("second",)),
+        (("memory", "arithmetic"), ["what"], ()),
+    ],
+)
+def test_a_base_of_plain_texts_leaves_the_answer_to_a_module(
+    new_stack: NewStack, skills: tuple[str, str], texts: list[str], path: tuple[str, ...]
+) -> None:
+    stack = new_stack(modules=("first", "second"), skill=skills)
+    stack.router = Told()
+    assert answering_path(stack, said(*texts)) == path
+
+
+def test_a_base_with_a_template_of_its_own_answers_itself(new_stack: NewStack) -> None:
+    stack = new_stack()
+    stack.router = Told()
+    stack.tokenizer.chat_template += "{# another #}"
+    assert answering_path(stack, said("what")) == ()

@@ -83,6 +83,8 @@ def test_cells_say_all_that_was_measured(whole: Path) -> None:
     assert len(cell["stories"]["all"]) == 3
     assert cell["settings"]["phase"]["learning_rate"] == 0.01
     assert set(cell["data"]) == {"words", "talk"}
+    assert {name: set(known) for name, known in cell["references"].items()} == {"words": {"blind"}, "talk": {"blind"}}
+    assert all(0 < known["blind"] <= 1 for known in cell["references"].values())
     assert "torch" in cell["environment"]
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.bench.run.trials import fresh_trial, recovery_trial
+from growlm.data.encode import encode
 from growlm.data.example import Split
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock
@@ -21,6 +24,7 @@ from growlm.manifest.scores import MODES
 from growlm.metrics.blimp import blimp
 from growlm.metrics.references import reference_scores
 from growlm.metrics.scoring import Answer, Score
+from growlm.metrics.token_counter import TokenCounter
 from growlm.progress import Advance
 from growlm.registry import methods
 from growlm.show.importance import importance_map, keeps_importance
@@ -209,7 +213,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
     for name in result.skills:
         path, skill = stack.path_of(POOLED if cell.at_once else name), _skill(cell, memory, name)
         _record_answers(result, cell, stack, memory, name, skill, path, num_scored)
-        result.references[name] = _references(memory, skill, num_scored)
+        result.references[name] = _references(cell, stack, memory, skill)
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
     kept = stack.method_tensors(stack.manifest.modules[-1].name)
@@ -218,8 +222,18 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
     result.finished = True
 
 
-def _references(memory: ScoreCache, skill: Skill, limit: int) -> dict[str, float]:
-    return memory.get_or_compute(("references", skill, limit), lambda: reference_scores(skill, limit))
+def _references(cell: Cell, stack: ModuleStack, memory: ScoreCache, skill: Skill) -> dict[str, float]:
+    limit, tokenizer = cell.phase["num_scored"], stack.tokenizer
+
+    def compute() -> dict[str, float]:
+        if skill.metric != "token_accuracy":
+            return reference_scores(skill, limit)
+        max_length = cell.phase.get("max_length", PhaseConfig.max_length)
+        counter = TokenCounter(memory.encoded(stack, skill, max_length))
+        examples = islice(skill.examples("test"), limit)
+        return {"blind": counter.accuracy(encode(example, tokenizer, sys.maxsize) for example in examples)}
+
+    return memory.get_or_compute(("references", skill, limit), compute)
 
 
 def _record_answers(

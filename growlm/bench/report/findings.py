@@ -58,6 +58,8 @@ def _references(summary: Summary) -> str:
     share = summary.share(best)
     if best is not joint and not math.isnan(share):
         text += f", so {best.label} reaches {100 * share:.0f} % of the usable range"
+    elif summary.no_range:
+        text += ", below a score that needs no model: these phases are too short for what is said of the skills"
     composite = Spread.of(composite_score(cell, best.mode) for cell in best.cells)
     if not math.isnan(composite.mean):
         text += f"; on composite skills it scores {summary.score(composite)}"

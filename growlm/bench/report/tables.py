@@ -103,11 +103,18 @@ class Summary:
         return next((row for row in self.rows if row.cells[0].at_once), None)
 
     def share(self, row: Row) -> float:
-        """Return where an entry lies in the usable range, as a share; NaN without joint training."""
+        """Return where an entry lies in the usable range, as a share; NaN without joint training above its floor."""
         if self.joint is None or not self.percent:
             return math.nan
         top = self.joint.metric(self.joint.mode, "ap").mean
         return share_of_range(row.metric(row.mode, "ap").mean, usable_floor(self.rows), top)
+
+    @property
+    def no_range(self) -> bool:
+        """Whether even joint training is no better than the references, so that there is no range to be used."""
+        if self.joint is None or not self.percent:
+            return False
+        return self.joint.metric(self.joint.mode, "ap").mean <= usable_floor(self.rows)
 
     def title(self, row: Row) -> str:
         """Return an entry's label with its number in this report."""
@@ -224,7 +231,8 @@ class Summary:
             if name in ("own", "routed"):
                 cells.append(written(row.routing_accuracy(), 1, 100) if used == "routed" else "")
             if with_mode:
-                cells.append(written(Spread.of([self.share(row)]), 0, 100, reason="needs joint training"))
+                reason = "joint training is below a reference" if self.no_range else "needs joint training"
+                cells.append(written(Spread.of([self.share(row)]), 0, 100, reason=reason))
             rows.append((*cells, str(len(row.cells))))
         strong = () if with_mode else tuple(i for i, row in enumerate(self.rows) if row.mode == mode[row.label])
         if with_mode:  # what all of them are read against; it has no cells

@@ -63,6 +63,18 @@ def test_tables_and_page_have_them(make_cell: Callable[..., CellResult], write_c
     assert math.isnan(Summary((Row("grow", (make_cell(),)),), 0).share(Row("grow", (make_cell(),))))
 
 
+@pytest.mark.usefixtures("without_plots")
+def test_joint_training_below_a_reference_is_said(
+    make_cell: Callable[..., CellResult], write_cells: Callable[..., Path]
+):
+    above = {skill: {"blind": 0.9} for skill in KNOWN}
+    folder = write_cells(make_cell(references=above), make_cell("joint", at_once=True, mode="all", references=above))
+    write_report(folder)
+    text = (folder / "report.html").read_text()
+    assert "n/a (joint training is below a reference)" in text
+    assert "below a score that needs no model: these phases are too short" in text
+
+
 class Labels(Skill):
     """Four labelled texts."""
 

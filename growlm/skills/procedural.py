@@ -91,7 +91,7 @@ class AboutFacts(Procedural):
 
     Attributes:
         ask_once: makes facts and one question about them, from the cast and the difficulty.
-        ask_often: makes facts and at most so many questions as a third argument says.
+        ask_often: makes facts and several questions, at most as many as the third argument.
     """
 
     history = "problem"

@@ -32,10 +32,10 @@ def test_without_a_problem_in_the_conversation_the_question_is_all(new_stack: Ne
     assert needed_turns(new_stack(skill="memory"), ("first",), talk) == talk[-1:]
 
 
-class Told:
+class ByName:
     """Chooses the module that the last turn names, or the bare base."""
 
-    name = "told"
+    name = "by_name"
 
     def known(self) -> tuple[str, ...]:
         return ("base", "first", "second")
@@ -65,12 +65,12 @@ def test_a_base_of_plain_texts_leaves_the_answer_to_a_module(
     new_stack: NewStack, skills: tuple[str, str], texts: list[str], path: tuple[str, ...]
 ) -> None:
     stack = new_stack(modules=("first", "second"), skill=skills)
-    stack.router = Told()
+    stack.router = ByName()
     assert answering_path(stack, said(*texts)) == path
 
 
 def test_a_base_with_a_template_of_its_own_answers_itself(new_stack: NewStack) -> None:
     stack = new_stack()
-    stack.router = Told()
+    stack.router = ByName()
     stack.tokenizer.chat_template += "{# another #}"
     assert answering_path(stack, said("what")) == ()

@@ -62,7 +62,7 @@ class Block(ModuleKind):
         after: indices of the decoder layers to insert after, instead of the even spread.
     """
 
-    reads_weights = True
+    per_layer = True
 
     num_blocks: int = 2
     after: list[int] | None = None

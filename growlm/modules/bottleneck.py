@@ -63,6 +63,10 @@ class Bottleneck(ModuleKind):
         layers: indices of the decoder layers; None: all.
     """
 
+    any_weights = True
+    per_token = True
+    per_layer = True
+
     width: int = 16
     behind: Literal["both", "feed_forward"] = "both"
     layers: list[int] | None = None

@@ -76,7 +76,8 @@ class Dense(ModuleKind):
         layers: only those in the decoder layers with these indices; None: wherever they are.
     """
 
-    reads_weights = True
+    per_token = True
+    per_layer = True
 
     weights: Literal["all", "linears"] = "all"
     layers: list[int] | None = None

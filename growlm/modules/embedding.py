@@ -107,6 +107,10 @@ class Embedding(ModuleKind):
         outputs: change the output embedding, too.
     """
 
+    any_weights = True
+    per_token = True
+    per_layer = True
+
     rank: int = 8
     alpha: float | None = None
     outputs: bool = False

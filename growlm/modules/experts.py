@@ -220,6 +220,8 @@ class Experts(ModuleKind):
         num_experts: how many columns a softmax has from the beginning, at least one of them for the bare base.
     """
 
+    any_weights = True
+
     rank: int = 8
     alpha: float | None = None
     boundary: float = 0.75

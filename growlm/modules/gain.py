@@ -55,6 +55,10 @@ class Gain(ModuleKind):
         layers: indices of the decoder layers; None: all.
     """
 
+    any_weights = True
+    per_token = True
+    per_layer = True
+
     behind: Literal["both", "feed_forward"] = "both"
     layers: list[int] | None = None
 

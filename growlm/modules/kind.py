@@ -20,11 +20,14 @@ class ModuleKind(ABC):
     """One kind of module; a subclass is a frozen dataclass whose fields are the kind's options.
 
     Attributes:
-        reads_weights: whether it has to know the weights of the base's linears, so that these cannot be held in fewer
-            bits.
+        any_weights: it need not know the weights of the base's linears, so that these can be held in fewer bits.
+        per_token: its parts act on each token by itself, so that examples can share rows.
+        per_layer: no part needs what a part of another layer computes, so that a layer can be computed again alone.
     """
 
-    reads_weights: ClassVar[bool] = False
+    any_weights: ClassVar[bool] = False
+    per_token: ClassVar[bool] = False
+    per_layer: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
@@ -63,9 +66,9 @@ def check_quantized(kinds: Mapping[str, ModuleKind], how: Quantization | None) -
     Raises:
         GrowlmError: naming them, and the kinds that can be used.
     """
-    others = [name for name, kind in kinds.items() if kind.reads_weights]
+    others = [name for name, kind in kinds.items() if not kind.any_weights]
     if how is not None and others:
-        usable = [name for name in module_kinds if not module_kinds.get(name).reads_weights]
+        usable = [name for name in module_kinds if module_kinds.get(name).any_weights]
         raise GrowlmError(
             f"{', '.join(others)} needs the weights of the base, which is held in {how}: use {', '.join(usable)}"
         )

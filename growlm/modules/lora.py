@@ -101,6 +101,10 @@ class Lora(ModuleKind):
         rslora: divide alpha by the square root of the rank instead.
     """
 
+    any_weights = True
+    per_token = True
+    per_layer = True
+
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0

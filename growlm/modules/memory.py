@@ -94,6 +94,10 @@ class Memory(ModuleKind):
         layers: indices of the decoder layers; None: the middle one.
     """
 
+    any_weights = True
+    per_token = True
+    per_layer = True
+
     num_keys: int = 32
     query_size: int = 16
     top_k: int = 8

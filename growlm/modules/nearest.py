@@ -33,7 +33,8 @@ class NearestPart(Part):
     """The memory.
 
     Entries are held in whatever the base is held in. A token is written as three digits to the base 256, which every
-    such type holds exactly; an entry whose key is zero is empty.
+    such type holds exactly; an entry whose key is zero is empty. Entries are parameters without a gradient: so they are
+    counted in what the module holds.
 
     Args:
         capacity: for how many entries there is room, E.
@@ -127,6 +128,10 @@ class Nearest(ModuleKind):
         top_k: K, how many of the nearest are read.
         weight: λ at first, the share of the memory in a prediction.
     """
+
+    any_weights = True
+    per_token = True
+    per_layer = True
 
     capacity: int = 8192
     top_k: int = 64

@@ -150,7 +150,7 @@ class Prefix(ModuleKind):
         layers: indices of the decoder layers; None: all.
     """
 
-    reads_weights = True
+    per_layer = True
 
     length: int = 16
     scale: float = 16.0

@@ -137,7 +137,8 @@ class Subspace(ModuleKind):
             begins.
     """
 
-    reads_weights = True
+    per_token = True
+    per_layer = True
 
     preserve_ratio: float = 0.75
     preserved: dict[str, int] | None = None

@@ -14,9 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from growlm.errors import GrowlmError
 from growlm.modules.site import part_kind, part_owner
+from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
-
-_LAYER_BY_LAYER = {"lora", "embedding", "dense", "bottleneck", "subspace", "block", "prefix", "gain", "memory"}
 
 
 @contextmanager
@@ -32,9 +31,10 @@ def checkpointed_layers(stack: ModuleStack) -> Iterator[None]:
         GrowlmError: if a module on the path has parts of several layers that have to be computed together.
     """
     kinds = {part_kind(key) for site in stack.sites().values() for key in site.parts if part_owner(key) in stack.path}
-    if not kinds <= _LAYER_BY_LAYER:
-        found = ", ".join(sorted(kinds - _LAYER_BY_LAYER))
-        raise GrowlmError(f"{found} cannot be computed again layer by layer: leave gradient_checkpointing out")
+    if spanning := sorted(kind for kind in kinds if not module_kinds.get(kind).per_layer):
+        raise GrowlmError(
+            f"{', '.join(spanning)} cannot be computed again layer by layer: leave gradient_checkpointing out"
+        )
     layers: Any = stack.base.get_submodule(stack.architecture.family.layers)
     try:
         for layer in layers:

@@ -28,7 +28,7 @@ from growlm.manifest.records import data_problem
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import part_kind, part_owner
-from growlm.registry import methods, routers
+from growlm.registry import methods, module_kinds, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
 from growlm.skills.skill import Skill
@@ -39,7 +39,6 @@ from growlm.train.score_cache import ScoreCache
 _logger = logging.getLogger(__name__)
 PHASE_FILE = "phase.json"
 _ROW_LENGTH = 128
-_PER_TOKEN = {"lora", "embedding", "dense", "bottleneck", "subspace", "gain", "memory"}
 _BYTES_PER_TRAINED = 16  # value and two moments in fp32, and room for the module's own file
 
 
@@ -212,7 +211,7 @@ def _can_pack(stack: ModuleStack, method: Method) -> bool:
     if type(method).batch is not Method.batch or type(method).loss is not Method.loss:
         return False
     kinds = {part_kind(key) for site in stack.sites().values() for key in site.parts if part_owner(key) in stack.path}
-    return kinds <= _PER_TOKEN and has_plain_attention(stack.base)
+    return all(module_kinds.get(kind).per_token for kind in kinds) and has_plain_attention(stack.base)
 
 
 def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:

@@ -85,13 +85,14 @@ class PhaseCLI(LightningCLI):
             super().instantiate_classes()
         except (ModuleNotFoundError, ValueError) as error:
             first = _first_error(error)
-            logger = str((self.config.get("trainer.logger") or {}).get("class_path", "")).rpartition(".")[2]
-            if logger and isinstance(first, ModuleNotFoundError):
+            given = self.config.get("trainer.logger")
+            classes = [logger for logger in (given if isinstance(given, list) else [given]) if hasattr(logger, "get")]
+            if classes and isinstance(first, ModuleNotFoundError):
+                names = ", ".join(logger["class_path"].rpartition(".")[2] for logger in classes)
                 raise GrowlmError(
-                    f"{logger} is not installed ({one_line(str(first))[:120]}): pip install 'growlm[loggers]'"
+                    f"{names} is not installed ({one_line(str(first))[:120]}): pip install 'growlm[loggers]'"
                 ) from None
-            part = f"--trainer.logger {logger}" if logger else "a part of --trainer"
-            raise GrowlmError(f"{part} cannot be built with these options: {first}") from None
+            raise GrowlmError(f"--trainer or a part of it cannot be built with these options: {first}") from None
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what is wrong."""

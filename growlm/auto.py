@@ -6,11 +6,12 @@ own import ends. The first config of a stack that it reads brings the model's cl
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
 
 _AUTO_CONFIG = "transformers.models.auto.configuration_auto"
 
@@ -32,18 +33,20 @@ def _register(auto: ModuleType) -> None:
 class _Finder:
     """Finds ``AutoConfig``'s file once, as the other finders do, and registers after it has run."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> "ModuleSpec | None":
         """Return the file's spec with ``_Loader`` in it; None for every other file."""
         if name != _AUTO_CONFIG:
             return None
+        from importlib.util import find_spec
+
         sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = cast("Loader", _Loader(spec.loader))
         return spec
 
 
-class _Loader(Loader):
+class _Loader:  # not importlib.abc's, whose import takes longer than everything else here
     """Loads a file as its own loader does, then registers.
 
     Args:
@@ -53,7 +56,7 @@ class _Loader(Loader):
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: "ModuleSpec") -> ModuleType | None:
         """Create the module."""
         return self._loader.create_module(spec)
 

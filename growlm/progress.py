@@ -5,7 +5,6 @@ growlm as a library decides itself what becomes of the ``growlm`` logger; the co
 """
 
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator
@@ -50,8 +49,10 @@ def track(total: float, description: str, completed: float = 0) -> Iterator[Adva
     Yields:
         The function to call after each unit of work, from the thread that opened the block.
     """
+    from multiprocessing import parent_process
+
     # processes that this program started for work of its own would draw over each other
-    if console().is_terminal and _is_main_process() and multiprocessing.parent_process() is None:
+    if console().is_terminal and _is_main_process() and parent_process() is None:
         with _bar(total, description, completed) as advance:
             yield advance
         return

@@ -15,7 +15,6 @@ torch and the like inside their function.
 """
 
 import importlib
-import inspect
 import io
 import os
 import sys
@@ -26,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.errors import GrowlmError, one_line, outside_error, unknown_name
-from growlm.progress import console, log_to_stderr
-from growlm.registry import function_summary
+from growlm.summaries import function_summary
 
 _COMMANDS = Path(__file__).parents[1] / "commands"
 _USER_MISTAKE = 2
@@ -117,6 +115,8 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(name: str, words: list[str]) -> int:
+    from growlm.progress import log_to_stderr
+
     log_to_stderr()
     own = own_name(name)
     module = importlib.import_module(f"growlm.commands.{own}")
@@ -130,6 +130,8 @@ def _run_command(name: str, words: list[str]) -> int:
 
 
 def _parsed(function: Callable[..., Any], module: Any, words: list[str]) -> dict[str, Any]:
+    import inspect
+
     from growlm.cli.parser import CommandParser
 
     usual = ("stack",) if "stack" in inspect.signature(function).parameters else ()
@@ -160,5 +162,7 @@ def _overview() -> str:
 
 def _complain(message: str) -> None:
     from rich.text import Text
+
+    from growlm.progress import console
 
     console().print(Text.assemble(("growlm:", "bold red"), " ", one_line(message)))

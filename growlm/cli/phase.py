@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
-from growlm.cli.loggers import logger_word, spelled_out
+from growlm.cli.loggers import check_installed, logger_word, spelled_out
 from growlm.data.sources import is_own_data
 from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
@@ -81,18 +81,12 @@ class PhaseCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build phase and trainer, and say in one line what is not installed or cannot be built."""
+        check_installed(self.config.get("trainer.logger"))
         try:
             super().instantiate_classes()
-        except (ModuleNotFoundError, ValueError) as error:
-            first = _first_error(error)
-            given = self.config.get("trainer.logger")
-            classes = [logger for logger in (given if isinstance(given, list) else [given]) if hasattr(logger, "get")]
-            if classes and isinstance(first, ModuleNotFoundError):
-                names = ", ".join(logger["class_path"].rpartition(".")[2] for logger in classes)
-                raise GrowlmError(
-                    f"{names} is not installed ({one_line(str(first))[:120]}): pip install 'growlm[loggers]'"
-                ) from None
-            raise GrowlmError(f"--trainer or a part of it cannot be built with these options: {first}") from None
+        except (ImportError, ValueError) as error:
+            reason = one_line(str(_first_error(error)))
+            raise GrowlmError(f"--trainer or a part of it cannot be built with these options: {reason}") from None
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what is wrong."""

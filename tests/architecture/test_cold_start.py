@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+SLOW = ("rich", "logging", "multiprocessing", "importlib.metadata", "importlib.resources", "email")
+"""Modules that take longer to import than all of growlm that the overview needs."""
 HEAVY = ("torch", "lightning", "transformers", "torchmetrics", "tokenizers", "numpy")
 
 
@@ -25,6 +27,17 @@ def test_no_command_imports_anything_heavy_to_be_found():
         "import importlib, sys; from growlm.cli.main import command_names, own_name\n"
         "for name in command_names(): importlib.import_module(f'growlm.commands.{own_name(name)}')\n"
         f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("lines", ["import growlm", "from growlm.cli.main import main; main(['--help'])"])
+def test_the_overview_and_the_import_take_a_few_hundredths_of_a_second(lines: str):
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        f"{lines}\n"
+        f"sys.exit(' '.join(name for name in {SLOW!r} if name in set(sys.modules) - before) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,8 @@ from growlm.methods import grow
 from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora
-from growlm.registry import Registry, class_summary, function_summary, methods, module_kinds, skills
+from growlm.registry import Registry, methods, module_kinds, skills
+from growlm.summaries import class_summary, function_summary
 
 
 class Plain(Method):

@@ -1,7 +1,6 @@
 """Loggers by name: on the command line, in a recipe, alone and in a list."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +46,38 @@ def test_a_recipe_names_it(logger: Any, tmp_path: Path) -> None:
     assert found.save_dir == "logs"
 
 
+def test_a_list_on_the_command_line_may_have_names_and_classes() -> None:
+    given = '[CSVLogger, {"class_path": "CSVLogger", "init_args": {"save_dir": "elsewhere"}}]'
+    first, second = PhaseCLI([*PHASE, "--trainer.logger", given], "growlm fit").trainer.loggers
+    assert (first.save_dir, second.save_dir) == ("logs", "elsewhere")
+
+
 def test_others_stay_as_they_are() -> None:
-    assert spelled_out("NoLogger") == "NoLogger"
+    assert spelled_out("mine.NoLogger") == "mine.NoLogger"
     assert spelled_out(None) is None
-    with pytest.raises(GrowlmError, match=r"--trainer\.logger: found 'NoLogger', expected Logger"):
-        PhaseCLI([*PHASE, "--trainer.logger=NoLogger"], "growlm fit")
+    with pytest.raises(GrowlmError, match=r"--trainer\.logger: found 'mine\.NoLogger', expected Logger"):
+        PhaseCLI([*PHASE, "--trainer.logger=mine.NoLogger"], "growlm fit")
+
+
+@pytest.mark.parametrize("given", ["WandbLoger", "[CSVLogger, WandbLoger]"])
+def test_the_nearest_name_is_offered(given: str) -> None:
+    with pytest.raises(GrowlmError, match="unknown logger 'WandbLoger': did you mean 'WandbLogger'"):
+        PhaseCLI([*PHASE, f"--trainer.logger={given}"], "growlm fit")
 
 
 PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow", "TensorBoardLogger": "tensorboard"}
 
 
+@pytest.mark.parametrize("given", ["{}", "lightning.pytorch.loggers.{}", "[CSVLogger, {}]", '[{{"class_path": "{}"}}]'])
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_package_that_is_missing_is_named(name: str) -> None:
-    if find_spec(PACKAGES[name]) is not None:
-        pytest.skip(f"{PACKAGES[name]} is installed")
-    with pytest.raises(GrowlmError, match=rf"{name} is not installed .*: pip install 'growlm\[loggers\]'"):
-        PhaseCLI([*PHASE, f"--trainer.logger={name}"], "growlm fit")
+def test_a_package_that_is_missing_is_named(name: str, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("growlm.cli.loggers.find_spec", lambda package: None)
+    wanted = rf"^{name} needs the package {PACKAGES[name]}: pip install 'growlm\[loggers\]'$"
+    with pytest.raises(GrowlmError, match=wanted):
+        PhaseCLI([*PHASE, f"--trainer.logger={given.format(name)}"], "growlm fit")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # mlflow's own
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_that_is_there_is_used(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(PACKAGES[name])

@@ -4,6 +4,8 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from growlm.data.encode import Encoded
 
 IGNORED = -100
+_PADDING = -1
 _WINDOW = 16
 ROW_MULTIPLE = 32
 
@@ -31,6 +34,8 @@ class Batch:
         position_ids: of packed rows, 0 where an example begins, [B, T]; None: every row is one example. A base derives
             a block-diagonal causal mask from them, so that no example sees another.
         num_examples: number of examples; None: one in every row.
+        token_numbers: of a phase's own examples, the number of each token among all tokens of the training examples,
+            -1 for padding, [B, T].
     """
 
     input_ids: Tensor
@@ -39,6 +44,7 @@ class Batch:
     weight: float = 1.0
     position_ids: Tensor | None = None
     num_examples: int | None = None
+    token_numbers: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch to a device."""
@@ -83,15 +89,26 @@ def length_batches(lengths: Sequence[int], batch_size: int, longest_first: bool 
         yield order[begin : begin + batch_size]
 
 
-def collate(examples: Sequence[Encoded], pad_id: int) -> Batch:
-    """Make one batch of examples."""
+def collate(examples: Sequence[Encoded], pad_id: int, first_tokens: Sequence[int] | None = None) -> Batch:
+    """Make one batch of examples, each in a row.
+
+    Args:
+        examples: the examples.
+        pad_id: what the end of a row is filled with.
+        first_tokens: the number of each example's first token, if the tokens of the batch are to be numbered.
+    """
     input_ids_BT, _ = padded([example.input_ids for example in examples], pad_id)
     is_trained_BT, _ = padded([example.trained for example in examples], 0)
     labels_BT = torch.where(is_trained_BT.bool(), input_ids_BT, IGNORED)
-    return Batch(input_ids_BT, labels_BT, sum(len(example.input_ids) for example in examples))
+    numbers_BT: Tensor | None = None
+    if first_tokens is not None:
+        numbers = [range(first, first + len(one.input_ids)) for first, one in zip(first_tokens, examples, strict=True)]
+        numbers_BT, _ = padded(numbers, _PADDING)
+    num_tokens = sum(len(example.input_ids) for example in examples)
+    return Batch(input_ids_BT, labels_BT, num_tokens, token_numbers=numbers_BT)
 
 
-def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
+def pack(examples: Sequence[Encoded], pad_id: int, row_length: int, first_tokens: Sequence[int] | None = None) -> Batch:
     """Make one batch of examples that share rows, none of which sees another.
 
     Rows are some multiple of 32 tokens long: a CPU's library generates code for each new shape of a matrix product,
@@ -102,6 +119,7 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
         pad_id: what the end of a row is filled with.
         row_length: tokens of a row, about: rows are as short as the fewest rows of that length allow. There are two at
             least, since compiled code for one row serves no other number.
+        first_tokens: see ``collate``.
 
     Returns:
         The batch, with ``position_ids``; the losses of its trained tokens are those of ``collate`` up to rounding.
@@ -118,6 +136,7 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
     input_ids_BT = torch.full((len(rows), width), pad_id)
     labels_BT = torch.full((len(rows), width), IGNORED)
     positions_BT = torch.zeros(len(rows), width, dtype=torch.long)
+    numbers_BT = None if first_tokens is None else torch.full((len(rows), width), _PADDING)
     for number, row in enumerate(rows):
         begin = 0
         for index in row:
@@ -128,9 +147,16 @@ def pack(examples: Sequence[Encoded], pad_id: int, row_length: int) -> Batch:
             input_ids_BT[number, begin:end] = tokens
             labels_BT[number, begin:end] = torch.where(trained, tokens, IGNORED)
             positions_BT[number, begin:end] = torch.arange(len(tokens))
+            if numbers_BT is not None and first_tokens is not None:
+                numbers_BT[number, begin:end] = first_tokens[index] + torch.arange(len(tokens))
             begin = end
         positions_BT[number, begin:] = torch.arange(width - begin)
-    return Batch(input_ids_BT, labels_BT, sum(lengths), position_ids=positions_BT, num_examples=len(examples))
+    return Batch(
+        *(input_ids_BT, labels_BT, sum(lengths)),
+        position_ids=positions_BT,
+        num_examples=len(examples),
+        token_numbers=numbers_BT,
+    )
 
 
 def best_fit(lengths: Sequence[int], row_length: int) -> list[list[int]]:
@@ -204,11 +230,17 @@ class StepBatches:
         self._rank, self._world_size, self._batches_per_step = 0, 1, 1
         self._epoch = -1
         self._order: list[list[int]] = []
+        self._first_tokens = torch.tensor([0, *accumulate(len(example.input_ids) for example in examples)])
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all examples."""
+        return int(self._first_tokens[-1])
 
     @property
     def mean_tokens(self) -> float:
         """Mean number of tokens of a batch, padding left out."""
-        return self.batch_size * sum(len(example.input_ids) for example in self.examples) / len(self.examples)
+        return self.batch_size * self.num_tokens / len(self.examples)
 
     def split(self, rank: int, world_size: int, batches_per_step: int = 1) -> "StepBatches":
         """Return one process's rows of every batch, weighted by the trained tokens of the optimizer step.
@@ -225,17 +257,40 @@ class StepBatches:
     def __call__(self, index: int) -> Batch:
         """Build the batch of an index: with one batch per step, that of the step."""
         rows = self._rows(index)[self._rank :: self._world_size]
-        examples = [self.examples[row] for row in rows]
-        if self.row_length is None:
-            batch = collate(examples, self.pad_id)
-        else:
-            batch = pack(examples, self.pad_id, self.row_length)
+        batch = self.of_rows(rows)
         averaged = self._batches_per_step * self._world_size
         if averaged == 1:
             return batch
         first = index - index % self._batches_per_step
         step = [row for number in range(self._batches_per_step) for row in self._rows(first + number)]
         return replace(batch, weight=averaged * self._num_trained(rows) / self._num_trained(step))
+
+    def of_rows(self, rows: Sequence[int]) -> Batch:
+        """Build a batch of some examples.
+
+        Args:
+            rows: numbers of the examples.
+        """
+        examples = [self.examples[row] for row in rows]
+        first_tokens = self._first_tokens[list(rows)].tolist()
+        if self.row_length is None:
+            return collate(examples, self.pad_id, first_tokens)
+        return pack(examples, self.pad_id, self.row_length, first_tokens)
+
+    def tokens_of(self, rows: Sequence[int]) -> Tensor:
+        """Return the numbers of all tokens of some examples, [N]."""
+        firsts, ends = self._first_tokens[list(rows)].tolist(), self._first_tokens[[row + 1 for row in rows]].tolist()
+        return torch.cat([torch.arange(first, end) for first, end in zip(firsts, ends, strict=True)])
+
+    def rows_with(self, token_numbers: Tensor) -> list[int]:
+        """Return the examples that some tokens belong to.
+
+        Args:
+            token_numbers: as in ``Batch.token_numbers``, of any shape.
+        """
+        tokens_N = token_numbers[token_numbers != _PADDING]
+        rows_N = torch.bucketize(tokens_N, self._first_tokens[1:-1], right=True)
+        return cast("list[int]", rows_N.unique().tolist())
 
     def _rows(self, index: int) -> list[int]:
         epoch, position = divmod(index, len(self.examples) // self.batch_size)

@@ -87,6 +87,8 @@ class PhaseConfig:
     """Compile the decoder layers for packed rows on a CPU (auto: in a phase long enough for it)."""
     gradient_checkpointing: bool = field(default=False, metadata=_TRAINING)
     """Compute each decoder layer again for its gradients: less memory, a third more time."""
+    cache_hidden_states: bool = field(default=False, metadata=_TRAINING)
+    """Keep what the frozen layers below the module compute, in bf16, and read it back from the second epoch on."""
     epochs: float | None = field(default=None, metadata=_TRAINING)
     """Times that every training example is read, instead of a number of steps."""
     dry_run: bool = field(default=False, metadata=_TRAINING)

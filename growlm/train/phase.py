@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -24,9 +24,12 @@ from growlm.methods.method import Method
 from growlm.stack.checkpointing import checkpointed_layers
 from growlm.stack.compiled import compare_uncompiled, compiled_layers
 from growlm.stack.half_weights import half_frozen_linears
+from growlm.stack.layer_split import lowest_layer, split_layers
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
+from growlm.train.hidden_cache import HiddenCache
 from growlm.train.logs import PhaseLog
+from growlm.train.loss_curve import LossCurve
 from growlm.train.machine import compile_problem, keep_compiled_code
 from growlm.train.prepare import PHASE_FILE, Prepared, prepare, training_summary
 from growlm.train.progress import PhaseProgress
@@ -36,7 +39,6 @@ from growlm.train.schedule import schedule_factor
 from growlm.train.score_cache import ScoreCache
 from growlm.train.validate import Validation
 
-_NUM_POINTS = 20
 _PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _WORTH_COMPILING = 5e12
 """Tokens of a phase times parameters of the base from which on compiling takes less time than it saves."""
@@ -73,6 +75,7 @@ class GrowPhase(LightningModule):
         self.validation = Validation(self.config)
         self.grown: Grown | None = None
         self._prepared: Prepared | None = None
+        self._hidden: HiddenCache | None = None
         self._before: dict[str, Any] = {}
         self._open = ExitStack()
         self._merged = self._open.enter_context(ExitStack())
@@ -143,6 +146,10 @@ class GrowPhase(LightningModule):
                 f"batch_size {self.prepared.batches.batch_size} is less than one example for each of "
                 f"{self.trainer.world_size} processes"
             )
+        if self.config.cache_hidden_states and self.trainer.world_size > 1:
+            raise GrowlmError(
+                "hidden states are cached by one process: leave cache_hidden_states out, or give 1 device"
+            )
         self.trained = nn.ParameterDict({key.replace(".", "/"): value for key, value in self.prepared.trained.items()})
 
     def on_fit_start(self) -> None:
@@ -177,6 +184,9 @@ class GrowPhase(LightningModule):
         elif self._compiles():
             keep_compiled_code()
             self._merged.enter_context(compiled_layers(stack))
+        if self.config.cache_hidden_states:
+            split = self._merged.enter_context(split_layers(stack, lowest_layer(stack, self.config.module)))
+            self._hidden = HiddenCache(split, prepared.batches, stack.architecture.width, prepared.work)
         stack.train()
 
     def _compiles(self) -> bool:
@@ -229,11 +239,12 @@ class GrowPhase(LightningModule):
         weight, batch = batch.weight, self.method.batch(batch)
         self._tokens += batch.num_tokens
         self._rows += len(batch.input_ids) if batch.num_examples is None else batch.num_examples
-        loss = self.method.loss(self.stack, batch)
+        with self._hidden.reading(batch) if self._hidden else nullcontext():
+            loss = self.method.loss(self.stack, batch)
+            if batch_idx == _COMPARED_BATCH and self.stack.compiled_path is not None:
+                compare_uncompiled(self.stack, loss, lambda: self.method.loss(self.stack, batch))
         if not torch.isfinite(loss):
             raise self._diverged(f"the loss is {loss.item():g}")
-        if batch_idx == _COMPARED_BATCH and self.stack.compiled_path is not None:
-            compare_uncompiled(self.stack, loss, lambda: self.method.loss(self.stack, batch))
         self.losses.add(loss, batch_idx, int(self.trainer.max_steps) * int(self.trainer.accumulate_grad_batches))
         self.log("loss", loss)
         return {"loss": loss if weight == 1.0 else loss * weight, "mean_loss": loss.detach()}
@@ -330,42 +341,6 @@ class GrowPhase(LightningModule):
         self._tokens, self._rows = state["tokens_seen"], state["rows_seen"]
         self.losses.load_state_dict(state["curve"])
         self._seconds_before = state["seconds"]
-
-
-class LossCurve:
-    """The mean loss over each twentieth of a training.
-
-    Attributes:
-        points: for each finished twentieth, the number of batches that it ends with, and its mean loss.
-    """
-
-    def __init__(self) -> None:
-        self.points: list[tuple[int, float]] = []
-        self._sum: Tensor | float = 0.0
-        self._count = 0
-
-    def add(self, loss: Tensor, index: int, num_batches: int) -> None:
-        """Add a batch's loss; a value is fetched from the device only at the end of a twentieth.
-
-        Args:
-            loss: the loss, a scalar.
-            index: number of the batch, from 0.
-            num_batches: batches of the training.
-        """
-        self._sum = self._sum + loss.detach().float()
-        self._count += 1
-        if (index + 1) * _NUM_POINTS // num_batches > index * _NUM_POINTS // num_batches:
-            self.points.append((index + 1, round(float(self._sum) / self._count, 4)))
-            self._sum, self._count = 0.0, 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed training needs."""
-        return {"points": [list(point) for point in self.points], "sum": float(self._sum), "count": self._count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
-        self.points = [(step, loss) for step, loss in state["points"]]
-        self._sum, self._count = state["sum"], state["count"]
 
 
 class _Close(Callback):

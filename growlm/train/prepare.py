@@ -32,6 +32,7 @@ from growlm.registry import methods, module_kinds, routers
 from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
 from growlm.skills.skill import Skill
+from growlm.stack.layer_split import lowest_layer
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
 from growlm.train.score_cache import ScoreCache
@@ -137,6 +138,7 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
     batches = _batches(config, stack, method, skill, cache)
     trainer = {**trainer, "steps": _num_steps(config, trainer, batches)}
     method.begin(stack, config.module, batches)
+    _check_hidden_cache(config, stack, method)
     trained = _trained(config, stack, method)
     _check_scored(config, stack, scored)
     routing = _routing(config, stack, scored, cache)
@@ -208,10 +210,30 @@ def _can_pack(stack: ModuleStack, method: Method) -> bool:
     The method must take batches and losses as they are, every part on the path must act on each token by itself, and
     the base must derive its mask from positions.
     """
-    if type(method).batch is not Method.batch or type(method).loss is not Method.loss:
+    if not _is_one_plain_pass(method):
         return False
     kinds = {part_kind(key) for site in stack.sites().values() for key in site.parts if part_owner(key) in stack.path}
     return all(module_kinds.get(kind).per_token for kind in kinds) and has_plain_attention(stack.base)
+
+
+def _is_one_plain_pass(method: Method) -> bool:
+    """Return whether a step of a method is one pass through the batch as it is, for the usual loss."""
+    return type(method).batch is Method.batch and type(method).loss is Method.loss
+
+
+def _check_hidden_cache(config: PhaseConfig, stack: ModuleStack, method: Method) -> None:
+    """Refuse to cache hidden states where there are none to cache, or steps run anything else."""
+    if not config.cache_hidden_states:
+        return
+    if not _is_one_plain_pass(method):
+        raise GrowlmError(
+            f"method {config.method!r} runs more in a step than its examples: leave cache_hidden_states out"
+        )
+    if lowest_layer(stack, config.module) == 0:
+        raise GrowlmError(
+            f"module {config.module!r} begins in the first layer or before it, so there is nothing below it to cache: "
+            "give its kinds higher layers (such as the module option lora.layers), or leave cache_hidden_states out"
+        )
 
 
 def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[str, nn.Parameter]:

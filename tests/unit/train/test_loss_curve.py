@@ -2,7 +2,7 @@
 
 import torch
 
-from growlm.train.phase import LossCurve
+from growlm.train.loss_curve import LossCurve
 
 
 def test_each_twentieth_is_a_mean():

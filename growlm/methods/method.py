@@ -157,12 +157,15 @@ class VersionedMethod(Method):
         last = self._last_version(stack)
         return None if last is None else last.name
 
+    def fits(self, record: "ModuleRecord") -> bool:
+        """Return whether a version can be continued; by default one of the same kinds and options."""
+        return bool(record.kinds == {name: kind.options() for name, kind in self.kinds().items()})
+
     def _last_version(self, stack: "ModuleStack") -> "ModuleRecord | None":
-        options = {name: kind.options() for name, kind in self.kinds().items()}
         versions = [
             record
             for record in stack.manifest.modules
-            if self._made(record) and record.kinds == options and record.name in stack.manifest.current()
+            if self._made(record) and self.fits(record) and record.name in stack.manifest.current()
         ]
         return versions[-1] if versions else None
 

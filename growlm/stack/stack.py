@@ -190,8 +190,8 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
             kinds: its kinds by name, such as ``{"lora": Lora(rank=8)}``.
             on: the path to grow on; None: all modules that are not superseded.
             seed: what the initial values come from.
-            continues: a module of the same kinds whose values the new one begins with; the new path computes what that
-                module's path does, if both are grown on the same.
+            continues: a module whose values the new one begins with, of the same kinds; what the new one has besides
+                changes nothing yet. The new path computes what that module's path does, if both are grown on the same.
 
         Returns:
             The new module's path.

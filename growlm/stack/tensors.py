@@ -101,11 +101,12 @@ class TensorMixin:
 
     @torch.no_grad()
     def _copy_values(self, source: str, target: str) -> None:
+        """Copy all of a module's values into another one, which may have more tensors besides."""
         values, tensors = self.module_tensors(source), self.module_tensors(target)
-        if {key: value.shape for key, value in values.items()} != {key: own.shape for key, own in tensors.items()}:
+        if any(key not in tensors or tensors[key].shape != value.shape for key, value in values.items()):
             raise GrowlmError(f"module {source!r} has other kinds or options: give the same ones to continue it")
-        for key, tensor in tensors.items():
-            tensor.copy_(values[key])
+        for key, value in values.items():
+            tensors[key].copy_(value)
 
 
 def base_record(base: PreTrainedModel, source: str) -> BaseRecord:

@@ -11,7 +11,8 @@ from growlm.stack.checkpointing import checkpointed_layers
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import disturb, tokens
 
-LAYER_BY_LAYER = sorted(set(module_kinds) - {"experts", "nearest"})  # the latter has nothing in the layers
+# nearest has nothing in the layers
+LAYER_BY_LAYER = sorted(kind for kind in module_kinds if module_kinds.get(kind).per_layer and kind != "nearest")
 
 
 def gradients(stack: ModuleStack) -> tuple[dict[str, torch.Tensor], int]:
@@ -50,8 +51,9 @@ def test_gradients_are_the_same_and_less_is_kept(tiny_bases: dict[str, Path], ki
     assert not any("forward" in vars(layer) for layer in stack.base.get_submodule("model.layers"))
 
 
-def test_experts_are_refused(tiny_bases: dict[str, Path]) -> None:
+@pytest.mark.parametrize("kind", ["experts", "lora_concat"])
+def test_what_is_computed_with_other_layers_is_refused(tiny_bases: dict[str, Path], kind: str) -> None:
     stack = ModuleStack.from_base(str(tiny_bases["llama"]))
-    stack.attach("first", {"experts": module_kinds.build("experts")})
-    with pytest.raises(GrowlmError, match="experts cannot be computed again"), checkpointed_layers(stack):
+    stack.attach("first", {kind: module_kinds.build(kind)})
+    with pytest.raises(GrowlmError, match=f"{kind} cannot be computed again"), checkpointed_layers(stack):
         pass

@@ -2,11 +2,12 @@
 
 Arms: ``peft``, LoRA of rank 32 on all linears under Hugging Face's Trainer in bf16; ``padded``, growlm's default module
 with one example a row; ``packed``, with examples that share rows; ``growlm``, the default, whose decoder layers are
-compiled besides. All train on the same skill with the same base and examples per step. Each run is a fresh process;
-arms take turns, so that whatever else the machine does falls on all of them alike. Tokens are those of the examples;
-padding does not count. The first steps are not timed: what they take beyond the others is reported as ``start``, which
-is where compiling is. ``--clock process`` counts the processor's time in place of the clock's, for a machine that does
-other work; give it one thread.
+compiled besides; ``deep``, LoRA in the upper quarter of the layers with ``cache_hidden_states``, whose lower layers run
+once for every example, and ``deep-again``, its second epoch. All train on the same skill with the same base and
+examples per step. Each run is a fresh process; arms take turns, so that whatever else the machine does falls on all of
+them alike. Tokens are those of the examples; padding does not count. The first steps are not timed: what they take
+beyond the others is reported as ``start``, which is where compiling is. ``--clock process`` counts the processor's time
+in place of the clock's, for a machine that does other work; give it one thread.
 
 Every run is written to the file of results when it ends. The same command again adds the runs that are missing.
 """
@@ -20,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import auto_cli
 from rich.console import Console
@@ -28,7 +29,8 @@ from rich.table import Table
 
 from growlm.files import read_json, write_json
 
-_UNTIMED = 3
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Clock:
     """Seconds and tokens of every step."""
 
     now: Callable[[], float]
+    untimed: int = 3
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     started_at: float = 0.0
@@ -68,22 +71,17 @@ class Clock:
 
     def summary(self) -> dict[str, float]:
         """Return real tokens per second of the timed steps, and the seconds that the first ones took besides."""
-        rate = sum(self.tokens[_UNTIMED:]) / sum(self.seconds[_UNTIMED:])
-        start = sum(self.seconds[:_UNTIMED]) - sum(self.tokens[:_UNTIMED]) / rate
+        rate = sum(self.tokens[self.untimed :]) / sum(self.seconds[self.untimed :])
+        start = sum(self.seconds[: self.untimed]) - sum(self.tokens[: self.untimed]) / rate
         return {"tokens_per_second": rate, "start_seconds": start}
 
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "process": time.process_time}
 
 
-def grow_arm(setup: Setup, packing: bool, compiles: bool) -> Clock:
-    """Train growlm's default module."""
+def step_timer(clock: Clock) -> "Callback":
+    """Return a callback that measures every step of a phase."""
     from lightning.pytorch import Callback
-
-    from growlm.train.fit import fit_phase, new_trainer
-    from growlm.train.phase import GrowPhase
-
-    clock = Clock(CLOCKS[setup.clock])
 
     class Timer(Callback):
         def on_train_batch_start(self, *args: Any) -> None:
@@ -92,14 +90,43 @@ def grow_arm(setup: Setup, packing: bool, compiles: bool) -> Clock:
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, *args: Any) -> None:
             clock.stop(batch.num_tokens)
 
+    return Timer()
+
+
+def grow_arm(setup: Setup, **options: Any) -> Clock:
+    """Train a module of growlm's, the default one if no other is given."""
+    from growlm.train.fit import fit_phase, new_trainer
+    from growlm.train.phase import GrowPhase
+
+    clock = Clock(CLOCKS[setup.clock])
     with tempfile.TemporaryDirectory() as folder:
         phase = GrowPhase(
-            setup.skill, stack=Path(folder, "stack"), base=setup.base, batch_size=setup.batch_size, packing=packing,
-            compile=compiles, skill_options=setup.skill_options, metric="loss", num_scored=1, router="none",
-            checkpoint_every=0,
+            setup.skill, stack=Path(folder, "stack"), base=setup.base, batch_size=setup.batch_size, metric="loss",
+            num_scored=1, router="none", checkpoint_every=0, **{"skill_options": setup.skill_options, **options},
         )  # fmt: skip
-        fit_phase(phase, new_trainer(max_steps=setup.steps, accelerator="cpu", callbacks=[Timer()]))
+        fit_phase(phase, new_trainer(max_steps=setup.steps, accelerator="cpu", callbacks=[step_timer(clock)]))
     return clock
+
+
+def deep_arm(setup: Setup, again: bool) -> Clock:
+    """Train LoRA in the upper quarter of the layers on cached hidden states: its first epoch, or its second."""
+    layers = upper_layers(setup.base, 0.25)
+    module = {"lora": {"rank": 32, "layers": layers}}
+    num_train = setup.skill_options["num_train"] // (2 if again else 1)
+    clock = grow_arm(
+        setup, method_options={"module": module}, cache_hidden_states=True, skill_options={"num_train": num_train}
+    )
+    if again:
+        clock.untimed = setup.steps // 2
+    return clock
+
+
+def upper_layers(base: str, share: float) -> list[int]:
+    """List the decoder layers of the upper share of a base."""
+    from growlm.base.load import load_base
+
+    num_layers = int(load_base(base).config.num_hidden_layers)
+    return list(range(round((1 - share) * num_layers), num_layers))
 
 
 def peft_arm(setup: Setup) -> Clock:
@@ -146,9 +173,11 @@ def peft_arm(setup: Setup) -> Clock:
 
 ARMS: dict[str, Callable[[Setup], Clock]] = {
     "peft": peft_arm,
-    "padded": lambda setup: grow_arm(setup, packing=False, compiles=False),
-    "packed": lambda setup: grow_arm(setup, packing=True, compiles=False),
-    "growlm": lambda setup: grow_arm(setup, packing=True, compiles=True),
+    "padded": lambda setup: grow_arm(setup, packing=False, compile=False),
+    "packed": lambda setup: grow_arm(setup, compile=False),
+    "growlm": lambda setup: grow_arm(setup, compile=True),
+    "deep": lambda setup: deep_arm(setup, again=False),
+    "deep-again": lambda setup: deep_arm(setup, again=True),
 }
 
 
@@ -188,7 +217,7 @@ def main(
         out: file of the results.
     """
     setup, chosen = Setup(base, skill, batch_size, steps, threads, clock), arms.split(",")
-    found = _earlier_runs(out, setup)
+    found = earlier_runs(out, asdict(setup))
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         for number in range(rounds):
             for arm in chosen:
@@ -200,13 +229,18 @@ def main(
     print_table({arm: found[arm] for arm in ARMS if found.get(arm)})
 
 
-def _earlier_runs(out: Path, setup: Setup) -> dict[str, list[dict[str, float]]]:
+def earlier_runs(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Read the runs of an earlier call with the same settings; none, if there is no file.
+
+    Raises:
+        SystemExit: if the settings were others.
+    """
     if not out.exists():
         return {}
     earlier = read_json(out)
-    if earlier["settings"] != json.loads(json.dumps(asdict(setup))):
+    if earlier["settings"] != json.loads(json.dumps(settings)):
         raise SystemExit(f"{out} holds runs with other settings: remove it, or give another --out")
-    runs: dict[str, list[dict[str, float]]] = earlier["runs"]
+    runs: dict[str, Any] = earlier["runs"]
     return runs
 
 

@@ -185,7 +185,8 @@ class GrowPhase(LightningModule):
             keep_compiled_code()
             self._merged.enter_context(compiled_layers(stack))
         if self.config.cache_hidden_states:
-            split = self._merged.enter_context(split_layers(stack, lowest_layer(stack, self.config.module)))
+            with self.trainer.precision_plugin.forward_context():  # weights in bf16 need autocast
+                split = self._merged.enter_context(split_layers(stack, lowest_layer(stack, self.config.module)))
             self._hidden = HiddenCache(split, prepared.batches, stack.architecture.width, prepared.work)
         stack.train()
 

@@ -125,18 +125,16 @@ class Engine:
             GrowlmError: if there is no such path, or the conversation does not fit the context.
             BusyError: if too many requests wait.
         """
+        length, context = len(self._encode(messages)), self.stack.context_length
+        if length >= context:  # refused before the router reads it
+            raise GrowlmError(f"the conversation has {length} tokens, the context {context}: send fewer turns")
         path = self._path(model, messages)
-        turns = needed_turns(self.stack, path, messages)
-        ids = encode_prompt(Example("the request", messages=turns), self.stack.tokenizer)
-        room = self.stack.context_length - len(ids)
-        if room < 1:
-            raise GrowlmError(
-                f"the conversation has {len(ids)} tokens, the context {self.stack.context_length}: send fewer turns"
-            )
+        ids = self._encode(needed_turns(self.stack, path, messages))
+        most = min(sampling.max_new_tokens, context - len(ids))
         job = Job(
             ids,
             path,
-            Sampling(min(sampling.max_new_tokens, room), sampling.temperature, sampling.top_p, sampling.seed),
+            Sampling(most, sampling.temperature, sampling.top_p, sampling.seed),
             time.monotonic() + self._seconds,
         )
         try:
@@ -149,6 +147,9 @@ class Engine:
         """End the thread after the batch that it is at."""
         self._waiting.put(None)
         self._thread.join()
+
+    def _encode(self, messages: Sequence[Message]) -> list[int]:
+        return encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
 
     def _path(self, model: str, messages: Sequence[Message]) -> Path:
         if model != AUTO:

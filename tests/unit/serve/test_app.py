@@ -118,6 +118,19 @@ def test_bad_requests_are_refused_in_one_line(client: TestClient, changes: dict[
     assert "\n" not in answer["error"]["message"]
 
 
+def test_the_router_reads_no_conversation_that_does_not_fit(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(engine.stack, "router", object())
+    monkeypatch.setattr(engine.stack, "choose_paths", lambda prompts: read.append(prompts) or [("first",)])
+    long = [{"role": "user", "content": "the cat " * 200}, {"role": "assistant", "content": "hi"}, *HELLO]
+    assert "send fewer turns" in ask(client, messages=long)["error"]["message"]
+    assert read == []
+    assert ask(client)["choices"]
+    assert len(read) == 1
+
+
 def test_a_huge_request_is_refused_unread(client: TestClient) -> None:
     response = client.post("/v1/chat/completions", content=b"x" * (MAX_BODY + 1))
     assert response.status_code == 413

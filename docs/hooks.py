@@ -19,6 +19,11 @@ from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summ
 REGISTRIES = {
     "modules": ("Module kinds", registry.module_kinds, "growlm.modules.kind.ModuleKind"),
     "methods": ("Methods", registry.methods, "growlm.methods.method.Method"),
+    "importance": (
+        "Importance measures",
+        registry.importance_measures,
+        "growlm.methods.importance.measure.ImportanceMeasure",
+    ),
     "routing": ("Routers", registry.routers, "growlm.routing.router.Router"),
     "skills": ("Skills", registry.skills, "growlm.skills.skill.Skill"),
     "export": ("Export formats", registry.exporters, "growlm.export.exporter.Exporter"),

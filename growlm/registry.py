@@ -234,6 +234,12 @@ module_kinds: Registry[Any] = Registry(
     "module kind", "growlm.modules", "growlm.modules.kind:ModuleKind", shared=("directions", "context", "site")
 )
 methods: Registry[Any] = Registry("method", "growlm.methods", "growlm.methods.method:Method", shared=("importance",))
+importance_measures: Registry[Any] = Registry(
+    "importance measure",
+    "growlm.methods.importance",
+    "growlm.methods.importance.measure:ImportanceMeasure",
+    shared=("running", "units"),
+)
 skills: Registry[Any] = Registry(
     "skill", "growlm.skills", "growlm.skills.skill:Skill", shared=("metric", "procedural"), tables=("composites",)
 )

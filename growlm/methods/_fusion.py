@@ -20,11 +20,10 @@ from torch import Tensor
 
 from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError, check_positive
-from growlm.methods.importance import (
+from growlm.methods.importance.running import Importance
+from growlm.methods.importance.units import (
     ACCUMULATED,
     OF_PHASE,
-    Importance,
-    Order,
     Units,
     accumulated,
     important,
@@ -132,7 +131,8 @@ class FusedMethod(VersionedMethod):
     Args:
         fusion: how the units are fused: ``static``: by which of them are important; ``softmax``: by how important they
             are; ``average``: the same mean everywhere; ``none``: the phase's values stay.
-        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``); see ``sensitivity``.
+        order: the measure of importance: the change of the loss without an element, to the ``first`` order, of the
+            ``second`` alone, or of both (``mixed``); or any other file of growlm/methods/importance.
         important_share: which share of the units is important (static).
         both_share: share of the new values where a unit is important to earlier skills and the new one (static).
         neither_share: share of the new values where it is to neither (static).
@@ -151,7 +151,7 @@ class FusedMethod(VersionedMethod):
     def __init__(
         self,
         fusion: Fusion = "static",
-        order: Order = "first",
+        order: str = "first",
         important_share: float = 0.2,
         both_share: float = 0.3,
         neither_share: float = 0.5,

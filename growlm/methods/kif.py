@@ -2,7 +2,7 @@
 
 Feng et al., "KIF: Knowledge Identification and Fusion for Language Model Continual Learning" (2025, arXiv 2408.05200
 v4). A unit is row r of A with column r of B of one low-rank change. Its importance is measured during a phase (the
-formulas are in ``importance.py``), min-max normalised over the model, I_t, and accumulated, I_{1:t} = minmax(0.3 I_t +
+formulas are in ``importance/``), min-max normalised over the model, I_t, and accumulated, I_{1:t} = minmax(0.3 I_t +
 0.7 I_{1:t-1}). At the end of a phase
 
     unit = p_1 earlier + p_2 new,    (p_1, p_2) = softmax([I_{1:t-1}, I_t] / τ),    τ = 0.25,
@@ -38,7 +38,6 @@ from torch import Tensor
 from growlm.data.batches import Batch
 from growlm.errors import check_at_least
 from growlm.methods._fusion import FusedMethod, Fusion
-from growlm.methods.importance import Order
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 
@@ -66,7 +65,7 @@ class Kif(FusedMethod):
         target_modules: names of the linears, such as q_proj; None: all linears of the layers.
         orthogonality: how strongly the ranks of each change are held orthonormal.
         fusion: how the ranks are fused: ``softmax``, ``static``, ``average``, or ``none``.
-        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
+        order: the measure of importance; see ``FusedMethod``.
         options: how importance is measured and what is made of it; see ``FusedMethod``.
     """
 
@@ -78,7 +77,7 @@ class Kif(FusedMethod):
         target_modules: list[str] | None = None,
         orthogonality: float = 0.1,
         fusion: Fusion = "softmax",
-        order: Order = "mixed",
+        order: str = "mixed",
         **options: Any,
     ) -> None:
         check_at_least("kif orthogonality", orthogonality, 0)

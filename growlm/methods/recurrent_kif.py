@@ -6,7 +6,7 @@ Feng et al. 2025, "Recurrent Knowledge Identification and Fusion for Language Mo
     inner loop: Q steps on the new skill, to θ + τ_in       outer loop: M steps on the memory, from there on by τ_out
     θ ← θ + m_in ⊙ τ_in + m_out ⊙ τ_out
 
-element by element. Both loops measure the importance of each element (``importance.py``), the inner one anew in every
+element by element. Both loops measure the importance of each element (``importance/``), the inner one anew in every
 round, the outer one over all rounds of the phase. Elements above the 80 % quantile of each are important: where one to
 the new skill only, m_in is 1 and m_out 0; to the old ones only, 0 and 1; to both, 0.4 and 0.6; to neither, 0.5 and 0.5.
 The memory has 2 % of the examples of every earlier phase. The first phase has no memory and is plain training.
@@ -39,7 +39,8 @@ from growlm.data.batches import Batch, StepBatches, collate
 from growlm.errors import check_at_least, check_positive
 from growlm.methods._fusion import check_shares, fused_round, kept_tensors, mask_weights, softmax_share
 from growlm.methods._replay_buffer import ReplayBuffer
-from growlm.methods.importance import Importance, Order, important, normalised, unit_scores
+from growlm.methods.importance.running import Importance
+from growlm.methods.importance.units import important, normalised, unit_scores
 from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
@@ -64,7 +65,8 @@ class RecurrentKif(VersionedMethod):
         outer_rate: learning rate of the outer steps, as a multiple of that of the inner ones.
         memory_share: share of each phase's examples that is kept, at least one.
         fusion: how the two changes of a round are put together: ``mask``, ``softmax``, ``average``, or ``none``.
-        order: sensitivities of ``first`` order, of ``second``, or of both (``mixed``).
+        order: the measure of importance: ``first``, ``second`` or ``mixed`` order, or any other file of
+            growlm/methods/importance.
         important_share: which share of the elements is important (mask).
         both_share: share of the inner change where an element is important to both loops (mask).
         neither_share: share of the inner change where it is to neither (mask), or everywhere (average).
@@ -82,7 +84,7 @@ class RecurrentKif(VersionedMethod):
         outer_rate: float = 10 / 3,
         memory_share: float = 0.02,
         fusion: RoundFusion = "mask",
-        order: Order = "first",
+        order: str = "first",
         important_share: float = 0.2,
         both_share: float = 0.4,
         neither_share: float = 0.5,

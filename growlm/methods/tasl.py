@@ -2,7 +2,7 @@
 
 Feng et al. 2024, "TaSL: Continual Dialog State Tracking via Task Skill Localization and Consolidation" (ACL 2024, arXiv
 2408.09857; arXiv 2408.05200 v1 is of the same name). A unit is a matrix, by default each A and each B of a low-rank
-change. During a phase the importance of every unit is measured (the formulas are in ``importance.py``), at its end
+change. During a phase the importance of every unit is measured (the formulas are in ``importance/``), at its end
 min-max normalised over the model, and the units are fused with what they were before the phase:
 
     important to earlier skills, and to the new one: 0.3 new + 0.7 earlier
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from growlm.errors import GrowlmError
 from growlm.methods._fusion import FusedMethod
-from growlm.methods.importance import Units
+from growlm.methods.importance.units import Units
 from growlm.methods.method import Weights, lora_or_dense
 from growlm.modules.kind import ModuleKind
 

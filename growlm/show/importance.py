@@ -14,7 +14,7 @@ from rich.text import Text
 
 from growlm.errors import GrowlmError, needs_extra, one_line
 from growlm.manifest.manifest import METHOD_FILE, Manifest, ModuleRecord
-from growlm.methods.importance import ACCUMULATED, OF_PHASE
+from growlm.methods.importance.units import ACCUMULATED, OF_PHASE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -33,6 +33,7 @@ LAYERS = (
 MEMBERS = {
     "modules": registry.module_kinds,
     "methods": registry.methods,
+    "methods/importance": registry.importance_measures,
     "routing": registry.routers,
     "metrics/answers": registry.answer_metrics,
     "skills": registry.skills,

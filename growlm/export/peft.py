@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ class Peft(Exporter):
             tensors[f"base_model.model.{path}.{second}"] = change.B
         write_tensors(folder / "adapter_model.safetensors", tensors, {"format": "pt"})
         write_json(folder / "adapter_config.json", _config(stack, changes))
-        return _check(stack, folder)
+        return _check(stack, folder, set(changes))
 
 
 def _change(stack: ModuleStack, path: str, site: Site) -> LowRank | None:
@@ -123,7 +123,7 @@ def _config(stack: ModuleStack, changes: dict[str, LowRank]) -> dict[str, Any]:
     }
 
 
-def _check(stack: ModuleStack, folder: Path) -> list[Check]:
+def _check(stack: ModuleStack, folder: Path, paths: set[str]) -> list[Check]:
     try:
         from peft import PeftModel
     except ImportError:
@@ -133,5 +133,14 @@ def _check(stack: ModuleStack, folder: Path) -> list[Check]:
     with warnings.catch_warnings():
         # PEFT warns that a change of a tied embedding is for the inputs alone, which is what is meant
         warnings.simplefilter("ignore")
-        model = cast(Any, PeftModel.from_pretrained(base, folder)).to(stack.device).eval()
-    return compare_model(stack, model)
+        try:
+            model: Any = PeftModel.from_pretrained(base, folder)
+            moved = {path for path in paths if not hasattr(model.get_submodule(f"base_model.model.{path}"), "lora_A")}
+        except ValueError:  # of two linears that it takes for experts' it wants both or none
+            moved = paths
+    if moved:
+        raise GrowlmError(
+            f"PEFT takes the change of {max(moved)} for one of this base's experts, so no adapter can hold it: export "
+            "the merged model with --to hf"
+        )
+    return compare_model(stack, model.to(stack.device).eval())

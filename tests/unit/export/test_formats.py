@@ -10,6 +10,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from growlm.base.architecture import FAMILIES
 from growlm.errors import GrowlmError
 from growlm.export.exporter import export
 from growlm.modules.block import Block
@@ -18,7 +19,6 @@ from growlm.registry import exporters
 
 NewStack = Callable[..., Any]
 TOKENS = torch.arange(6, 42).reshape(2, 18)
-FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "smollm3", "gpt2", "gpt_neo", "gpt_neox"]
 
 
 def with_embedding(stack: Any) -> Any:
@@ -30,7 +30,7 @@ def with_embedding(stack: Any) -> Any:
     return stack.eval()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_hf_folders_compute_what_the_path_does(new_stack: NewStack, tmp_path: Path, family: str) -> None:
     stack = new_stack(family, modules=("first", "second"))
     checks = export(stack, exporters.build("hf"), tmp_path / "out")
@@ -49,7 +49,7 @@ def test_hf_in_half_precision(new_stack: NewStack, tmp_path: Path, dtype: str) -
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`", "ignore:`is_gradient_checkpointing`")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("modules", [("first",), ("first", "second")])
 def test_peft_adapters_compute_what_the_path_does(
     new_stack: NewStack, tmp_path: Path, tiny_bases: dict[str, Path], family: str, modules: tuple[str, ...]
@@ -57,6 +57,10 @@ def test_peft_adapters_compute_what_the_path_does(
     from peft import PeftModel
 
     stack = with_embedding(new_stack(family, modules=modules))
+    if family == "qwen3_moe":  # PEFT moves changes of the layers without experts to the experts of the others
+        with pytest.raises(GrowlmError, match=r"layers\.3\.mlp\..*_proj for one of this base's experts.*--to hf"):
+            export(stack, exporters.build("peft"), tmp_path / "out")
+        return
     export(stack, exporters.build("peft"), tmp_path / "out")
     base = AutoModelForCausalLM.from_pretrained(tiny_bases[family], dtype=torch.float32)
     model = PeftModel.from_pretrained(base, tmp_path / "out").eval()

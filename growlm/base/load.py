@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from growlm.base.tokenizer import PLAIN_TEMPLATE
 from growlm.errors import GrowlmError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
         name_or_path: see ``find_base``; or a folder with a tokenizer alone.
 
     Returns:
-        The tokenizer.
+        The tokenizer; one without a chat template has ``PLAIN_TEMPLATE``.
 
     Raises:
         GrowlmError: if there is no such base or it has no tokenizer.
@@ -147,9 +148,13 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
     if isinstance(source, Path) and not any((source / file).exists() for file in _TOKENIZER_FILES):
         raise GrowlmError(f"{source} has no tokenizer: name a folder or model id that has one with --tokenizer")
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=False, local_files_only=isinstance(source, Path)
+        )
     except Exception as error:
         raise _unloadable(source, "tokenizer", error) from error
+    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
+    return cast("PreTrainedTokenizerBase", tokenizer)
 
 
 @contextmanager

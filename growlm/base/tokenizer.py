@@ -39,6 +39,21 @@ CHAT_TEMPLATE = (
 )
 
 
+PLAIN_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{- 'Assistant:' -}}"
+    "{%- generation -%}{{- ' ' + message['content'] + eos_token -}}{%- endgeneration -%}"
+    "{{- '\n' -}}"
+    "{%- else -%}"
+    "{{- message['role'] | capitalize + ': ' + message['content'] + '\n' -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
+)
+"""For tokenizers without a chat template: the turns of a conversation as lines."""
+
+
 def special_id(token: str) -> int:
     """Return the id of a special token of the shared vocabulary."""
     return SPECIAL_TOKENS.index(token)

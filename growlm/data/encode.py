@@ -16,22 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from growlm.base.tokenizer import END, PLAIN_TEMPLATE
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
-
-PLAIN_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{{- 'Assistant:' -}}"
-    "{%- generation -%}{{- ' ' + message['content'] + eos_token -}}{%- endgeneration -%}"
-    "{{- '\n' -}}"
-    "{%- else -%}"
-    "{{- message['role'] | capitalize + ': ' + message['content'] + '\n' -}}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}"
-)
-"""For tokenizers without a chat template: the turns of a conversation as lines."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +149,6 @@ def cut_prompt(ids: Sequence[int], room: int, rule: str) -> list[int]:
 
 def stop_ids(tokenizer: Any) -> list[int]:
     """List the tokens that end an answer: the tokenizer's end of text, and what its chat template ends a turn with."""
-    from growlm.base.tokenizer import END
-
     end_of_turn = tokenizer.convert_tokens_to_ids(END)
     # a token that there is not becomes the unknown one; to ask for the whole vocabulary takes milliseconds
     known = end_of_turn is not None and tokenizer.convert_ids_to_tokens(end_of_turn) == END
@@ -173,7 +158,7 @@ def stop_ids(tokenizer: Any) -> list[int]:
 
 def _turn_end(tokenizer: Any) -> int | None:
     """Find the special token that ends an assistant's turn in a stock chat template, by rendering a turn."""
-    template = _template(tokenizer)
+    template = chat_template(tokenizer)
     if tokenizer.chat_template is None or _has_markers(template):
         return None
     turns = (Message("user", "a"), Message("assistant", "b"))
@@ -183,7 +168,7 @@ def _turn_end(tokenizer: Any) -> int | None:
 
 
 def _encode_messages(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    if _has_markers(_template(tokenizer, bool(example.tools))):
+    if _has_markers(chat_template(tokenizer, bool(example.tools))):
         ids, trained = _marked(example, tokenizer)
     else:
         ids, trained = _by_prefixes(example, tokenizer)
@@ -250,8 +235,20 @@ def _last_special(text: str, tokenizer: Any) -> str | None:
     return next((token for token in sorted(tokens, key=len, reverse=True) if text.endswith(token)), None)
 
 
-def _template(tokenizer: Any, with_tools: bool = False) -> str:
-    """Return the chat template: of several named ones ``default``, or ``tool_use`` for a conversation with tools."""
+def chat_template(tokenizer: Any, with_tools: bool = False) -> str:
+    """Return a tokenizer's chat template, ``PLAIN_TEMPLATE`` if it has none.
+
+    Args:
+        tokenizer: the base's tokenizer.
+        with_tools: whether the conversation has tools: of several named templates it takes ``tool_use`` then, else
+            ``default``.
+
+    Returns:
+        The template.
+
+    Raises:
+        GrowlmError: if there are several and none of that name.
+    """
     template = tokenizer.chat_template
     if isinstance(template, dict):
         if with_tools and "tool_use" in template:
@@ -282,7 +279,7 @@ def _apply(messages: Sequence[Message], tokenizer: Any, tools: str, **options: A
     if tools:
         options["tools"] = json.loads(tools)
     try:
-        return tokenizer.apply_chat_template(turns, chat_template=_template(tokenizer, bool(tools)), **options)
+        return tokenizer.apply_chat_template(turns, chat_template=chat_template(tokenizer, bool(tools)), **options)
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise GrowlmError(f"the base's chat template refuses turns of {roles}: {error}") from None
@@ -295,7 +292,7 @@ def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
 
 
 def _render(example: Example, tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:
-    if not _has_markers(_template(tokenizer, bool(example.tools))):
+    if not _has_markers(chat_template(tokenizer, bool(example.tools))):
         text = _text(example.messages, tokenizer, add_generation_prompt, example.tools)
         return {"input_ids": _tokens(text, tokenizer)}
     return dict(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from growlm.data.encode import stop_ids
+from growlm.data.encode import chat_template, stop_ids
 from growlm.errors import GrowlmError, needs_extra
 from growlm.export._compare import NUM_GREEDY, greedy, sample_prompts
 from growlm.export.exporter import Check
@@ -127,6 +127,24 @@ def pre_tokenizer_name(tokenizer: Any) -> str:
     return name
 
 
+def starts_with_token(tokenizer: Any) -> bool:
+    """Return whether llama.cpp has to put the start token before a text.
+
+    Args:
+        tokenizer: the base's tokenizer.
+
+    Returns:
+        Whether it has one that its chat template, if there is one, writes once, at the beginning: a token that each
+        turn begins or ends with is written by the template alone.
+    """
+    start = tokenizer.bos_token
+    if start is None or not tokenizer.chat_template:
+        return start is not None
+    turns = [{"role": role, "content": "."} for role in ("user", "assistant", "user")]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    return text.startswith(start) and text.count(start) == 1
+
+
 def plain_template(template: str) -> str:
     """Remove transformers' ``{% generation %}`` tags, which other template engines refuse."""
     for word in ("generation", "endgeneration"):
@@ -194,9 +212,9 @@ def _add_tokenizer(writer: Any, tokenizer: Any, vocab_size: int) -> None:
         writer.add_eot_token_id(turn_ends[0])
     if tokenizer.pad_token_id is not None:
         writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_add_bos_token(tokenizer.bos_token_id is not None)
+    writer.add_add_bos_token(starts_with_token(tokenizer))
     if tokenizer.chat_template:
-        writer.add_chat_template(plain_template(tokenizer.chat_template))
+        writer.add_chat_template(plain_template(chat_template(tokenizer)))
 
 
 def _check_tensors(file: Path, model: PreTrainedModel, dtype: torch.dtype) -> Check:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from growlm.base.tokenizer import CHAT_TEMPLATE
+from growlm.base.tokenizer import CHAT_TEMPLATE, PLAIN_TEMPLATE
 from growlm.data.encode import encode_prompt
 from growlm.data.example import Example, Message
 from growlm.manifest.path import Path
@@ -33,7 +33,7 @@ def answering_path(stack: "ModuleStack", messages: Sequence[Message]) -> Path:
     """
     example = Example("the conversation", messages=tuple(messages))
     chosen = stack.choose_paths([encode_prompt(example, stack.tokenizer)])[0]
-    if chosen or stack.tokenizer.chat_template not in (CHAT_TEMPLATE, None):
+    if chosen or stack.tokenizer.chat_template not in (CHAT_TEMPLATE, PLAIN_TEMPLATE, None):
         return chosen
     asked = [number for number, message in enumerate(messages) if message.role == "user"]
     before = answering_path(stack, messages[: asked[-2] + 1]) if len(asked) > 1 else ()

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from growlm.base.load import find_base, load_base, load_tokenizer, shipped_bases
+from growlm.base.tokenizer import PLAIN_TEMPLATE
 from growlm.errors import GrowlmError
+from growlm.stack.stack import ModuleStack
 
 
 @pytest.fixture
@@ -45,6 +48,19 @@ def test_a_base_comes_frozen_in_fp32(shipped: Path) -> None:
 
 def test_its_tokenizer_comes_with_it(shipped: Path) -> None:
     assert load_tokenizer("tiny").eos_token == "<|endoftext|>"
+
+
+def test_a_tokenizer_without_a_chat_template_gets_the_one_that_growlm_trains_with(
+    tiny_bases: dict[str, Path], tmp_path: Path
+) -> None:
+    ignored = shutil.ignore_patterns("chat_template*")
+    base = shutil.copytree(tiny_bases["llama"], tmp_path / "base", ignore=ignored)
+    assert load_tokenizer(base).chat_template == PLAIN_TEMPLATE
+    stack = ModuleStack.from_base(str(base))
+    stack.save_pretrained(tmp_path / "stack")
+    stack.merged(()).save_pretrained(tmp_path / "merged")
+    for folder in ("stack", "merged"):
+        assert AutoTokenizer.from_pretrained(tmp_path / folder).chat_template == PLAIN_TEMPLATE
 
 
 def test_a_hub_id_is_passed_on() -> None:

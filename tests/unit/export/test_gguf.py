@@ -10,7 +10,6 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.export._gguf import interleave, plain_template, pre_tokenizer_name
 from growlm.export.exporter import export
-from growlm.export.ollama import turn_texts
 from growlm.registry import exporters
 
 gguf = pytest.importorskip("gguf")
@@ -83,21 +82,3 @@ def test_another_tokenizer_is_refused() -> None:
 
 def test_generation_marks_are_taken_out_of_templates() -> None:
     assert plain_template("a{%- generation -%}b{% endgeneration %}c") == "abc"
-
-
-def test_a_modelfile_writes_turns_as_the_template_does(new_stack: NewStack, tmp_path: Path) -> None:
-    stack = new_stack()
-    export(stack, exporters.build("ollama"), tmp_path / "out")
-    text = (tmp_path / "out" / "Modelfile").read_text()
-    assert '{{ if eq .Role "user" }}<|user|>{{ .Content }}<|end|>' in text
-    assert '{{ else if eq .Role "assistant" }}<|assistant|>{{ .Content }}<|end|>' in text
-    assert text.endswith('PARAMETER stop "<|endoftext|>"\nPARAMETER stop "<|end|>"\n')
-
-
-def test_a_template_that_marks_only_the_last_turn_has_no_modelfile(new_stack: NewStack) -> None:
-    tokenizer = new_stack().tokenizer
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['content'] }}{% if loop.last %}<|end|>{% endif %}{% endfor %}"
-    )
-    with pytest.raises(GrowlmError, match="does not write every turn of a role alike"):
-        turn_texts(tokenizer)

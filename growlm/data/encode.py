@@ -15,10 +15,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from growlm.base.tokenizer import END, PLAIN_TEMPLATE
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
+
+
+_NOTHING = re.compile(r"(?!)")
+_SPECIAL_TOKENS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str]]] = WeakKeyDictionary()
+"""For each tokenizer its size when its special tokens were listed, and what finds one."""
 
 
 @dataclass(frozen=True)
@@ -319,10 +325,21 @@ def _tokens(text: str, tokenizer: Any) -> list[int]:
 
 
 def _refuse_special_tokens(example: Example, tokenizer: Any) -> None:
+    special = _special_tokens(tokenizer)
     texts = [message.content for message in example.messages]
     texts += [text for text in (example.prompt, example.completion, example.text) if text]
-    # all_special_tokens lists only those with a role such as eos_token, not those of the chat template
-    added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-    for token in sorted({*tokenizer.all_special_tokens, *added}):
-        if any(token in text for text in texts):
-            raise GrowlmError(f"{example.name}: its text holds the special token {token!r}; take it out")
+    found = next((match for text in texts if (match := special.search(text))), None)
+    if found:
+        raise GrowlmError(f"{example.name}: its text holds the special token {found.group()!r}; take it out")
+
+
+def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Return what finds the special tokens of a tokenizer; to list them takes longer than to encode an example."""
+    size, pattern = _SPECIAL_TOKENS.get(tokenizer, (-1, _NOTHING))
+    if size != len(tokenizer):
+        # all_special_tokens lists only those with a role such as eos_token, not those of the chat template
+        added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+        tokens = sorted({*tokenizer.all_special_tokens, *added} - {""}, key=len, reverse=True)
+        pattern = re.compile("|".join(map(re.escape, tokens))) if tokens else _NOTHING
+        _SPECIAL_TOKENS[tokenizer] = len(tokenizer), pattern
+    return pattern

@@ -1,14 +1,12 @@
 """What a skill is: a source of examples with a metric."""
 
 import copy
-import hashlib
-import json
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Literal
 
+from growlm.data.digest import ExamplesDigest
 from growlm.data.example import Example, Message, Split
 from growlm.errors import unknown_name
 from growlm.skills.metric import OF_ANY_SKILL, Metric, Scoring
@@ -121,16 +119,6 @@ class Skill(ABC):
 
     def digest(self, split: Split) -> str:
         """Compute the SHA-256 of a split's examples, as hex."""
-        digest = hashlib.sha256()
-        for example in self.examples(split):
-            content = asdict(example)
-            for key in ("cut", "max_prompt", "tools"):
-                if not content[key]:  # as before there were any that are cut
-                    del content[key]
-            for message in content["messages"]:
-                for key, default in (("sort", ""), ("trained", True), ("extra", "")):  # as before there were these
-                    if message[key] == default:
-                        del message[key]
-            digest.update(json.dumps(content, ensure_ascii=False).encode())
-            digest.update(b"\n")
+        digest = ExamplesDigest()
+        deque(digest.reading(self.examples(split)), maxlen=0)
         return digest.hexdigest()

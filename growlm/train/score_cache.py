@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from growlm.data.digest import ExamplesDigest
 from growlm.data.encode import Encoded, encode_windows
 from growlm.data.example import Example, Message, Split
 from growlm.files import combined_digest, tensor_digests
@@ -102,7 +103,7 @@ class ScoreCache:
         return self.get_or_compute(("digest", skill, split), lambda: skill.digest(split))
 
     def encoded(self, stack: ModuleStack, skill: Skill, max_length: int) -> list[Encoded]:
-        """Encode a skill's training examples for a stack's base.
+        """Encode a skill's training examples for a stack's base, and compute their digest on the way.
 
         Args:
             stack: the stack.
@@ -116,15 +117,15 @@ class ScoreCache:
             GrowlmError: naming the first example that cannot be used.
         """
         key = ("encoded", stack.manifest.base.digest, skill, max_length)
-        tokenizer = stack.tokenizer
-        return self.get_or_compute(
-            key,
-            lambda: [
-                window
-                for example in skill.examples("train")
-                for window in encode_windows(example, tokenizer, max_length)
-            ],
-        )
+        tokenizer, digest = stack.tokenizer, ExamplesDigest()
+
+        def compute() -> list[Encoded]:
+            examples = digest.reading(skill.examples("train"))
+            windows = [window for example in examples for window in encode_windows(example, tokenizer, max_length)]
+            self._known["digest", skill, "train"] = digest.hexdigest()
+            return windows
+
+        return self.get_or_compute(key, compute)
 
     def prompts(self, stack: ModuleStack, skill: Skill) -> SkillPrompts:
         """Return what draws a skill's prompts for a stack's base, each of them once."""

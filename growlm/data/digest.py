@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from growlm.data.example import Example
 
-_NEWER = {"cut": "", "max_prompt": None, "tools": ""}
-_NEWER_OF_MESSAGES = {"sort": "", "trained": True, "extra": ""}
+_NEWER: Mapping[str, object] = {"cut": "", "max_prompt": None, "tools": ""}
+_NEWER_OF_MESSAGES: Mapping[str, object] = {"sort": "", "trained": True, "extra": ""}
 """Fields that version 0.1.0 did not have: with these values they are left out, so that its digests hold."""
 
 
@@ -31,5 +31,5 @@ class ExamplesDigest:
         return self._sha256.hexdigest()
 
 
-def _without(content: dict[str, object], defaults: dict[str, object]) -> dict[str, object]:
+def _without(content: Mapping[str, object], defaults: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in content.items() if key not in defaults or value != defaults[key]}

@@ -21,7 +21,6 @@ from growlm.base.tokenizer import END, PLAIN_TEMPLATE
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 
-
 _NOTHING = re.compile(r"(?!)")
 _SPECIAL_TOKENS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str]]] = WeakKeyDictionary()
 """For each tokenizer its size when its special tokens were listed, and what finds one."""

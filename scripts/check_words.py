@@ -65,7 +65,7 @@ def offenders(text: str) -> list[tuple[int, str, str]]:
         (number, match[0], advice)
         for number, line in enumerate(text.splitlines(), 1)
         for pattern, advice in WORDS.items()
-        for match in re.finditer(pattern, line)
+        for match in re.finditer(pattern, line, 0 if pattern != pattern.lower() else re.IGNORECASE)
         if not LIBRARIES.search(line)
     ]
 

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tiers."""
+    """Add its tiers to each test as markers."""
     for item in items:
         for tier in sorted(tiers_of(item, item.path.relative_to(TESTS).as_posix())):
             item.add_marker(tier)

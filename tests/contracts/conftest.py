@@ -65,7 +65,7 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the default tier leaves out of the products of members."""
+    """Find what the default tier leaves out of the products of members."""
     for item in items:
         own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
         if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):

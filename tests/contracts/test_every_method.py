@@ -84,7 +84,7 @@ def _toy_skill() -> Iterator[None]:
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 class Kill(Callback):

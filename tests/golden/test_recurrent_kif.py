@@ -61,7 +61,7 @@ def loop_by_hand(
 
 
 def top_by_hand(scores: dict[str, Tensor], keys: list[str]) -> dict[str, Tensor]:
-    """Mark the fifth of all elements whose product of both means is the greatest."""
+    """Select the fifth of all elements whose product of both means is the greatest."""
     products = {key: (scores[key + "/mean"].double() * scores[key + "/deviation"].double()) for key in keys}
     flat = torch.cat([value.flatten() for value in products.values()]).sort().values
     edge = flat[-(len(flat) // 5) - 1]

@@ -1,4 +1,4 @@
-"""Marks of single answers, by hand; those that need a package are skipped by name only where it is missing."""
+"""Scores of single answers, by hand; those that need a package are skipped by name only where it is missing."""
 
 from pathlib import Path
 

@@ -135,7 +135,7 @@ def test_rows_in_several_passes_give_the_same_step(data: PretrainData, tmp_path:
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 def stop_at(step: int, data: PretrainData, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

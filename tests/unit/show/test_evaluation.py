@@ -56,7 +56,7 @@ def test_every_skill_by_every_path_each_once(new_stack: NewStack, scored: list[A
     assert stack.path == ("first", "second")
 
 
-class Told:
+class GivenRouter:
     """A router that always chooses the first module."""
 
     name = "given"
@@ -72,7 +72,7 @@ def test_a_router_adds_its_own_mode(new_stack: NewStack, tmp_path: Path) -> None
     mine = {"name": "jsonl", "options": {"train": str(file)}}
     records = tuple(replace(record, skill=mine) for record in stack.manifest.modules)
     stack.manifest = replace(stack.manifest, modules=records)
-    stack.router = Told()
+    stack.router = GivenRouter()
     with pytest.raises(GrowlmError, match=r"'first' names data that were not given .* --trust-data true"):
         evaluate(stack, "first", limit=2)
     assert {result.skill for result in evaluate(stack, limit=1)} == {"stories"}

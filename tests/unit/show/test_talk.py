@@ -234,7 +234,7 @@ def test_opening_fused(
     assert "--fuse joins the modules of a path: give their names with --path" in capsys.readouterr().err
 
 
-class Told:
+class GivenRouter:
     """A router that chooses by what is said, and notes what it saw."""
 
     name = "given"
@@ -253,7 +253,7 @@ class Told:
 def test_the_router_chooses_for_every_turn(new_stack: NewStack) -> None:
     stack = new_stack()
     stack.tokenizer.chat_template += "{# of a base that converses #}"
-    stack.router = Told()
+    stack.router = GivenRouter()
     talk = Conversation(stack, max_new_tokens=6, routed=True)
     assert talk.path_text() == "chosen by the router for every turn"
     first = "".join(talk.say("hello"))
@@ -268,7 +268,7 @@ def test_the_router_chooses_for_every_turn(new_stack: NewStack) -> None:
 
 def test_a_path_can_be_held_and_given_back(new_stack: NewStack) -> None:
     stack = new_stack()
-    stack.router = Told()
+    stack.router = GivenRouter()
     talk = Conversation(stack, max_new_tokens=4, routed=True)
     assert talk.change_path("base") == "base"
     "".join(talk.say("the cat"))
@@ -284,7 +284,7 @@ def test_a_path_can_be_held_and_given_back(new_stack: NewStack) -> None:
 
 def test_a_text_is_routed_by_its_prompt(new_stack: NewStack) -> None:
     stack = new_stack()
-    stack.router = Told()
+    stack.router = GivenRouter()
     for prompt, path in (("the dog", ()), ("the cat", ("first",))):
         text = "".join(stream_text(stack, prompt, 8, routed=True))
         assert stack.path == path

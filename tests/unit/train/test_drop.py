@@ -27,7 +27,7 @@ TOKENS = torch.tensor([[0, 60, 61, 62, 63]])
 
 
 class Crash(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ Run = Callable[..., Grown]
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 class Kill(Callback):

@@ -25,7 +25,7 @@ STEPS = 9
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Takes the place of the end of the process."""
 
 
 class Kill(Callback):

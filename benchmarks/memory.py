@@ -2,8 +2,8 @@
 
 A random base of the shape of Qwen2.5-1.5B is made in bf16, 1.54 B parameters, and LoRA of rank 16 is grown on it for a
 few steps. Reported are the greatest memory of that process beyond what its libraries take, and its ratio to the
-weights. Every measurement is a process of its own: with one example a step and with several, and with gradient checkpointing.
-The base is removed afterwards.
+weights. Every measurement is a process of its own: with one example a step and with several, with gradient
+checkpointing and without. The base is removed afterwards.
 """
 
 import tempfile

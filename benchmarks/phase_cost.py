@@ -2,9 +2,9 @@
 
 For ``--on none`` and ``--on all`` a stack is built with the modules of t - 1 phases, frozen, and the growing one of
 phase t; then one training step after another is taken on the same batch, phases and ways in turn, so that whatever else
-the machine does falls on all of them alike. Reported are medians, the ratio of the last phase to the first, the greatest
-memory of a process that runs that phase alone, the median of several such processes, and how often a part of an
-inactive module was called: never. A batch is as long as the examples of the skills are.
+the machine does falls on all of them alike. Reported are medians, the ratio of the last phase to the first, the
+greatest memory of a process that runs that phase alone, the median of several such processes, and how often a part of
+an inactive module was called: never. A batch is as long as the examples of the skills are.
 """
 
 import statistics

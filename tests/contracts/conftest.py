@@ -65,7 +65,7 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Find what the default tier leaves out of the products of members."""
+    """Leave the rest of each product of members to the exhaustive tier."""
     for item in items:
         own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
         if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):

@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import auto_cli
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from growlm.files import write_json
 
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "hidden_size": 1536,
     "intermediate_size": 8960,
     "num_hidden_layers": 28,

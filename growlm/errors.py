@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _LONGEST = 1_000
+_MOST_LISTED = 100
 
 
 class GrowlmError(Exception):
@@ -39,6 +40,8 @@ def unknown_name(what: str, found: str, known: Iterable[str]) -> GrowlmError:
     names = sorted(known)
     near = get_close_matches(found, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
+    if len(names) > _MOST_LISTED:
+        return GrowlmError(f"unknown {what} {found!r}: {hint or 'none of that name among '}{len(names):,} known")
     listing = ", ".join(names) if names else "none"
     return GrowlmError(f"unknown {what} {found!r}: {hint}known: {listing}")
 

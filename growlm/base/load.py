@@ -144,7 +144,15 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
 
     folder = Path(name_or_path).expanduser()
     alone = folder.is_dir() and any((folder / file).exists() for file in _TOKENIZER_FILES)
-    source = folder if alone else find_base(name_or_path)
+    if alone:
+        source: Path | str = folder
+    else:
+        try:
+            source = find_base(name_or_path)
+        except GrowlmError:
+            raise GrowlmError(
+                f"there is no tokenizer in {str(name_or_path)!r}: give a folder or a Hugging Face model id that has one"
+            ) from None
     if isinstance(source, Path) and not any((source / file).exists() for file in _TOKENIZER_FILES):
         raise GrowlmError(f"{source} has no tokenizer: name a folder or model id that has one with --tokenizer")
     try:

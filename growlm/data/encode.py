@@ -287,7 +287,10 @@ def _apply(messages: Sequence[Message], tokenizer: Any, tools: str, **options: A
         return tokenizer.apply_chat_template(turns, chat_template=chat_template(tokenizer, bool(tools)), **options)
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
-        raise GrowlmError(f"the base's chat template refuses turns of {roles}: {error}") from None
+        raise GrowlmError(
+            f"the base's chat template refuses turns of {roles}: {error}; leave such turns out, or take a base whose "
+            "template has them"
+        ) from None
 
 
 def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:

@@ -131,7 +131,9 @@ class LoadOptions:
             GrowlmError: if the hub has no such repository, or it cannot be reached.
         """
         path = Path(name)
-        if path.exists() or str(name).count("/") != 1 or str(name).startswith((".", "/", "~")):
+        # where growlm writes by default is no user of the hub
+        is_path = str(name).startswith((".", "/", "~", "checkpoints/"))
+        if path.exists() or is_path or str(name).count("/") != 1:
             return path
         from huggingface_hub import snapshot_download
 

@@ -63,6 +63,12 @@ def test_a_tokenizer_without_a_chat_template_gets_the_one_that_growlm_trains_wit
         assert AutoTokenizer.from_pretrained(tmp_path / folder).chat_template == PLAIN_TEMPLATE
 
 
+@pytest.mark.parametrize("name", ["tinny", ".", "/a/b/c"])
+def test_where_there_is_no_tokenizer_it_is_said_so(shipped: Path, name: str) -> None:
+    with pytest.raises(GrowlmError, match=f"there is no tokenizer in '{name}': give a folder or a Hugging Face model"):
+        load_tokenizer(name)
+
+
 def test_a_hub_id_is_passed_on() -> None:
     assert find_base("org/model") == "org/model"
 

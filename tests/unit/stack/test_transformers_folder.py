@@ -183,3 +183,9 @@ def test_the_trainer_of_transformers_trains_a_module(new_stack: NewStack, tmp_pa
     torch.testing.assert_close(loaded(TOKENS).logits, stack(TOKENS).logits, rtol=0, atol=0)
     assert AutoConfig.from_pretrained(tmp_path / "stack").model_type == "growlm"
     assert "trained outside growlm" in (tmp_path / "stack" / "README.md").read_text()
+
+
+def test_where_stacks_are_by_default_nobody_is_asked_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GrowlmError, match=r"^checkpoints/stack is not a stack \(stack\.json is missing\): grow one"):
+        ModuleStack.from_pretrained("checkpoints/stack")

@@ -228,7 +228,7 @@ def tensor_digest(tensor: "Tensor") -> str:
 
     data = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{data.dtype} {tuple(data.shape)}".encode())
-    digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -53,6 +53,8 @@ def fuse(
     stack.unmerge()
     stack.set_path(joint_path(names, stack.parents()))
     paths = {name: own_path(name, stack.parents()) for name in names}
+    for site in stack.sites().values():
+        site.check_fusable()
     moments = path_moments(stack, names) if moments is None else moments
     for name in paths:
         if not has_moments(moments.get(name, {})):

@@ -88,6 +88,10 @@ class Replay(Method):
         if method == "replay":
             raise GrowlmError("replay cannot wrap itself: give the method that is to be trained with, such as grow")
         self.inner: Method = methods.build(method, method_options)
+        if not self.inner.trains:
+            raise GrowlmError(
+                f"replay cannot wrap {method}, which has no batches that old examples could be mixed into"
+            )
         if isinstance(self.inner, VersionedMethod):
             self.inner.wrapper = "replay"
         self.inference = self.inner.inference

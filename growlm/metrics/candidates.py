@@ -96,7 +96,8 @@ def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[li
     prompt_R = torch.tensor([row for row, ask in enumerate(asked) for _ in ask.choices], device=stack.device)
     cache = roomy_cache(stack.config.get_text_config())
     positions_PT = (mask_PT.cumsum(1) - 1).clamp_min(0)
-    output = stack(prompts_PT, mask_PT, positions_PT, cache, use_cache=True, logits_to_keep=1)
+    with stack.expecting(prompts_PT.shape[1] + choices_RL.shape[1]):
+        output = stack(prompts_PT, mask_PT, positions_PT, cache, use_cache=True, logits_to_keep=1)
     logits_RLV = output.logits[prompt_R]
     given_RL = choices_RL[:, :-1]
     if given_RL.shape[1]:

@@ -25,11 +25,13 @@ class ActivePath:
         modules: names of the active modules, in order of growth.
         rows: for each module that is active for some rows only, for which ones, Bool[B].
         num_rows: B, if each row has a path of its own; None: any batch is on this path.
+        num_tokens: tokens that a row is to hold in the end, for which room is left; 0: those that a pass is given.
     """
 
     modules: tuple[str, ...] = ()
     rows: Mapping[str, Tensor] = field(default_factory=dict)
     num_rows: int | None = None
+    num_tokens: int = 0
 
     def without(self, name: str) -> "ActivePath":
         """Return the path less one module."""

@@ -23,11 +23,13 @@ class ModuleKind(ABC):
         any_weights: it need not know the weights of the base's linears, so that these can be held in fewer bits.
         per_token: its parts act on each token by itself, so that examples can share rows.
         per_layer: no part needs what a part of another layer computes, so that a layer can be computed again alone.
+        adds_tokens: the stack puts tokens that its parts hold before those that it is given.
     """
 
     any_weights: ClassVar[bool] = False
     per_token: ClassVar[bool] = False
     per_layer: ClassVar[bool] = False
+    adds_tokens: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:

@@ -151,18 +151,23 @@ class Site(nn.Module):
         Raises:
             GrowlmError: if a part is not a change of weights.
         """
+        self.check_fusable()
         changes: dict[str, dict[str, Tensor]] = {}
         for key, part in self._active_parts():
             deltas = _deltas(part, self.original)
-            if not deltas:
-                raise GrowlmError(
-                    f"module {part_owner(key)!r} has a {part_kind(key)}, which is not a change of weights and cannot "
-                    "be fused: give a path without it, or use its modules side by side"
-                )
             own = changes.setdefault(part_owner(key), {})
             for name, delta in deltas.items():
                 own[name] = own[name] + delta if name in own else delta
         return changes
+
+    def check_fusable(self) -> None:
+        """Raise GrowlmError if a part on the active path is not a change of weights."""
+        for key, part in self._active_parts():
+            if not _is_change(part):
+                raise GrowlmError(
+                    f"module {part_owner(key)!r} has a {part_kind(key)}, which is not a change of weights and cannot "
+                    "be fused: give a path without it, or use its modules side by side"
+                )
 
     def override_weights(self, deltas: Mapping[str, Tensor]) -> None:
         """Run a copy of the original with changed weights instead of the original and every part, until ``unmerge``.
@@ -261,10 +266,14 @@ def _run(part: Part, inputs: Tensor, output: Tensor, *args: Any, **kwargs: Any) 
 
 def _deltas(part: Part, original: nn.Module) -> dict[str, Tensor]:
     """Compute what a part adds to the weights of its site's layer; nothing if it is not a change of weights."""
-    if not part.mergeable or part.cache_slot is not None:
+    if not _is_change(part):
         return {}
     with torch.no_grad():
         return part.deltas(original)
+
+
+def _is_change(part: Part) -> bool:
+    return part.mergeable and part.cache_slot is None
 
 
 def _changed(layer: nn.Module, deltas: Mapping[str, Tensor]) -> nn.Module:

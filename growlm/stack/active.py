@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Self
 
@@ -87,6 +88,15 @@ class PathMixin:
         with self._context.activated(self._row_paths(paths)):
             yield self
 
+    @contextmanager
+    def expecting(self, num_tokens: int) -> Iterator[Self]:
+        """Leave room for rows of that many tokens, for a ``with`` block around the passes that make them.
+
+        Only a path that puts examples before the tokens needs to know: the first pass decides how many there are.
+        """
+        with self._context.activated(replace(self._context.path, num_tokens=num_tokens)):
+            yield self
+
     def choose_paths(self, prompts: Sequence[Sequence[int]]) -> list[Path]:
         """Let the stack's router choose the path of each prompt.
 
@@ -156,8 +166,14 @@ class PathMixin:
         if rows is not None:
             path.check_batch(len(rows))
         config = settings.get("generation_config") or default_config
-        asked = (settings.get(key) or getattr(config, key, None) for key in ("num_beams", "num_return_sequences"))
-        with self._context.activated(path.repeated(max(number or 1 for number in asked))):
+
+        def asked(key: str) -> int:
+            return int(settings.get(key) or getattr(config, key, None) or 0)
+
+        copies = max(1, asked("num_beams"), asked("num_return_sequences"))
+        new, length = asked("max_new_tokens"), 0 if rows is None else rows.shape[1]
+        num_tokens = length + new if new else max(length, asked("max_length"))
+        with self._context.activated(replace(path.repeated(copies), num_tokens=num_tokens)):
             yield
 
     def _row_paths(self, paths: Sequence[Sequence[str]]) -> ActivePath:

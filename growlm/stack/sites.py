@@ -31,6 +31,10 @@ class Sites:
         """Return the sites by the stock path of what they wrap, in the base's order."""
         return dict(self._attached)
 
+    def site(self, path: str) -> Site | None:
+        """Return the site at a stock path, if there is one."""
+        return self._attached.get(path)
+
     def attach(self, name: str, kind: str, parts: Mapping[str, Part]) -> None:
         """Attach the parts of one kind of a module.
 

@@ -33,6 +33,7 @@ from growlm.modules.kind import ModuleKind, check_quantized
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
+from growlm.stack.in_context import Given
 from growlm.stack.loading import LoadOptions
 from growlm.stack.proof import prove
 from growlm.stack.router_file import StackRouter, read_router
@@ -312,20 +313,12 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
         use_cache = (not self.training) if use_cache is None else use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config.get_text_config())
-        inputs = input_ids if inputs_embeds is None else inputs_embeds
-        with self._context.forward_pass(0 if inputs is None else len(inputs), attention_mask):
-            output = self.base(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                past_key_values=past_key_values,
-                inputs_embeds=inputs_embeds,
-                use_cache=use_cache,
-                logits_to_keep=logits_to_keep,
-                labels=labels,
-                **kwargs,
-            )
-        return cast(CausalLMOutputWithPast, output)
+        given = self._in_context(
+            Given(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, logits_to_keep, labels)
+        )
+        with self._context.forward_pass(given.num_rows, given.attention_mask):
+            output = self.base(**given.arguments(), use_cache=use_cache, **kwargs)
+        return cast(CausalLMOutputWithPast, given.own(output))
 
     def generate(self, inputs: Tensor | None = None, *args: Any, routed: bool = False, **kwargs: Any) -> Any:
         """Generate as every transformers model does, each row on a path of its own if asked for.
@@ -359,10 +352,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, Generatio
         Returns:
             Hidden states, [B, T, D].
         """
-        with self._context.forward_pass(len(input_ids), attention_mask):
-            output = self.base.base_model(
-                input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
-            )
+        output = self.base_model(input_ids, attention_mask, position_ids=position_ids, use_cache=False)
         return cast(Tensor, output.last_hidden_state)
 
     def logits(self, hidden: Tensor) -> Tensor:

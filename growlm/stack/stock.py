@@ -1,12 +1,16 @@
 """What transformers asks of every model, answered by a stack's base."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.modules.context import ForwardContext
+from growlm.stack.in_context import Given, with_demonstrations
+from growlm.stack.sites import Sites
 
 
 class HiddenModel:
@@ -15,17 +19,27 @@ class HiddenModel:
     Args:
         base: the base.
         context: what the sites of the stack share.
+        in_context: puts the examples of the active path before what a pass is given.
     """
 
-    def __init__(self, base: PreTrainedModel, context: ForwardContext) -> None:
+    def __init__(self, base: PreTrainedModel, context: ForwardContext, in_context: Callable[[Given], Given]) -> None:
         self._model = base.base_model
         self._context = context
+        self._in_context = in_context
 
-    def __call__(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
+    def __call__(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Return what the model's own class returns."""
-        inputs = kwargs.get("inputs_embeds") if input_ids is None else input_ids
-        with self._context.forward_pass(0 if inputs is None else len(inputs), attention_mask):
-            return self._model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        given = self._in_context(Given(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds))
+        with self._context.forward_pass(given.num_rows, given.attention_mask):
+            return given.own(self._model(**given.hidden_arguments(), **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the model."""
@@ -37,12 +51,14 @@ class StockMixin:
 
     base: PreTrainedModel
     tokenizer: Any
+    architecture: Architecture
     _context: ForwardContext
+    _sites: Sites
 
     @property
     def base_model(self) -> Any:
         """The base without its output embedding, as trainers with an output layer of their own run it."""
-        return HiddenModel(self.base, self._context)
+        return HiddenModel(self.base, self._context, self._in_context)
 
     def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
         """Set which attention the base runs, as every transformers model does."""
@@ -79,3 +95,8 @@ class StockMixin:
     def context_length(self) -> int:
         """The greatest number of tokens that the base can read at once."""
         return int(getattr(self.base.config, "max_position_embeddings", 1_024))
+
+    def _in_context(self, given: Given) -> Given:
+        """Put the examples of the active path, if there are any, before what a pass is given."""
+        site = self._sites.site(self.architecture.embeddings()[0])
+        return given if site is None else with_demonstrations(given, site, self._context.path, self.context_length)

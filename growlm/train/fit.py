@@ -12,7 +12,7 @@ from growlm.files import combined_digest, folder_lock, tensor_digests
 from growlm.manifest import store
 from growlm.manifest.manifest import STACK_FILE, read_manifest
 from growlm.manifest.records import ModuleRecord
-from growlm.registry import skills
+from growlm.registry import methods, skills
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig, difference
@@ -89,8 +89,8 @@ def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:
         SystemExit: in all processes but the first.
     """
     settings = trainer_settings(trainer)
-    if phase.config.epochs is not None:
-        del settings["steps"]  # what they are is known when the examples are
+    if phase.config.epochs is not None or not methods.get(phase.config.method).trains:
+        del settings["steps"]  # what they are is known when the examples are; a method may have none
     ended = _ended_phase(phase.config, settings) if trainer.is_global_zero else None
     if ended is not None:
         return ended

@@ -206,7 +206,8 @@ class GrowPhase(LightningModule):
         """Build the loader of all steps' batches."""
         per_step = int(self.trainer.accumulate_grad_batches)
         batches = self.prepared.batches.split(self.trainer.global_rank, self.trainer.world_size, per_step)
-        return StepLoader(batches, int(self.trainer.max_steps) * per_step)
+        # one batch at least: Lightning warns of a loader without any, and reads none of it where there are no steps
+        return StepLoader(batches, max(1, int(self.trainer.max_steps) * per_step))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch to the device of the phase."""
@@ -215,6 +216,8 @@ class GrowPhase(LightningModule):
     def configure_optimizers(self) -> Any:
         """Build AdamW over the tensors that the method trains, with a cosine schedule."""
         declared = [parameter for parameter in self.trained.values() if parameter.requires_grad]
+        if not self.method.trains:  # Lightning warns of no optimizer
+            return AdamW([nn.Parameter(torch.zeros(0))])
         config, num_steps = self.config, int(self.trainer.max_steps)
         optimizer = AdamW(declared, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95))
         warmup_steps = round(config.warmup * num_steps)
@@ -312,7 +315,7 @@ class GrowPhase(LightningModule):
 
     def _training(self) -> Training:
         steps = int(self.trainer.global_step)
-        if not steps:
+        if not steps and self.method.trains:
             raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
         per_step = int(self.trainer.accumulate_grad_batches)
         losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)

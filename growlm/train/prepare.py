@@ -132,11 +132,12 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
             f"{config.stack} has a module {config.module!r} already: undo it first, or give another --name"
         )
     parents = method.grow_on(stack, _requested_path(stack, config.parents))
+    _check_parents(stack, parents)
     scored = _scored_skills(config, stack, skill, cache)
     kinds, continues = method.build(stack, skill), method.continues(stack)
     stack.attach(config.module, kinds, parents, config.seed, continues)
     batches = _batches(config, stack, method, skill, cache)
-    trainer = {**trainer, "steps": _num_steps(config, trainer, batches)}
+    trainer = {**trainer, "steps": _num_steps(config, trainer, batches) if method.trains else 0}
     method.begin(stack, config.module, batches)
     _check_hidden_cache(config, stack, method)
     trained = _trained(config, stack, method)
@@ -186,6 +187,16 @@ def _requested_path(stack: ModuleStack, parents: str) -> StackPath:
     if parents == "all":
         return stack.manifest.current()
     return () if parents == "none" else parse_path(parents, stack.parents())
+
+
+def _check_parents(stack: ModuleStack, parents: StackPath) -> None:
+    """Refuse to grow on modules that put tokens before the examples: methods look at those of the examples alone."""
+    for name in parents:
+        if any(module_kinds.get(kind).adds_tokens for kind in stack.manifest.record(name).kinds):
+            raise GrowlmError(
+                f"module {name!r} puts examples of its own before what it is shown, and nothing can be grown on that: "
+                "give parents without it, or none"
+            )
 
 
 def _batches(config: PhaseConfig, stack: ModuleStack, method: Method, skill: Skill, cache: ScoreCache) -> StepBatches:
@@ -241,7 +252,7 @@ def _trained(config: PhaseConfig, stack: ModuleStack, method: Method) -> dict[st
     declared = {id(parameter) for parameter in method.parameters(stack, config.module)}
     for parameter in parameters.values():
         parameter.requires_grad_(id(parameter) in declared)
-    if not any(parameter.requires_grad for parameter in parameters.values()):
+    if method.trains and not any(parameter.requires_grad for parameter in parameters.values()):
         raise GrowlmError(f"method {config.method!r} with these options has nothing to train")
     return parameters
 

@@ -109,7 +109,7 @@ def freeze_and_score(prepared: Prepared, training: Training, before: Mapping[str
         _logger.info("training the router")
         update_router(stack, *prepared.routing)
     record = _with_scores(prepared, before, cache)
-    _warn_of_loss(config.module, record.scores[config.module])
+    _warn_of_loss(config.module, record.scores[config.module], prepared.method.trains)
     if training.steps < prepared.settings["steps"]:
         _logger.warning(
             "the training ended early, after %d of %d steps: the module is as it was then, and recorded so",
@@ -197,16 +197,17 @@ def _with_scores(prepared: Prepared, before: Mapping[str, Any], cache: ScoreCach
     return record
 
 
-def _warn_of_loss(name: str, scores: Mapping[str, Any]) -> None:
+def _warn_of_loss(name: str, scores: Mapping[str, Any], trained: bool) -> None:
     """Say so if a path answers its own skill worse than the bare base does."""
     own, bare = scores["oracle"]["loss"], scores["base"]["loss"]
     if not own <= bare or not math.isfinite(own):
         _logger.warning(
             "%s ends worse than the bare base: loss %.3f against %.3f per token on held-out examples; take it off with "
-            "growlm undo, and try a lower learning rate or more steps",
+            "growlm undo, and try %s",
             format_path((name,)),
             own,
             bare,
+            "a lower learning rate or more steps" if trained else "another base or method",
         )
 
 

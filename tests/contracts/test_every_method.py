@@ -41,6 +41,8 @@ RATES = {"gain": 0.3, "sparse_memory": 0.05}
 LEFT = {"gain": 0.96}
 """Share of the loss that may be left, of a method that can learn little on a base of random weights."""
 every_method = pytest.mark.parametrize("method", sorted(methods))
+TRAINING = sorted(name for name in methods if methods.get(name).trains)
+every_training_method = pytest.mark.parametrize("method", TRAINING)
 
 
 class Toy(Skill):
@@ -139,7 +141,7 @@ def first(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     seen: list[tuple[Method, dict[str, Any]]] = []
 
     class Keep(Callback):
-        def on_train_end(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+        def on_fit_end(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
             seen.append((pl_module.method, pl_module.method.state_dict()))
 
     @cache
@@ -162,7 +164,7 @@ class Watch(Callback):
         self.first: dict[str, str] = {}
         self.trained: dict[str, str] = {}
 
-    def on_train_start(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
+    def on_fit_start(self, trainer: Trainer, pl_module: GrowPhase) -> None:  # type: ignore[override]
         parameters = pl_module.stack.module_parameters(pl_module.config.module)
         trained = {id(parameter) for parameter in pl_module.method.parameters(pl_module.stack, pl_module.config.module)}
         self.declared = {name for name, parameter in parameters.items() if id(parameter) in trained}
@@ -200,9 +202,10 @@ def test_a_phase_moves_what_is_declared_and_nothing_else(run: Run, first: First,
         assert torch.equal(new.stack(tokens()).logits, logits)
     # of the new module exactly the declared tensors moved in training; a method may take some of that back at the end
     moved = {name for name, digest in watch.trained.items() if watch.first[name] != digest}
-    assert moved == watch.declared != set()
+    assert moved == watch.declared
+    assert bool(moved) == (method in TRAINING)
     assert {name for name, digest in new.record.tensors.items() if watch.first[name] != digest} <= moved
-    assert new.record.tensors != watch.first
+    assert (new.record.tensors != watch.first) == (method in TRAINING)
     assert new.stack.verify() == len(new.stack.frozen_tensors())
     assert not any(parameter.requires_grad for parameter in new.stack.parameters())
     # undo: in memory the same bits, on disk the same bytes
@@ -212,11 +215,25 @@ def test_a_phase_moves_what_is_declared_and_nothing_else(run: Run, first: First,
     assert contents(folder) == before
 
 
-@every_method
+@every_training_method
 def test_the_loss_falls_on_a_toy_skill(first: First, method: str) -> None:
     scores = first(method).grown.record.scores["toy"]
     assert scores["oracle"]["loss"] < LEFT.get(method, 0.9) * scores["base"]["loss"]
     assert scores["all"] == scores["oracle"]
+
+
+def test_a_method_without_steps_changes_what_is_answered(first: First) -> None:
+    for method in (name for name in methods if not methods.get(name).trains):
+        grown = first(method).grown
+        assert (grown.record.cost["steps"], grown.record.cost["trained"]) == (0, 0)
+        assert grown.record.scores["toy"]["oracle"]["loss"] != grown.record.scores["toy"]["base"]["loss"]
+
+
+def test_nothing_is_grown_on_examples_before_the_prompt(run: Run, first: First) -> None:
+    folder = first("k_shot").folder
+    with pytest.raises(GrowlmError, match="module 'toy' puts examples of its own before what it is shown"):
+        run("grow", folder, "second")
+    assert ModuleStack.from_pretrained(folder).manifest.current() == ("toy",)
 
 
 @every_method
@@ -231,7 +248,7 @@ def test_what_is_on_disk_is_what_was_grown(first: First, method: str) -> None:
     assert scores["stories"]["base"] == scores["stories"]["oracle"]  # the base path, after the phase: not a digit moved
 
 
-@every_method
+@every_training_method
 def test_a_killed_phase_ends_in_the_same_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
     for step in (1, 5, STEPS - 1, STEPS):
         with pytest.raises(Killed):
@@ -244,7 +261,7 @@ def test_a_killed_phase_ends_in_the_same_bits(run: Run, first: First, method: st
     assert not (tmp_path / ".work").exists()
 
 
-@every_method
+@every_training_method
 def test_a_killed_later_phase_ends_in_the_same_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):

@@ -167,8 +167,10 @@ def test_rows_see_nothing_of_modules_off_their_path(new_stack: NewStack, kinds: 
     for row, path in enumerate(paths):
         with stack.active(*path):
             alone = stack(tokens()).logits
-        if family in MIXTURES:  # an expert gets the tokens of all rows at once, and other counts round otherwise
-            torch.testing.assert_close(mixed[row], alone[row], rtol=1e-4, atol=1e-5)
+        # an expert gets the tokens of all rows at once, examples lengthen all rows, and other counts round otherwise
+        if family in MIXTURES or "demonstrations" in kinds:
+            rounding = 1e-5 * max(1.0, float(alone[row].abs().max()))
+            torch.testing.assert_close(mixed[row], alone[row], rtol=1e-4, atol=rounding)
         else:
             assert torch.equal(mixed[row], alone[row])
 
@@ -205,7 +207,11 @@ def test_only_the_new_module_takes_gradients(new_stack: NewStack, kinds: Kinds) 
     grown(stack, "first", kinds)
     stack.attach("second", kinds)
     disturb(stack, "second")
-    stack(tokens()).logits.square().mean().backward()
+    logits = stack(tokens()).logits
+    if set(kinds) == {"demonstrations"}:  # nothing of it is trained
+        assert not logits.requires_grad
+        return
+    logits.square().mean().backward()
     with_gradient = {id(parameter) for parameter in stack.parameters() if parameter.grad is not None}
     own = stack.module_parameters("second").values()
     assert with_gradient == {id(parameter) for parameter in own if parameter.requires_grad} != set()

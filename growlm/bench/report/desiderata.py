@@ -41,7 +41,8 @@ DESIDERATA = {
     "exposure": Desideratum(
         "sequential exposure ↑",
         "Share of the rows a phase trains on that are of its own skill. 1: the past is never seen again; replay lowers "
-        "it by the replayed share; training on all n skills at once has 1/n.",
+        "it by the replayed share; training on all n skills at once has 1/n. What a memory keeps of the past and reads "
+        "when it answers (knn_lm, k_shot) is no training: it counts in the stored bytes.",
         3,
     ),
     "shift": Desideratum(
@@ -86,8 +87,8 @@ def desiderata(row: Row, joint: Row | None, budget: float) -> dict[str, Spread]:
 
 
 def common_budget(rows: Sequence[Row]) -> float:
-    """Return the FLOPs that every cell of every entry has spent, those of the cheapest one."""
-    return min(costs(cell)["flops"] for row in rows for cell in row.cells)
+    """Return the FLOPs that every cell of every entry that trains has spent, those of the cheapest one."""
+    return min((flops for row in rows for cell in row.cells if (flops := costs(cell)["flops"])), default=0.0)
 
 
 def retention(cell: CellResult) -> float:

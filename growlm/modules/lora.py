@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from growlm.base.architecture import Architecture
+from growlm.base.quantize import is_quantized
 from growlm.errors import GrowlmError, check_at_least
 from growlm.modules.kind import ModuleKind, uniform
 from growlm.modules.site import Part
@@ -76,7 +77,9 @@ class LoraPart(Part):
         """
         if not (self.A.requires_grad and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")):
             return None
-        if type(layer) is not nn.Linear or layer.weight.numel() > _SMALL or self.dropout.p or inputs.is_cuda:
+        if type(layer) is not nn.Linear or is_quantized(layer):
+            return None
+        if layer.weight.numel() > _SMALL or self.dropout.p or inputs.is_cuda:
             return None
         half = torch.get_autocast_dtype("cpu")
         # the scale goes to B, not to the sum as its alpha, which inductor loses when it joins product and sum (2.13)

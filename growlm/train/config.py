@@ -141,6 +141,7 @@ class PhaseConfig:
             self._set("skill_options", {**self.skill_options, "strict": self.strict, "on_bad": self.on_bad})
         self._set("name", check_name(self.name or self.skill, "module"))
         self._set("stack", Path(self.stack))
+        self._set("router", self.router or "none")  # as null in a recipe
         for key in ("skill_options", "method_options", "router_options"):
             self._set(key, dict(getattr(self, key) or {}))
         if self.name == BASE_SKILL:

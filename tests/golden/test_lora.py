@@ -161,5 +161,8 @@ def test_a_change_is_added_to_the_weight_in_training_under_autocast_only() -> No
     assert part.fused_forward(layer, inputs) is None
     with torch.autocast("cpu", torch.bfloat16):
         assert part.fused_forward(layer, inputs) is not None
+        held = nn.Linear(6, 5)
+        held.weight = nn.Parameter(torch.ones(5, 6, dtype=torch.int8), requires_grad=False)
+        assert part.fused_forward(held, inputs) is None, "a weight in 8 bits takes no sum"
         assert part.requires_grad_(False).fused_forward(layer, inputs) is None
         assert LoraPart(6, 5, 3, 1.0, 0.1, None).fused_forward(layer, inputs) is None

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,8 @@ def test_records_of_version_0_1_0_are_compared_under_their_old_names():
 
 def test_where_things_are_is_not_recorded():
     assert not {"stack", "base", "restart"} & set(PhaseConfig("chat").recorded())
+
+
+def test_no_router_may_be_null_in_a_recipe() -> None:
+    none: Any = None
+    assert PhaseConfig(skill="chat", router=none).router == "none"

@@ -18,7 +18,14 @@ class ExamplesDigest:
         self._sha256 = hashlib.sha256()
 
     def reading(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """Yield examples and add each."""
+        """Add examples as they are read, so that a large split is read once.
+
+        Args:
+            examples: the examples of a split, in their order.
+
+        Yields:
+            The same examples, each after it was added.
+        """
         for example in examples:
             content = _without(vars(example), _NEWER)
             content["messages"] = [_without(vars(message), _NEWER_OF_MESSAGES) for message in example.messages]

@@ -114,8 +114,9 @@ def deep_arm(setup: Setup, again: bool) -> Clock:
     module = {"lora": {"rank": 32, "layers": layers}}
     num_train = setup.skill_options["num_train"] // (2 if again else 1)
     clock = grow_arm(
-        setup, method_options={"module": module}, cache_hidden_states=True, skill_options={"num_train": num_train}
-    )
+        setup, method_options={"module": module}, cache_hidden_states=True, compile=True,
+        skill_options={"num_train": num_train},
+    )  # fmt: skip
     if again:
         clock.untimed = setup.steps // 2
     return clock

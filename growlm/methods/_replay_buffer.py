@@ -7,13 +7,16 @@ each example is kept with the same probability, however large the phases were. P
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
+
+if TYPE_CHECKING:
+    from growlm.stack.stack import ModuleStack
 
 T = TypeVar("T")
 Selection = Literal["reservoir", "balanced"]
@@ -161,6 +164,19 @@ class ReplayBuffer:
             tuple(values["owners"]),
             tuple(values["seen"]),
         )
+
+    @classmethod
+    def kept_by(cls, stack: "ModuleStack", module: str, prefix: str) -> Self:
+        """Read the buffer that a method keeps with a module; see ``from_tensors``.
+
+        Args:
+            stack: the stack.
+            module: the module's name.
+            prefix: what the names of the buffer's tensors begin with.
+        """
+        kept = stack.method_tensors(module)
+        tensors = {key.removeprefix(prefix): value for key, value in kept.items() if key.startswith(prefix)}
+        return cls.from_tensors(tensors, stack.config.vocab_size, stack.context_length, f"module {module!r}")
 
 
 def _problem(tensors: Mapping[str, Tensor], vocab_size: int, max_length: int) -> str | None:

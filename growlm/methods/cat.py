@@ -106,20 +106,11 @@ class Cat(VersionedMethod):
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Read the examples that the earlier phases kept, if there were any."""
-        self._parts = [
-            part
-            for site in stack.sites().values()
-            for part in site.parts.values()
-            if isinstance(part, LoraConcatPart) and part.owner == name
-        ]
+        self._parts = list(stack.parts(name, LoraConcatPart).values())
         self._pad_id = batches.pad_id
         last = self.continues(stack)
         if last is not None:
-            kept = stack.method_tensors(last)
-            tensors = {key.removeprefix(_MEMORY): value for key, value in kept.items() if key.startswith(_MEMORY)}
-            self._memory = ReplayBuffer.from_tensors(
-                tensors, stack.config.vocab_size, stack.context_length, f"module {last!r}"
-            )
+            self._memory = ReplayBuffer.kept_by(stack, last, _MEMORY)
         by_phase: dict[int, list[Encoded]] = defaultdict(list)
         for owner, example in zip(self._memory.owners, self._memory.examples, strict=True):
             by_phase[owner].append(example)

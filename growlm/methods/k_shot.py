@@ -76,12 +76,7 @@ class KShot(Method):
         Raises:
             GrowlmError: if not a single one fits.
         """
-        (part,) = (
-            part
-            for site in stack.sites().values()
-            for part in site.parts.values()
-            if isinstance(part, DemonstrationsPart) and part.owner == name
-        )
+        (part,) = stack.parts(name, DemonstrationsPart).values()
         drawn = list(batches.examples)
         random.Random(f"k_shot/{batches.seed}").shuffle(drawn)
         chosen: list[tuple[int, ...]] = []

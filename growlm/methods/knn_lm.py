@@ -73,12 +73,7 @@ class KnnLm(VersionedMethod):
         Raises:
             GrowlmError: if the last version does not keep how many tokens there were.
         """
-        (part,) = (
-            part
-            for site in stack.sites().values()
-            for part in site.parts.values()
-            if isinstance(part, NearestPart) and part.owner == name
-        )
+        (part,) = stack.parts(name, NearestPart).values()
         last = self.continues(stack)
         if last is not None:
             kept = stack.method_tensors(last)

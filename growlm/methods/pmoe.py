@@ -187,15 +187,9 @@ class Pmoe(Method):
         ]
         if self.identity == 0:
             return
-        memory = {keeper: self._read(stack, keeper) for keeper in keepers}
+        memory = {keeper: ReplayBuffer.kept_by(stack, keeper, _OWN).examples for keeper in keepers}
         memory[BASE] = sample_texts(stack, (), self.base_texts, f"pmoe/{batches.seed}/{name}")
         self._memory = {owner: examples for owner, examples in memory.items() if examples}
-
-    def _read(self, stack: "ModuleStack", name: str) -> tuple[Encoded, ...]:
-        kept = stack.method_tensors(name)
-        tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
-        where = f"module {name!r}"
-        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, stack.context_length, where).examples
 
     def loss(self, stack: "ModuleStack", batch: Batch) -> Tensor:
         """Add telling the skills apart to the loss of plain training; see ``Method.loss``."""

@@ -143,11 +143,7 @@ class RecurrentKif(VersionedMethod):
         self._pad_id = batches.pad_id
         last = self.continues(stack)
         if last is not None:
-            kept = stack.method_tensors(last)
-            tensors = {key.removeprefix(_MEMORY): value for key, value in kept.items() if key.startswith(_MEMORY)}
-            self._memory = ReplayBuffer.from_tensors(
-                tensors, stack.config.vocab_size, stack.context_length, f"module {last!r}"
-            )
+            self._memory = ReplayBuffer.kept_by(stack, last, _MEMORY)
 
     # -- a step --------------------------------------------------------------------------------------------------------
 

@@ -161,7 +161,7 @@ class Replay(Method):
             if any(key.startswith(_OWN) for key in record.method_tensors)
         ]
         if keepers:
-            self._buffer = self._read(stack, keepers[-1])
+            self._buffer = ReplayBuffer.kept_by(stack, keepers[-1], _OWN)
         self._rehearsed = self._buffer.examples
         if self.answers == "own" and self._rehearsed and self.share > 0:
             self._rehearsed = self._own_answers(stack, name, f"replay/{batches.seed}/{name}")
@@ -184,12 +184,6 @@ class Replay(Method):
             best = sorted(rows, key=lambda row: -ranks[row])[: max(1, round(self.pick_share * len(rows)))]
             picked += [found[row] for row in best]
         return tuple(picked)
-
-    def _read(self, stack: "ModuleStack", name: str) -> ReplayBuffer:
-        kept = stack.method_tensors(name)
-        tensors = {key.removeprefix(_OWN): value for key, value in kept.items() if key.startswith(_OWN)}
-        where = f"module {name!r}"
-        return ReplayBuffer.from_tensors(tensors, stack.config.vocab_size, stack.context_length, where)
 
     def batch(self, batch: Batch) -> Batch:
         """Add as many old rows to the batch as are due, and have the wrapped method change the whole."""

@@ -99,13 +99,7 @@ class SparseMemory(VersionedMethod):
         Raises:
             GrowlmError: if the last version does not keep what has read its rows.
         """
-        own = {
-            path: part
-            for path, site in stack.sites().items()
-            for part in site.parts.values()
-            if isinstance(part, MemoryPart) and part.owner == name
-        }
-        self._memories = own
+        self._memories = own = stack.parts(name, MemoryPart)
         last = self.continues(stack)
         if last is None:
             texts = sample_texts(

@@ -1,6 +1,6 @@
 """Examples before the tokens of a pass, where a module on the active path holds some (kind ``demonstrations``).
 
-The base reads them as if they stood in the prompt; what a pass returns is of the given tokens alone. In a pass with an
+The base reads them as if they were in the prompt; what a pass returns is of the given tokens alone. In a pass with an
 empty key-value cache they are read once and stay in the cache; those that follow know it by the cache. Every row has
 the examples of its own path, as many as leave room for what it is to hold in the end, the newest last: the oldest are
 left out first. A row without any is computed as if nothing were there, up to rounding.

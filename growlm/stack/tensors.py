@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,10 @@ from growlm.files import check_digests, combined_digest, read_tensors, tensor_di
 from growlm.manifest.manifest import MODULE_FILE, BaseRecord, Manifest, ModuleRecord
 from growlm.manifest.path import BASE
 from growlm.modules.kind import ModuleKind
-from growlm.modules.site import Site, stock_tensors
+from growlm.modules.site import Part, Site, stock_tensors
 from growlm.stack.sites import Sites
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 class TensorMixin:
@@ -36,6 +38,15 @@ class TensorMixin:
     def base_tensors(self) -> dict[str, Tensor]:
         """Return the base's tensors by stock name."""
         return stock_tensors(self.base)
+
+    def parts(self, name: str, kind: type[PartT]) -> dict[str, PartT]:
+        """Return a module's parts of one class by the stock path of their site."""
+        return {
+            path: part
+            for path, site in self.sites().items()
+            for part in site.parts.values()
+            if isinstance(part, kind) and part.owner == name
+        }
 
     def module_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """Return a module's parameters by their names in its file: ``<kind>.<stock path of the site>.<rest>``."""

@@ -17,7 +17,6 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from growlm import registry
-from growlm.data.example import Example, Split
 from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
 from growlm.manifest import store
@@ -26,15 +25,14 @@ from growlm.methods.method import Method
 from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora, LoraPart
 from growlm.registry import methods
-from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
 from growlm.train.result import Grown
 from tests.contracts.conftest import tokens
 from tests.contracts.test_every_module import contents
+from tests.contracts.toy import Toy
 
-WORDS = ("cat", "dog", "box", "park", "Tom", "Lily", "red", "big", "hello", "yes")
 STEPS = 10
 RATES = {"gain": 0.3, "sparse_memory": 0.05}
 """Learning rates of methods that train little of what they have, and so need more than others in these steps."""
@@ -43,27 +41,6 @@ LEFT = {"gain": 0.96}
 every_method = pytest.mark.parametrize("method", sorted(methods))
 TRAINING = sorted(name for name in methods if methods.get(name).trains)
 every_training_method = pytest.mark.parametrize("method", TRAINING)
-
-
-class Toy(Skill):
-    """A skill of a few words: whatever is said, the answer is the same.
-
-    Args:
-        answer: the answer.
-    """
-
-    metric = "exact_match"
-    max_answer_tokens = 6
-
-    def __init__(self, answer: str = " sat on") -> None:
-        self.answer = answer
-
-    def examples(self, split: Split) -> Iterator[Example]:
-        """Yield every pair of words in one split."""
-        for number, word in enumerate(WORDS):
-            for other in WORDS[: number + 1]:
-                if (split == "test") == (number % 4 == 0):
-                    yield Example(f"toy/{word} {other}", prompt=f"the {word} {other}", completion=self.answer)
 
 
 @dataclass

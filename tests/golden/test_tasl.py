@@ -10,18 +10,16 @@ from torch import Tensor
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError
 from growlm.methods._fusion import fused, static_share
-from growlm.methods.importance import (
-    Importance,
+from growlm.methods.importance.running import Importance, smooth
+from growlm.methods.importance.units import (
     accumulated,
     important,
     normalised,
     rank_scores,
-    sensitivity,
-    smooth,
     spread,
     unit_scores,
 )
-from growlm.registry import methods
+from growlm.registry import importance_measures, methods
 from growlm.stack.loss import trained_token_losses
 from growlm.stack.stack import ModuleStack
 from tests.golden.conftest import RunPhase, encoded
@@ -37,10 +35,12 @@ def assert_close(found: Any, expected: Any) -> None:
 def test_sensitivities() -> None:
     weight, gradient = torch.tensor([2.0, -3.0, 0.0]), torch.tensor([0.5, 2.0, 7.0])
     # w g = 1, -6, 0
-    assert_close(sensitivity(weight, gradient, "first"), torch.tensor([1.0, 6.0, 0.0]))
-    assert_close(sensitivity(weight, gradient, "mixed"), torch.tensor([0.5, 24.0, 0.0]))  # |1 - 1/2|, |-6 - 18|
-    assert_close(sensitivity(weight, gradient, "second"), torch.tensor([1.0, 36.0, 0.0]))
-    assert sensitivity(weight.bfloat16(), gradient.bfloat16()).dtype == torch.float32
+    by_hand = {"first": [1.0, 6.0, 0.0], "mixed": [0.5, 24.0, 0.0], "second": [1.0, 36.0, 0.0]}  # |1 - 1/2|, |-6 - 18|
+    for order, expected in by_hand.items():
+        assert_close(importance_measures.build(order).sensitivity(weight, gradient), torch.tensor(expected))
+    importance = Importance()
+    importance.see("w", weight.bfloat16(), gradient.bfloat16())
+    assert importance.state_dict()["mean"]["w"].dtype == torch.float32
 
 
 def test_smoothing_compares_with_the_new_mean() -> None:

@@ -23,24 +23,6 @@ from growlm.methods.importance.measure import ImportanceMeasure
 from growlm.registry import importance_measures
 
 
-def sensitivity(weight: Tensor, gradient: Tensor, order: str = "first") -> Tensor:
-    """Estimate by a measure how important each element is in one step.
-
-    Args:
-        weight: w, of any shape.
-        gradient: g, of the same shape.
-        order: name of the measure.
-
-    Returns:
-        The sensitivities, fp32, of the same shape.
-
-    Raises:
-        GrowlmError: if there is no such measure.
-    """
-    found: Tensor = importance_measures.build(order).sensitivity(weight.float(), gradient.float())
-    return found
-
-
 def smooth(
     mean: Tensor, deviation: Tensor, found: Tensor, beta1: float = 0.85, beta2: float = 0.85
 ) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ import torch
 from growlm import registry
 from growlm.errors import GrowlmError
 from growlm.methods import importance
-from growlm.methods.importance import Importance
 from growlm.methods.importance.measure import ImportanceMeasure
+from growlm.methods.importance.running import Importance
 from growlm.registry import importance_measures, methods
 from tests.unit.test_registry import Point
 

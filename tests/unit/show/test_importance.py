@@ -13,7 +13,7 @@ from growlm.cli.main import main
 from growlm.errors import GrowlmError
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.manifest import ModuleRecord
-from growlm.methods.importance import ACCUMULATED, OF_PHASE
+from growlm.methods.importance.units import ACCUMULATED, OF_PHASE
 from growlm.modules.lora import Lora
 from growlm.show.importance import OUTSIDE, importance_map, importance_table, plot_importance
 from growlm.stack.stack import ModuleStack

@@ -29,7 +29,6 @@ with tempfile.TemporaryDirectory() as folder:
         report_to=[],
         use_cpu=True,
         bf16=False,
-        gradient_checkpointing=False,
     )
     trainer = SFTTrainer(stack, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=stack.tokenizer)
     trainer.train()

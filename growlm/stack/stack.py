@@ -33,6 +33,7 @@ from growlm.modules.kind import ModuleKind, check_quantized
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
+from growlm.stack.checkpointing import CheckpointingMixin
 from growlm.stack.in_context import Given
 from growlm.stack.loading import LoadOptions
 from growlm.stack.proof import prove
@@ -43,7 +44,7 @@ from growlm.stack.stock import StockMixin
 from growlm.stack.tensors import base_record, outside_record
 
 
-class ModuleStack(PathMixin, SavingMixin, StockMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
+class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its own folder
     """A frozen base with modules attached at its sites; a transformers model that can generate.
 
     Make one with ``from_base`` or ``from_pretrained``. A new stack's active path is the bare base; a loaded one's is

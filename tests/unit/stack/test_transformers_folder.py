@@ -165,16 +165,10 @@ def test_labels_give_the_loss(new_stack: NewStack) -> None:
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set", "ignore:`use_cache=True` is incompatible")
 def test_the_trainer_of_transformers_trains_a_module(new_stack: NewStack, tmp_path: Path) -> None:
-    from transformers import Trainer, TrainingArguments
-
     stack = new_stack()
     stack.attach("mine", {"lora": Lora(rank=2)})
     before = stack(TOKENS, labels=TOKENS).loss.item()
-    rows = [{"input_ids": row, "labels": row} for row in TOKENS] * 4
-    arguments = TrainingArguments(
-        str(tmp_path / "runs"), max_steps=6, learning_rate=3e-2, report_to=[], save_strategy="no", use_cpu=True
-    )
-    Trainer(stack, arguments, train_dataset=rows).train()
+    train(stack, tmp_path)
     stack.freeze("mine")
     assert stack(TOKENS, labels=TOKENS).loss.item() < before - 0.1
     stack.save_pretrained(tmp_path / "stack")
@@ -183,6 +177,49 @@ def test_the_trainer_of_transformers_trains_a_module(new_stack: NewStack, tmp_pa
     torch.testing.assert_close(loaded(TOKENS).logits, stack(TOKENS).logits, rtol=0, atol=0)
     assert AutoConfig.from_pretrained(tmp_path / "stack").model_type == "growlm"
     assert "trained outside growlm" in (tmp_path / "stack" / "README.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set", "ignore:`gradient_checkpointing` is deprecated")
+def test_the_trainer_of_transformers_checkpoints_the_layers(
+    new_stack: NewStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = 0
+
+    def checkpoint(*args: Any, **kwargs: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        return torch.utils.checkpoint.checkpoint(*args, **kwargs)
+
+    monkeypatch.setattr("growlm.stack.checkpointing.checkpoint", checkpoint)
+    found = []
+    for wanted in (False, True):
+        torch.manual_seed(0)
+        stack = new_stack()
+        stack.attach("mine", {"lora": Lora(rank=2)})
+        train(stack, tmp_path, gradient_checkpointing=wanted)
+        assert stack.is_gradient_checkpointing == wanted
+        assert all(parameter.grad is None for name, parameter in stack.named_parameters() if "mine" not in name)
+        stack.verify()
+        found.append(stack.module_tensors("mine"))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert runs == 6 * len(stack.base.get_submodule("model.layers"))
+
+
+def train(stack: ModuleStack, folder: Path, **arguments: Any) -> None:
+    """Train what is growing with the Trainer of transformers."""
+    from transformers import Trainer, TrainingArguments
+
+    settings = TrainingArguments(
+        str(folder / "runs"),
+        max_steps=6,
+        learning_rate=3e-2,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        **arguments,
+    )
+    rows = [{"input_ids": row, "labels": row} for row in TOKENS] * 4
+    Trainer(stack, settings, train_dataset=rows).train()
 
 
 def test_where_stacks_are_by_default_nobody_is_asked_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

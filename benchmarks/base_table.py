@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from ngram import NGram
 from growlm.base.load import load_base, load_tokenizer, shipped_bases
 from growlm.files import write_text
 from growlm.metrics.base_suite import FIRST, base_suite
+from growlm.metrics.samples import distinct_trigrams, sample_shape, sample_stories
 from growlm.pretrain.source import TextSource
-from growlm.pretrain.validation import sample_stories
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
     bases = arguments.bases or sorted(shipped_bases(), key=_size)
     rows = [_five_gram(bases[0], arguments.data / "train.txt", stories)]
     rows += [_base(name, arguments.data / "valid.txt", arguments.blimp, arguments.samples) for name in bases]
-    reference = _distinct([story for story in stories if len(story.split()) > 2][: arguments.samples])
+    reference = distinct_trigrams([story for story in stories if len(story.split()) > 2][: arguments.samples])
     text = _table(rows, reference, len(stories), arguments.samples)
     sys.stdout.write(text)
     if arguments.json:
@@ -90,21 +91,7 @@ def _base(name: str, stories: Path, blimp_folder: Path | None, samples: int) -> 
         for seed in range(0, samples, 10)
         for story in sample_stories(model, tokenizer, min(10, samples - seed), seed=seed, max_new_tokens=500)
     ]
-    end = str(tokenizer.eos_token)
-    measured["ended"] = sum(story.endswith(end) for story in drawn) / len(drawn)
-    measured["distinct_3"] = _distinct([story.removesuffix(end) for story in drawn])
-    return measured
-
-
-def _distinct(texts: Sequence[str]) -> float:
-    """Means the share of distinct word 3-grams over the texts that have any."""
-    ratios: list[float] = []
-    for text in texts:
-        words = text.split()
-        grams = list(zip(words, words[1:], words[2:], strict=False))
-        if grams:
-            ratios.append(len(set(grams)) / len(grams))
-    return sum(ratios) / len(ratios)
+    return measured | asdict(sample_shape(drawn, str(tokenizer.eos_token)))
 
 
 def _teller(name: str) -> Callable[[str, float], None]:

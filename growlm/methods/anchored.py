@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import check_at_least
 from growlm.manifest.path import Path
-from growlm.methods._divergence import divergence
 from growlm.methods.method import LoraOrDense
+from growlm.metrics.divergence import divergence
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:

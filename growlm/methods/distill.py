@@ -30,9 +30,9 @@ from growlm.data.batches import IGNORED, Batch, StepBatches, collate
 from growlm.data.encode import Encoded
 from growlm.errors import check_at_least, check_positive
 from growlm.manifest.path import Path
-from growlm.methods._divergence import divergence
 from growlm.methods._sampling import sample_answers
 from growlm.methods.method import Method
+from growlm.metrics.divergence import divergence
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.skills.skill import Skill

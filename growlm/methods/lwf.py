@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from growlm.data.batches import Batch, StepBatches
 from growlm.errors import check_at_least, check_positive
 from growlm.manifest.path import Path
-from growlm.methods._divergence import divergence
 from growlm.methods.method import VersionedMethod
+from growlm.metrics.divergence import divergence
 from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.stack.loss import trained_logits

@@ -28,9 +28,9 @@ from growlm.data.batches import Batch, StepBatches, collate
 from growlm.data.encode import Encoded
 from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import Path
-from growlm.methods._divergence import divergence
 from growlm.methods._sampling import sample_texts
 from growlm.methods.method import LoraOrDense
+from growlm.metrics.divergence import divergence
 from growlm.stack.loss import trained_logits
 
 if TYPE_CHECKING:

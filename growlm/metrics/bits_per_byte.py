@@ -102,12 +102,7 @@ def text_sums(
     Raises:
         GrowlmError: if there is no text, or the tokenizer does not give a document back.
     """
-    num_bytes = sum(len(text.encode()) for text in texts)
-    if num_bytes == 0:
-        raise GrowlmError("bits per byte need text: no document holds any")
-    limit = context or int(getattr(model.config, "max_position_embeddings", 1_024))
-    documents = [_encode(tokenizer, text) for text in texts]
-    windows = [window for tokens in documents for window in _windows(tokens, limit)]
+    windows = text_windows(tokenizer, texts, context or int(getattr(model.config, "max_position_embeddings", 1_024)))
     training = model.training
     model.eval()
     nats, num_done = 0.0, 0
@@ -117,7 +112,27 @@ def text_sums(
         if progress is not None:
             progress(num_done / len(windows))
     model.train(training)
-    return TextSums(nats, sum(len(tokens) - 1 for tokens in documents), num_bytes)
+    num_tokens = sum(len(window.tokens) - window.first for window in windows)
+    return TextSums(nats, num_tokens, sum(len(text.encode()) for text in texts))
+
+
+def text_windows(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], context: int) -> list[Window]:
+    """Encode documents as windows in which each token after the start token is scored once, and the end token, too.
+
+    Args:
+        tokenizer: the tokenizer.
+        texts: the documents.
+        context: longest window in tokens.
+
+    Returns:
+        The windows, those of a document one after the other.
+
+    Raises:
+        GrowlmError: if there is no text, or the tokenizer does not give a document back.
+    """
+    if not any(texts):
+        raise GrowlmError("bits per byte need text: no document holds any")
+    return [window for text in texts for window in _windows(_encode(tokenizer, text), context)]
 
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

@@ -5,7 +5,7 @@ the endings.
 A tie counts as wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +55,16 @@ def consistency(
     probes = list(consistency_probes(per_sort))
     sorts: dict[str, float] = {}
     for number, sort in enumerate(PROBES, 1):
-        sorts[sort] = _share_right(model, tokenizer, [probe for probe in probes if probe.sort == sort])
+        decided = decisions(model, tokenizer, [probe for probe in probes if probe.sort == sort])
+        sorts[sort] = sum(decided) / len(decided)
         if progress is not None:
             progress(number / len(PROBES))
     model.train(training)
     return Consistency(sum(sorts.values()) / len(sorts), sorts, len(probes))
 
 
-def _share_right(model: Any, tokenizer: "PreTrainedTokenizerBase", probes: list[Probe]) -> float:
+def decisions(model: Any, tokenizer: "PreTrainedTokenizerBase", probes: Sequence[Probe]) -> list[bool]:
+    """Return for each probe whether the right ending is the likelier one."""
     texts = [probe.context + ending for probe in probes for ending in (probe.right, probe.wrong)]
     nats = text_nats(model, tokenizer, texts)
-    return sum(right < wrong for right, wrong in zip(nats[::2], nats[1::2], strict=True)) / len(probes)
+    return [right < wrong for right, wrong in zip(nats[::2], nats[1::2], strict=True)]

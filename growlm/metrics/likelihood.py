@@ -1,6 +1,9 @@
-"""How likely a causal language model finds given tokens or texts."""
+"""How likely a causal language model finds given tokens or texts.
 
-from collections.abc import Sequence
+Shapes: B batch, T tokens, N scored tokens of one window, V vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +27,6 @@ class Window:
 def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
     """Compute -ln p of each window's scored tokens in one forward pass.
 
-    Windows are padded on the right, where causal attention cannot see the padding.
-
     Args:
         model: any causal language model whose output has ``logits`` [B, T, V].
         windows: what is scored; windows of like length waste least.
@@ -33,16 +34,31 @@ def window_nats(model: Any, windows: Sequence[Window]) -> list[float]:
     Returns:
         The sum over each window's scored tokens, in nats.
     """
+    return [_nats(logits_NV, targets_N) for logits_NV, targets_N in scored_logits(model, windows)]
+
+
+@torch.inference_mode()
+def scored_logits(model: Any, windows: Sequence[Window]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what a model predicts each window's scored tokens from, and these tokens, after one forward pass.
+
+    Windows are padded on the right, where causal attention cannot see the padding.
+
+    Args:
+        model: any causal language model whose output has ``logits`` [B, T, V].
+        windows: what is scored.
+
+    Yields:
+        Logits [N, V] in fp32 and targets [N] of a window's N scored tokens.
+    """
     device = next(model.parameters()).device
     tokens_BT, mask_BT = padded([window.tokens for window in windows], 0)
     firsts_B = torch.tensor([window.first for window in windows])
     scored_BT = mask_BT.bool() & (torch.arange(mask_BT.shape[1]) >= firsts_B[:, None])
-    with torch.inference_mode():
-        logits_BTV: Tensor = model(input_ids=tokens_BT[:, :-1].to(device)).logits
-        targets_BT, kept_BT = tokens_BT[:, 1:].to(device), scored_BT[:, 1:].to(device)
-        # row by row: no fp32 copy of all logits
-        rows = zip(logits_BTV, targets_BT, kept_BT, strict=True)
-        return [_nats(logits_TV[kept_T], target_T[kept_T]) for logits_TV, target_T, kept_T in rows]
+    logits_BTV: Tensor = model(input_ids=tokens_BT[:, :-1].to(device)).logits
+    targets_BT, kept_BT = tokens_BT[:, 1:].to(device), scored_BT[:, 1:].to(device)
+    # row by row: no fp32 copy of all logits
+    for logits_TV, targets_T, kept_T in zip(logits_BTV, targets_BT, kept_BT, strict=True):
+        yield logits_TV[kept_T].float(), targets_T[kept_T]
 
 
 def text_nats(
@@ -69,6 +85,6 @@ def text_nats(
     return nats
 
 
-def _nats(logits_TV: Tensor, target_T: Tensor) -> float:
-    losses = torch.nn.functional.cross_entropy(logits_TV.float(), target_T, reduction="none")
-    return float(losses.double().sum())
+def _nats(logits_NV: Tensor, targets_N: Tensor) -> float:
+    losses_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none")
+    return float(losses_N.double().sum())

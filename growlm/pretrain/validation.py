@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.samples import sample_stories
 
 _logger = logging.getLogger(__name__)
 
@@ -95,42 +96,3 @@ class Watch(Callback):
         self.samples.append({"step": step, "text": sample})
         _logger.info(line)
         _logger.info("  %s", " ".join(sample.split()))
-
-
-def sample_stories(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    count: int,
-    seed: int,
-    max_new_tokens: int = 300,
-    temperature: float = 0.8,
-) -> list[str]:
-    """Sample documents from the start token on; the global random state is left as it was.
-
-    Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        count: number of documents.
-        seed: seed of the sampling.
-        max_new_tokens: longest document in tokens.
-        temperature: temperature of the sampling.
-
-    Returns:
-        The documents; one that was ended by the model ends with the tokenizer's end token.
-    """
-    training = model.training
-    model.eval()
-    start = torch.full((count, 1), tokenizer.bos_token_id, device=model.device)
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []), torch.inference_mode():
-        torch.manual_seed(seed)
-        generating: Any = model
-        tokens = generating.generate(
-            start,
-            attention_mask=torch.ones_like(start),
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            max_new_tokens=max_new_tokens,
-        )
-    model.train(training)
-    return [str(tokenizer.decode(row[1:])).replace(str(tokenizer.pad_token), "") for row in tokens]

@@ -18,7 +18,7 @@ from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.path import Path as StackPath
 from growlm.manifest.recorded_skill import names_data, recorded_skill
 from growlm.manifest.records import ModuleRecord
-from growlm.metrics.routed import RoutedScore, find_turns, routed_score_with_answers
+from growlm.metrics.routed import RoutedScore, Turns, find_turns, routed_score_with_answers
 from growlm.metrics.scoring import Answer, Score, score_with_answers
 from growlm.registry import skills
 from growlm.routing.update import SkillPrompts
@@ -175,12 +175,16 @@ class ScoreCache:
             limit: greatest number of examples, from the first on; None: all.
             measured: scores of the same examples by some paths.
         """
-        key = ("turns", stack.manifest.base.digest, skill, limit)
-        turns = self.get_or_compute(key, lambda: find_turns(stack, skill, limit=limit))
+        turns = self.turns(stack, skill, limit)
         return self.get_or_compute(
             ("routed", self._state(stack), _router_state(stack), own, skill, limit),
             lambda: routed_score_with_answers(stack, skill, own, limit=limit, known=measured, turns=turns),
         )
+
+    def turns(self, stack: ModuleStack, skill: Skill, limit: int | None) -> Turns:
+        """Find the answers that a skill's test split is scored by, once for all stacks on a base."""
+        key = ("turns", stack.manifest.base.digest, skill, limit)
+        return self.get_or_compute(key, lambda: find_turns(stack, skill, limit=limit))
 
     @staticmethod
     def _state(stack: ModuleStack) -> Hashable:

@@ -45,7 +45,6 @@ MAX_FILE, MAX_FUNCTION, MIN_FILE = 400, 60, 40
 # path or path:function -> why it is larger or smaller
 EXEMPT = {
     "commands/bench.py:bench": "the options of a benchmark, each an argument with its line of documentation",
-    "methods/_divergence.py": "shared by three methods, and members import no other member",
     "train/schedule.py": "shared by phases and pretraining, which share nothing else of train",
 }
 

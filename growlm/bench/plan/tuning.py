@@ -1,9 +1,10 @@
 """Choosing hyperparameters by one protocol for every entry: what is tried, and what is chosen.
 
 Every entry has the same grid: its learning rate times each of a few factors, and for each of them the values of its one
-``strengths`` option where it has one. All are trained in an order of the skills that no test has, with a seed that no
-test has, and scored on the validation split. The greatest average performance after the last phase wins, in the mode
-that the method's authors intend; of equal ones the first. Only then is anything tested, with what was chosen.
+``strengths`` option where it has one; a method that trains nothing has no rate to try. All are trained in an order of
+the skills that no test has, with a seed that no test has, and scored on the validation split. The greatest average
+performance after the last phase wins, in the mode that the method's authors intend; of equal ones the first. Only then
+is anything tested, with what was chosen.
 """
 
 import math
@@ -17,6 +18,7 @@ from growlm.bench.plan.entries import Entry
 from growlm.bench.plan.stream import Stream
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
+from growlm.registry import methods
 from growlm.train.config import PhaseConfig
 
 CHOICES_FILE = "choices.json"
@@ -84,14 +86,15 @@ def trials(entry: Entry, rate: float, factors: Sequence[float]) -> list[Trial]:
         factors: factors of its learning rate.
 
     Returns:
-        The points, the slowest first.
+        The points, the slowest first; one rate for a method that trains nothing.
     """
     rated = replace(entry, phase={"learning_rate": rate, **entry.phase})
     options: list[dict[str, Any]] = [{}]
     for option, values in entry.strengths.items():
         options = [{option: value} for value in values]
     found: list[Trial] = []
-    for factor in factors:
+    trains = methods.build(entry.method, entry.options).trains
+    for factor in factors if trains else (1.0,):
         for own in options:
             scaled = rated.scale_lr(factor)
             tried = {"factor": factor, "learning_rate": scaled.phase["learning_rate"], "options": own}

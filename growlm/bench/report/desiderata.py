@@ -5,11 +5,13 @@ growlm's own. All are in the inference mode that the method's authors intend.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from growlm.bench.report.general import DIVERGENCE
 from growlm.bench.report.statistics import Row, Spread, composite_score, costs, learning_curve, signed
+from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
 
 _SOLVED = 0.5
@@ -23,11 +25,13 @@ class Desideratum:
         title: what tables call it; an arrow points to the better side.
         definition: how it is computed.
         decimals: with how many decimals it is printed.
+        reason: why it is undefined, where it is.
     """
 
     title: str
     definition: str
     decimals: int = 2
+    reason: str = "not measured"
 
 
 DESIDERATA = {
@@ -37,6 +41,7 @@ DESIDERATA = {
         "after the last phase minus before the first. 0: nothing is lost; above 0: it got worse. Undefined where it "
         "was measured on TinyWorld's own stories, whose like the skill chat trains.",
         4,
+        "needs a text no skill trains: --phase stories",
     ),
     "exposure": Desideratum(
         "sequential exposure ↑",
@@ -50,6 +55,7 @@ DESIDERATA = {
         "Score after the last phase minus the bare base's, on the skill that is strangest to the base (of the greatest "
         "loss per token on the bare base); mean over the orders in which others are learned after it. Undefined in an "
         "order that ends with it, where nothing could be forgotten.",
+        reason="the strangest skill ends every order",
     ),
     "efficiency": Desideratum(
         "efficiency ↑",
@@ -62,6 +68,7 @@ DESIDERATA = {
         "On skills that are tested only and need several learned ones at once: (score - bare base) / (joint training - "
         "bare base), means over those that joint training of the same seed solves to at least a half. 1: as good as "
         "joint training. Undefined where it solves none: what nobody learns says nothing of composing.",
+        reason="needs composites that joint training of the same seed solves to a half",
     ),
 }
 
@@ -84,6 +91,31 @@ def desiderata(row: Row, joint: Row | None, budget: float) -> dict[str, Spread]:
         "efficiency": Spread.of(efficiency(cell, budget) for cell in row.cells),
         "composition": Spread.of(composition(cell, joint.cells if joint else ()) for cell in row.cells),
     }
+
+
+def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Row | None) -> Table:
+    """Return the table of the desiderata, with what else was measured of general ability.
+
+    Args:
+        rows: the entries.
+        title: what a row is called.
+        joint: the entry that learns all skills at once.
+    """
+    divergence = DIVERGENCE.is_known(rows)
+    grammar = any(cell.blimp for row in rows for cell in row.cells)
+    budget = common_budget(rows)
+    columns = ["method", *(wanted.title for wanted in DESIDERATA.values())]
+    columns += [DIVERGENCE.title] if divergence else []
+    columns += ["BLiMP, points ↑"] if grammar else []
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        found = desiderata(row, joint, budget)
+        cells = [written(found[key], w.decimals, reason=w.reason) for key, w in DESIDERATA.items()]
+        cells += [DIVERGENCE.written(row)] if divergence else []
+        cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
+        lines.append((title(row), *cells))
+    note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
+    return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(lines), (), note)
 
 
 def common_budget(rows: Sequence[Row]) -> float:

@@ -1,9 +1,10 @@
 """Beside the five desiderata: whether a method still learns late in the order, and how low scores fall on the way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from growlm.bench.report.statistics import Row, signed
+from growlm.bench.report.statistics import Row, Spread, signed
+from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
 from growlm.skills.metric import higher_is_better
 
@@ -33,6 +34,33 @@ DEFINITIONS = {
 _FORGOTTEN = 0.01
 ALONE = "per_skill"
 """The method that trains a whole model for each skill."""
+
+
+def plasticity_table(rows: Sequence[Row], title: Callable[[Row], str], score: Callable[[Spread, str], str]) -> Table:
+    """Return the table of the metrics of ``DEFINITIONS``.
+
+    Args:
+        rows: the entries.
+        title: what a row is called.
+        score: writes a score, with the reason where it is undefined.
+    """
+    alone = alone_row(rows)
+    partners = alone.cells if alone else ()
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        cells = row.cells
+        learning = "one phase" if cells[0].at_once else f"needs a {ALONE} entry"
+        falling = "one phase" if cells[0].at_once else "needs --matrix lower"
+        found = [
+            score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
+            score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
+            score(Spread.of(map(lowest_score, cells)), falling),
+            written(Spread.of(map(fresh_loss, cells)), 3, reason="needs --fresh"),
+            written(Spread.of(map(recovery, cells)), 2, reason="" if cells[0].recovery else "needs --fresh"),
+        ]
+        lines.append((title(row), *found))
+    caption = "Learning late and falling on the way, in each method's own mode"
+    return Table("plasticity", caption, ("method", *DEFINITIONS), tuple(lines))
 
 
 def alone_row(rows: Sequence[Row]) -> Row | None:

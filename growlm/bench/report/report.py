@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.bench.plan.tuning import CHOICES_FILE, protocol_sentence
+from growlm.bench.report.cell_metric import known_metrics
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.findings import findings
@@ -29,7 +30,7 @@ from growlm.bench.report.statistics import (
     signed,
 )
 from growlm.bench.report.table import Table, to_csv, to_latex, written
-from growlm.bench.report.tables import DEFINITIONS, MODE_TITLES, TITLES, Summary, environment
+from growlm.bench.report.tables import DEFINITIONS, GROUPS, MODE_TITLES, TITLES, Summary, environment
 from growlm.errors import one_line
 from growlm.files import write_json, write_text
 from growlm.manifest.scores import ScoreTables
@@ -77,6 +78,7 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     sections, tables = _sections(summary), summary.tables()
     notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
     notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
+    notes |= {metric.title: metric.definition for group in GROUPS for metric in known_metrics(group, rows)}
     notes |= {"share of range": RANGE} | PLASTICITY
     notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
     first = rows[0].cells[0]

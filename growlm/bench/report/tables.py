@@ -5,17 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from growlm.bench.report.desiderata import DESIDERATA, blimp_change, common_budget, desiderata
-from growlm.bench.report.plasticity import (
-    ALONE,
-    alone_row,
-    fresh_loss,
-    intransigence,
-    lowest_score,
-    plasticity_loss,
-    recovery,
-)
-from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
+from growlm.bench.report.cell_metric import known_metrics, known_tables
+from growlm.bench.report.desiderata import blimp_change, common_budget, desiderata, desiderata_table
+from growlm.bench.report.general import GENERAL
+from growlm.bench.report.plasticity import plasticity_table
 from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
@@ -63,6 +56,8 @@ COST = (
     "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
     "trained parameter. Peak: of the whole process on a CPU, with what it keeps for all its cells; compare it on a GPU."
 )
+GROUPS = (GENERAL,)
+"""What is shown where it was measured."""
 OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {
     "ap": "not measured in this mode",
@@ -154,8 +149,9 @@ class Summary:
             self._test_table(),
             self._per_skill_table(),
             self._per_seed_table(),
-            self._desiderata_table(),
-            self._plasticity_table(),
+            desiderata_table(self.rows, self.title, self.joint),
+            *(table for group in GROUPS for table in known_tables(group, self.rows, self.title)),
+            plasticity_table(self.rows, self.title, self.score),
             self._cost_table(),
             *composites,
             *modes,
@@ -196,6 +192,10 @@ class Summary:
                 order: {mode: mean_matrix(cells, mode) for mode in MODES} for order, cells in row.by_order().items()
             },
             "desiderata": wanted,
+            **{
+                group.name: {metric.key: metric.spread(row).to_json() for metric in known_metrics(group, self.rows)}
+                for group in GROUPS
+            },
             "blimp_change": Spread.of(map(blimp_change, row.cells)).to_json(),
             "composites": {
                 mode: Spread.of(composite_score(cell, mode) for cell in row.cells).to_json()
@@ -291,47 +291,6 @@ class Summary:
             rows.append((self.title(row), *scores))
         columns = ("method", *(f"order {order}, seed {seed}" for order, seed in places))
         return Table("per-seed", "AP of each cell, in each method's own mode", columns, tuple(rows))
-
-    def _desiderata_table(self) -> Table:
-        grammar = any(cell.blimp for row in self.rows for cell in row.cells)
-        budget = common_budget(self.rows)
-        columns = ["method", *(wanted.title for wanted in DESIDERATA.values())]
-        rows: list[tuple[str, ...]] = []
-        reasons = {
-            "retention": "needs a text no skill trains: --phase stories",
-            "shift": "the strangest skill ends every order",
-            "composition": "needs composites that joint training of the same seed solves to a half",
-        }
-        for row in self.rows:
-            found = desiderata(row, self.joint, budget)
-            cells = [
-                written(found[key], wanted.decimals, reason=reasons.get(key, "not measured"))
-                for key, wanted in DESIDERATA.items()
-            ]
-            cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
-            rows.append((self.title(row), *cells))
-        columns += ["BLiMP, points ↑"] if grammar else []
-        note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
-        return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(rows), (), note)
-
-    def _plasticity_table(self) -> Table:
-        alone = alone_row(self.rows)
-        partners = alone.cells if alone else ()
-        rows: list[tuple[str, ...]] = []
-        for row in self.rows:
-            cells = row.cells
-            learning = "one phase" if cells[0].at_once else f"needs a {ALONE} entry"
-            falling = "one phase" if cells[0].at_once else "needs --matrix lower"
-            found = [
-                self.score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
-                self.score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
-                self.score(Spread.of(map(lowest_score, cells)), falling),
-                written(Spread.of(map(fresh_loss, cells)), 3, reason="needs --fresh"),
-                written(Spread.of(map(recovery, cells)), 2, reason="" if cells[0].recovery else "needs --fresh"),
-            ]
-            rows.append((self.title(row), *found))
-        title = "Learning late and falling on the way, in each method's own mode"
-        return Table("plasticity", title, ("method", *PLASTICITY), tuple(rows))
 
     def _cost_table(self) -> Table:
         columns: dict[str, tuple[str, float, int]] = {

@@ -41,6 +41,8 @@ class CellResult:
         stories: bits per byte on the base's own text, by mode, before the first phase and after each.
         composites: for each composite skill, its score on the bare base (``base``) and by mode at the end.
         blimp: accuracy on BLiMP of the bare base and of all modules together, if it was asked for.
+        general: general ability at the end: by measurement, its value on the bare base (``base``) and by mode; see
+            ``growlm.bench.run.general``.
         costs: of each phase; see ``growlm.bench.run.cost``.
         importance: for a method that keeps the importance of its units, its mean by layer and projection to all skills:
             the fields of a ``growlm.show.importance.ImportanceMap``.
@@ -64,6 +66,7 @@ class CellResult:
     stories: dict[str, list[float | None]] = field(default_factory=dict)
     composites: dict[str, dict[str, float | None]] = field(default_factory=dict)
     blimp: dict[str, float] = field(default_factory=dict)
+    general: dict[str, dict[str, float]] = field(default_factory=dict)
     costs: list[dict[str, Any]] = field(default_factory=list)
     importance: dict[str, Any] = field(default_factory=dict)
     fresh: list[dict[str, float]] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import Any
 
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
+from growlm.bench.run.general import general_ability
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.bench.run.trials import fresh_trial, recovery_trial
 from growlm.data.encode import encode
@@ -216,6 +217,10 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         result.references[name] = _references(cell, stack, memory, skill)
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
+    if cell.measured.base_text:
+        file = cell.phase.get("stories")
+        stories = memory.skill(BASE_SKILL, {"file": file}) if file else None
+        result.general = general_ability(stack, memory, stories, limit, _is_routed(cell))
     kept = stack.method_tensors(stack.manifest.modules[-1].name)
     if keeps_importance(kept):
         result.importance = asdict(importance_map(kept))

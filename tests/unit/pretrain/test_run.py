@@ -17,13 +17,14 @@ from growlm.base import presets
 from growlm.base.presets import Preset
 from growlm.errors import GrowlmError
 from growlm.files import file_digest
+from growlm.metrics.samples import sample_stories
 from growlm.pretrain import record
 from growlm.pretrain import validation as validation_module
 from growlm.pretrain.config import PretrainData, PretrainRun
 from growlm.pretrain.pack import PackedBatch
 from growlm.pretrain.run import PretrainPhase, pretrain_base
 from growlm.pretrain.source import TextSource
-from growlm.pretrain.validation import Watch, sample_stories
+from growlm.pretrain.validation import Watch
 from growlm.train.progress import suppress_lightning_notices
 
 TOY = Preset(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48)

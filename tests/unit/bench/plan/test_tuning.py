@@ -133,7 +133,25 @@ def test_wrong_strengths_are_refused(tmp_path: Path, strengths: str, message: st
         read_entries(str(path))
 
 
-def test_all_shipped_entries_have_a_grid():
-    entries: dict[str, Any] = read_entries()
+@pytest.mark.parametrize("name", ["methods", "comparison"])
+def test_all_shipped_entries_have_a_grid(name: str):
+    entries: dict[str, Any] = read_entries(name)
     sizes = {label: len(trials(entry, 1e-3, (0.1, 0.3, 1.0))) for label, entry in entries.items()}
-    assert set(sizes.values()) == {3, 6}
+    untrained = {label for label, entry in entries.items() if entry.method == "k_shot"}
+    assert {sizes[label] for label in untrained} == {2 if name == "comparison" else 1}
+    assert {size for label, size in sizes.items() if label not in untrained} == {3, 6}
+
+
+def test_no_rate_is_tried_for_a_method_that_trains_nothing(tmp_path: Path):
+    shots = Entry("shots", "k_shot", {}, {"router": "none"}, {}, {"k": [2, 8]})
+    grid = trials(shots, 0.25, (0.1, 0.3, 1.0))
+    assert [point.tried for point in grid] == [
+        {"factor": 1.0, "learning_rate": 0.25, "options": {"k": 2}},
+        {"factor": 1.0, "learning_rate": 0.25, "options": {"k": 8}},
+    ]
+    chosen = choose([{**point.tried, "ap": ap} for point, ap in zip(grid, (0.25, 0.5), strict=True)])
+    assert not chosen["at_edge"]
+    path = tmp_path / "choices.json"
+    write_choices(path, {"shots": {"chosen": {**chosen, "learning_rate": default_rate(STREAM)}, "tried": []}}, {})
+    (applied,) = apply_choices([shots], path, STREAM)
+    assert applied.options == {"k": 8}

@@ -12,9 +12,9 @@ from growlm.base.tokenizer import END, END_OF_TEXT, PAD, special_id, wrap_tokeni
 from growlm.errors import GrowlmError
 from growlm.files import file_digest, read_json, write_json, write_text
 from growlm.metrics.bits_per_byte import bits_per_byte
+from growlm.metrics.samples import sample_stories
 from growlm.pretrain.card import card_text, plot_curve
 from growlm.pretrain.config import PretrainData, PretrainRun
-from growlm.pretrain.validation import sample_stories
 
 _NUM_SAMPLES = 6
 _SHARD_SIZE = "45MB"

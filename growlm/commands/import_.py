@@ -1,6 +1,7 @@
 """``growlm import``."""
 
 from pathlib import Path
+from typing import Any
 
 POSITIONAL = ("adapter", "stack")
 
@@ -12,6 +13,9 @@ def import_(
     parents: str = "none",
     base: str | None = None,
     trust_data: bool = False,
+    skill: str | None = None,
+    skill_options: dict[str, Any] | None = None,
+    num_scored: int = 100,
 ) -> None:
     """Add a LoRA adapter that PEFT saved, or modules of another stack, to a stack; they compute the same there.
 
@@ -24,10 +28,18 @@ def import_(
             ``+``. A module of another stack needs the modules that it was grown on.
         base: a new stack's base, if not the one that the adapter or the other stack names; else where the base is now.
         trust_data: read the data files and hub ids that another stack names, so that the router learns its modules.
+        skill: what an adapter was trained on: a skill, or data of your own (a file, folder, glob or data set). The
+            module is scored on it and the router learns it, as if it had been grown. Modules of another stack bring
+            their own.
+        skill_options: options of the skill, as JSON.
+        num_scored: test examples of the skill that are scored.
     """
+    from growlm.errors import GrowlmError
     from growlm.manifest.manifest import STACK_FILE
 
     if (adapter / STACK_FILE).exists():
+        if skill is not None:
+            raise GrowlmError(f"{adapter} is a stack, whose modules bring their own skills: leave --skill out")
         from growlm.imports.from_stack import import_modules
 
         for added in import_modules(adapter, stack, name.split("+") if name else (), base, trust_data):
@@ -35,6 +47,12 @@ def import_(
         return
     from growlm.imports.install import import_adapter
 
-    record = import_adapter(adapter, stack, name, parents, base).manifest.modules[-1]
+    record = import_adapter(adapter, stack, name, parents, base, skill, skill_options, num_scored).manifest.modules[-1]
     kinds = ", ".join(f"{kind} of rank {options['rank']}" for kind, options in record.kinds.items())
     print(f"module {record.name!r}: {kinds}, {record.parameters:,} parameters, frozen in {stack}")
+    if own := record.scores.get(record.name):
+        score = own["oracle"]
+        print(
+            f"{record.skill['name']}: {score['metric']} {score['value']:.3f} on {score['count']} test examples, "
+            f"the bare base {own['base']['value']:.3f}"
+        )

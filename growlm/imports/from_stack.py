@@ -4,7 +4,6 @@ A module is a function of the base and of the modules below it. Where these are 
 and its record are the same in both stacks.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,17 +12,11 @@ import torch
 from growlm.errors import GrowlmError
 from growlm.files import folder_lock, tensor_digests
 from growlm.imports.install import write_module
+from growlm.imports.teach import teach_router
 from growlm.manifest import store
-from growlm.manifest.changes import BASE_SKILL
 from growlm.manifest.manifest import STACK_FILE, Manifest, ModuleRecord
-from growlm.manifest.path import BASE
-from growlm.manifest.recorded_skill import recorded_skill
-from growlm.registry import module_kinds, skills
-from growlm.routing.router import Router
-from growlm.routing.update import SkillPrompts, next_router, unlearned_modules, update_router
+from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
-
-_logger = logging.getLogger(__name__)
 
 
 def import_modules(
@@ -67,7 +60,7 @@ def import_modules(
         for record in records:
             _check(record, opened.manifest, other.manifest)
             _copy(record, other, opened)
-            _teach(opened, other.router, trust_data)
+            teach_router(opened, opened.router or other.router, {}, trust_data)
             write_module(folder, opened, other.method_tensors(record.name))
     return records
 
@@ -102,24 +95,3 @@ def _copy(record: ModuleRecord, other: ModuleStack, stack: ModuleStack) -> None:
     if tensor_digests(stack.module_tensors(record.name)) != record.tensors:
         raise GrowlmError(f"module {record.name!r} cannot be copied: its tensors are not those of its record")
     stack.freeze(record, other.method_tensors(record.name))
-
-
-def _teach(stack: ModuleStack, like: object, trust_data: bool) -> None:
-    """Let the stack's router learn what it does not know yet."""
-    asked = stack.router if stack.router is not None else like
-    if not isinstance(asked, Router):
-        return
-    router = next_router(stack, asked.name, asked.options())
-    records = {record.name: record for record in stack.manifest.modules}
-    try:
-        draws = {
-            name: SkillPrompts(
-                skills.build(BASE_SKILL, {}) if name == BASE else recorded_skill(records[name], trust_data),
-                stack.tokenizer,
-            )
-            for name in unlearned_modules(stack, router)
-        }
-    except GrowlmError as error:
-        _logger.warning("the router does not learn the module: %s", error)
-        return
-    update_router(stack, router, draws)

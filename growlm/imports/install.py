@@ -5,22 +5,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from growlm.errors import GrowlmError
+from growlm.errors import GrowlmError, check_at_least
 from growlm.files import folder_lock
 from growlm.imports.adapter import Adapter, read_adapter
 from growlm.imports.module import ImportedModule, adapter_module
+from growlm.imports.teach import NamedSkill, learn_skill
 from growlm.manifest import store
 from growlm.manifest.manifest import STACK_FILE, ModuleRecord
 from growlm.manifest.path import parse_path
+from growlm.manifest.records import IMPORT
 from growlm.stack.stack import ModuleStack
 from growlm.stack.tensors import outside_record
 from growlm.train.machine import describe_environment
 
-METHOD = "import"
 _logger = logging.getLogger(__name__)
 
 
@@ -30,8 +32,13 @@ def import_adapter(
     name: str | None = None,
     parents: str = "none",
     base: str | None = None,
+    skill: str | None = None,
+    skill_options: Mapping[str, Any] | None = None,
+    num_scored: int = 100,
 ) -> ModuleStack:
     """Add a PEFT LoRA adapter to a stack as a frozen module; the stack is begun if it is not there.
+
+    With a skill the module is scored on it and learned by the stack's router, as if it had been grown.
 
     Args:
         adapter: the adapter's folder.
@@ -39,15 +46,21 @@ def import_adapter(
         name: the module's name; None: that of the adapter's folder.
         parents: the path that the adapter was trained on, which is active below it: ``none`` is the bare base.
         base: where the base is, if not where the manifest (for a new stack: the adapter) says.
+        skill: what the adapter was trained on: a skill's name or data of your own; None: the module has no skill.
+        skill_options: options of the skill.
+        num_scored: greatest number of the skill's test examples that are scored.
 
     Returns:
         The stack, the new module's path active.
 
     Raises:
-        GrowlmError: if the adapter cannot be imported exactly, does not fit the base, or the name is taken; nothing is
-            written then.
+        GrowlmError: if the adapter cannot be imported exactly, does not fit the base, the name is taken, or the skill
+            cannot be scored; nothing is written then.
     """
-    found = read_adapter(Path(adapter))
+    check_at_least("num_scored", num_scored, 1)
+    if skill is None and skill_options:
+        raise GrowlmError("skill_options are those of a skill: give the skill, too")
+    found, named = read_adapter(Path(adapter)), None if skill is None else NamedSkill.of(skill, skill_options)
     name = name or re.sub(r"[^a-z0-9_-]+", "-", Path(adapter).resolve().name.lower()).strip("-_")
     folder = Path(stack)
     with folder_lock(folder):
@@ -56,8 +69,11 @@ def import_adapter(
         path = () if parents == "none" else parse_path(parents, opened.parents())
         module = adapter_module(found, opened.architecture)
         opened.attach(name, module.kinds, path)
-        opened.freeze(_fill(opened, name, module, found))
+        record = _fill(opened, name, module, found)
+        opened.freeze(record if named is None else replace(record, skill=named.record()))
         opened.eval()
+        if named is not None:
+            learn_skill(opened, named, num_scored)
         write_module(folder, opened, {})
     return opened
 
@@ -82,7 +98,7 @@ def _fill(stack: ModuleStack, name: str, module: ImportedModule, adapter: Adapte
     for key, value in module.values.items():
         parameter = parameters[key]
         parameter[: value.shape[0], : value.shape[1]] = value.to(parameter)
-    method = {"name": METHOD, "options": {"format": "peft", "digest": adapter.digest}}
+    method = {"name": IMPORT, "options": {"format": "peft", "digest": adapter.digest}}
     return outside_record(stack, name, module.kinds, method, environment=describe_environment())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import portable
+from growlm.manifest.records import IMPORT
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.terminal import markdown_code, markdown_text
 
@@ -158,22 +159,27 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield f"- path: {markdown_code(format_path(record.path))}"
     yield f"- kinds: {', '.join(kinds)}"
     yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 {markdown_code(record.digest)}"
+    digest = record.method.get("options", {}).get("digest")
+    origin = (
+        f"imported from a PEFT adapter, sha256 {markdown_code(str(digest))}" if digest else "trained outside growlm"
+    )
     if not skill:
-        digest = record.method.get("options", {}).get("digest")
-        imported = f"imported from a PEFT adapter, sha256 {markdown_code(str(digest))}"
-        yield f"- {imported if digest else 'trained outside growlm'}"
+        yield f"- {origin}"
         return
     yield f"- skill: {markdown_text(skill['name'])} {_json(portable(skill.get('options', {})))}, "
     yield f"  training data sha256 {markdown_code(data)}"
-    settings = _json(portable(record.recipe))
-    yield f"- method: {markdown_text(record.method['name'])}, seed {record.seed}; settings {settings}"
-    steps, tokens, seconds = (record.cost.get(unit, 0) for unit in ("steps", "tokens", "seconds"))
-    yield f"- cost: {steps:,} steps, {tokens:,} tokens, {seconds} s"
+    if record.method["name"] == IMPORT:
+        yield f"- {origin}"
+    else:
+        settings = _json(portable(record.recipe))
+        yield f"- method: {markdown_text(record.method['name'])}, seed {record.seed}; settings {settings}"
+        steps, tokens, seconds = (record.cost.get(unit, 0) for unit in ("steps", "tokens", "seconds"))
+        yield f"- cost: {steps:,} steps, {tokens:,} tokens, {seconds} s"
     if any(name.endswith("/tokens") for name in record.method_tensors):
         yield "- kept for later phases: token ids of training examples, from which their text can be read"
     elif record.method_tensors:
         yield "- kept for later phases: tensors computed from the training data, no text"
-    if record.recipe.get("router", "none") != "none":
+    if record.recipe.get("router", "none") != "none" or "routed" in record.scores.get(record.name, {}):
         yield "- kept by the router: moments or directions computed from prompts of the training data, no text"
     made_with = ", ".join(f"{key} {value}" for key, value in record.environment.items())
     yield f"- made with: {markdown_text(made_with)}"

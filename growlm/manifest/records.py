@@ -9,6 +9,8 @@ from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE
 from growlm.manifest.scores import MODES
 
+IMPORT = "import"
+"""Name in place of a method's in the record of a module that was an adapter."""
 _MAX_PARAMETERS = 10**13
 _MAX_PARTS = 4096
 _COUNTS = ("steps", "tokens", "seconds", "rows", "trained")
@@ -41,7 +43,7 @@ class ModuleRecord:
         name: the module's name.
         kinds: its kinds and their options.
         parents: the path that it was grown on.
-        skill: name, options and data digests of the skill; empty for a module that was imported.
+        skill: name, options and data digests of the skill; empty for a module that was imported without one.
         method: name and options of the method.
         seed: what all randomness of the phase came from.
         recipe: the settings of the phase, resolved.
@@ -113,7 +115,7 @@ def check_module(module: ModuleRecord, earlier: Sequence[ModuleRecord], where: s
             require(_is_bounded(key, value, module.parameters), f"option {key!r} of kind {kind!r} is too large", value)
     for what, part in (("skill", module.skill), ("method", module.method)):
         if what == "skill" and not part:
-            continue  # an imported module
+            continue  # a module that was imported without one
         shaped = isinstance(part.get("name"), str) and isinstance(part.get("options", {}), dict)
         require(shaped, f"{what!r} must have a name and options", part)
     for unit in _COUNTS:

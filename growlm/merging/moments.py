@@ -104,8 +104,8 @@ def path_moments(stack: ModuleStack, names: Iterable[str]) -> dict[str, dict[str
             record = stack.manifest.record(name)
             if not record.skill:
                 raise GrowlmError(
-                    f"module {name!r} was imported without a skill, whose examples fusing needs: leave it out, or use "
-                    "the modules side by side"
+                    f"module {name!r} was imported without a skill, whose examples fusing needs: import it with "
+                    "--skill, leave it out, or use the modules side by side"
                 )
             examples = islice(recorded_skill(record).examples("train"), _NUM_DRAWN)
             _logger.info("measuring the inputs of %s on its skill's examples", name)

@@ -135,7 +135,10 @@ def _skills(
         yield BASE_SKILL, _stories(stories)
     for name, record in records.items():
         if wanted == name and not record.skill:
-            raise GrowlmError(f"module {name!r} was imported without a skill: name one with --skill, and --path {name}")
+            raise GrowlmError(
+                f"module {name!r} was imported without a skill: name one with --skill, and --path {name}; or undo it "
+                "and import it again with --skill"
+            )
         if wanted in (None, name) and record.skill:
             try:
                 source = recorded_skill(record, trust_data)

@@ -118,6 +118,11 @@ def _ended_phase(config: PhaseConfig, trainer: dict[str, Any]) -> Grown | None:
         if config.module not in records:
             return None
         record = records[config.module]
+        if not record.recipe:
+            raise GrowlmError(
+                f"{config.stack} has a module {config.module!r} already, which no phase has trained: undo it first "
+                "(growlm undo), or give another --name"
+            )
         compared = {key: value for key, value in record.recipe.items() if key != "steps" or "steps" in trainer}
         changed = difference(compared, {**config.recorded(), **trainer})
         if changed:

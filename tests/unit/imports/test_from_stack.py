@@ -64,6 +64,13 @@ def test_some_modules_begin_a_new_stack(saved: Saved, tmp_path: Path, capsys: py
     assert torch.equal(logits(tmp_path / "new", "first"), logits(source, "first"))
 
 
+def test_modules_of_another_stack_bring_their_skills(saved: Saved, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = saved("source", "first")
+    assert main(["import", str(source), str(tmp_path / "new"), "--skill", "chat"]) == 2
+    assert "whose modules bring their own skills: leave --skill out" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("modules", "names", "family", "message"),
     [
@@ -92,7 +99,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
 def test_the_router_learns_the_module(saved: Saved, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     source, target = saved("source", "first"), saved("target", "own", router=True)
     short = skills.build("stories", {"num_train": 40, "num_test": 20})
-    monkeypatch.setattr("growlm.imports.from_stack.recorded_skill", lambda record, trust: short)
+    monkeypatch.setattr("growlm.imports.teach.recorded_skill", lambda record, trust: short)
     import_modules(source, target)
     router = ModuleStack.from_pretrained(target).router
     assert router is not None
@@ -101,7 +108,7 @@ def test_the_router_learns_the_module(saved: Saved, monkeypatch: pytest.MonkeyPa
     def gone(record: Any, trust: bool) -> Any:
         raise GrowlmError("its data are gone")
 
-    monkeypatch.setattr("growlm.imports.from_stack.recorded_skill", gone)
+    monkeypatch.setattr("growlm.imports.teach.recorded_skill", gone)
     with caplog.at_level(logging.WARNING, "growlm"):
         import_modules(saved("third", "other"), target)
     assert "does not learn the module: its data are gone" in caplog.text

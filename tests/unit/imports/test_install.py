@@ -161,19 +161,7 @@ def test_an_imported_module_is_a_parent_like_any_other(
     words = ["import", str(folder), "--stack", str(stack), "--name", "theirs", "--base", str(tiny_bases["llama"])]
     assert main(words) == 0
     assert "module 'theirs': lora of rank 3" in capsys.readouterr().out
-    rows = [{"prompt": f"the cat {number} ", "completion": "sat on the big red box"} for number in range(40)]
-    (tmp_path / "own.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    grow = [
-        "grow",
-        "--skill",
-        str(tmp_path / "own.jsonl"),
-        "--stack",
-        str(stack),
-        "--parents",
-        "theirs",
-        "--steps",
-        "2",
-    ]
+    grow = ["grow", "--skill", rows(tmp_path / "own.jsonl"), "--stack", str(stack), "--parents", "theirs"]
     assert main([*grow, "--name", "own", "--steps", "2", "--num_scored", "2", "--batch_size", "2"]) == 0
     record = read_manifest(stack).modules[-1]
     assert record.parents == ("theirs",)
@@ -191,6 +179,79 @@ def test_an_imported_module_is_a_parent_like_any_other(
     assert "imported from a PEFT adapter" in (stack / "README.md").read_text()
     assert main(["undo", str(stack)]) == 0
     compare(ModuleStack.from_pretrained(stack), logits)
+
+
+def rows(file: Path) -> str:
+    """Write data of one's own."""
+    people = ("Tom", "Lily", "Max")
+    lines = [
+        {"prompt": f"{who} has {number} cats, {who} said", "completion": "hello"}
+        for who in people
+        for number in range(20)
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    return str(file)
+
+
+def test_an_adapter_with_a_skill_is_scored_and_routed_like_a_grown_module(
+    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], capsys: pytest.CaptureFixture[str], short_answers: None
+) -> None:
+    folder, logits = adapt("llama", target_modules=["q_proj"])
+    stack, data = tmp_path / "stack", rows(tmp_path / "own.jsonl")
+    words = ["import", str(folder), str(stack), "--base", str(tiny_bases["llama"]), "--name", "theirs"]
+    assert main([*words, "--skill", data, "--num_scored", "3"]) == 0
+    assert "jsonl: exact_match 0." in capsys.readouterr().out
+    (record,) = read_manifest(stack).modules
+    assert record.skill["name"] == "jsonl"
+    assert record.skill["options"] == {"train": "own.jsonl"}  # where it is on this machine is not recorded
+    assert set(record.scores["theirs"]) == {"base", "oracle", "routed", "all"}
+    assert record.scores["theirs"]["oracle"]["count"] == 3
+    loaded = ModuleStack.from_pretrained(stack)
+    compare(loaded, logits)
+    assert loaded.router is not None
+    assert {"base", "theirs"} <= set(loaded.router.known())
+    assert {result.mode for result in evaluate(loaded, "theirs", limit=2)} == {"base", "oracle", "routed", "all"}
+    card = (stack / "README.md").read_text()
+    assert "imported from a PEFT adapter" in card
+    assert "| theirs | exact match" in card
+    assert main(["eval", str(stack), "--skill", "theirs", "--limit", "2"]) == 0
+    grow = ["grow", "--skill", data, "--stack", str(stack), "--name", "next", "--steps", "1", "--num_scored", "2"]
+    assert main([*grow, "--batch_size", "2"]) == 0
+    assert set(read_manifest(stack).modules[-1].scores) == {"stories", "theirs", "next"}
+    assert main(["verify", str(stack)]) == 0
+    with loaded.fused("theirs"):
+        assert loaded.path == ("theirs",)
+
+
+def test_a_skill_that_cannot_be_used_leaves_nothing(
+    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = adapt("llama", target_modules=["q_proj"])
+    words = ["import", str(folder), str(tmp_path / "stack"), "--base", str(tiny_bases["llama"])]
+    long = tmp_path / "long.jsonl"
+    long.write_text(
+        "\n".join(json.dumps({"prompt": "cat " * 400 + str(number), "completion": "x"}) for number in range(9))
+    )
+    for more, message in (
+        (["--skill", "rhyme"], "unknown skill 'rhyme'"),
+        (["--skill", str(tmp_path / "none.jsonl")], "none.jsonl is missing"),
+        (["--skill", str(long)], "tokens are more than max_length"),
+        (["--skill_options", '{"metric": "loss"}'], "skill_options are those of a skill"),
+        (["--skill", "arithmetic", "--num_scored", "0"], "num_scored"),
+    ):
+        assert main([*words, *more]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "stack" / "stack.json").exists()
+
+
+def test_a_name_that_was_imported_is_no_ended_phase(
+    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = adapt("llama", target_modules=["q_proj"])
+    import_adapter(folder, tmp_path / "stack", "theirs", base=str(tiny_bases["llama"]))
+    words = ["grow", "--skill", rows(tmp_path / "own.jsonl"), "--stack", str(tmp_path / "stack"), "--name", "theirs"]
+    assert main([*words, "--steps", "1"]) == 2
+    assert "'theirs' already, which no phase has trained" in capsys.readouterr().err
 
 
 def edit(folder: Path, **changes: Any) -> None:

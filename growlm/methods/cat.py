@@ -77,6 +77,7 @@ class Cat(VersionedMethod):
         self._pad_id = 0
         self._old_rows = 0
         self._mixture_rows = 0
+        self._kept_rows = 0
 
     @property
     def replayed_rows(self) -> int:
@@ -87,6 +88,11 @@ class Cat(VersionedMethod):
     def extra_forward_rows(self) -> int:
         """How many rows the coefficients were trained on."""
         return self._mixture_rows
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples are kept for the mixture."""
+        return self._kept_rows
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return as many changes as there are phases."""
@@ -154,6 +160,7 @@ class Cat(VersionedMethod):
         """Keep examples of the phase beside those of the earlier ones."""
         generator = random.Random(f"cat/{batches.seed}/{len(self._memory.seen)}")
         memory = self._memory.after(batches.examples, "reservoir", self.share, None, generator)
+        self._kept_rows = len(memory.examples)
         return {_MEMORY + key: value for key, value in memory.to_tensors().items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class Distill(Method):
         """How many rows the teacher was run on."""
         return self._rows
 
+    @property
+    def generated_rows(self) -> int:
+        """How many answers the student has sampled."""
+        return self._rows
+
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
         """Return the empty path: the bare base."""
         return ()

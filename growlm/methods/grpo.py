@@ -119,6 +119,12 @@ class Grpo(LoraOrDense):
         self._pad_id = 0
         self._steps = 0
         self._advantages: list[float] = []
+        self._generated_rows = 0
+
+    @property
+    def generated_rows(self) -> int:
+        """How many answers the model has sampled."""
+        return self._generated_rows
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Note the skill, whose metric is the reward; see ``Method.build``.
@@ -179,6 +185,7 @@ class Grpo(LoraOrDense):
         drawn = random.Random(seed).choices(self._questions, k=self.prompts)
         prompts = [prompt for prompt, _ in drawn for _ in range(self.group)]
         answers = sample_answers(stack, stack.path, prompts, self.max_answer_tokens, self.temperature, seed)
+        self._generated_rows += len(answers)
         texts = [stack.tokenizer.decode(answer, skip_special_tokens=True).strip() for answer in answers]
         rewards = [
             [question.score(text) for text in texts[number * self.group : (number + 1) * self.group]]
@@ -198,9 +205,9 @@ class Grpo(LoraOrDense):
         return (kept, advantages) if kept else (rows[:1], [0.0])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many steps there were."""
-        return {"steps": self._steps}
+        """Return what was counted."""
+        return {"steps": self._steps, "generated_rows": self._generated_rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
-        self._steps = state["steps"]
+        self._steps, self._generated_rows = state["steps"], state.get("generated_rows", 0)

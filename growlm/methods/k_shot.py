@@ -55,11 +55,17 @@ class KShot(Method):
         self.k = k
         self.max_tokens = max_tokens
         self._num_kept = 0
+        self._kept_before = 0
 
     @property
     def extra_forward_rows(self) -> int:
         """How many examples are kept."""
         return self._num_kept
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples all skills keep."""
+        return self._kept_before + self._num_kept
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
         """Return the empty path: the bare base."""
@@ -95,6 +101,10 @@ class KShot(Method):
             _logger.info("%d of %d examples fit into %d tokens of the context", len(chosen), self.k, len(part.tokens))
         part.write(chosen)
         self._num_kept = len(chosen)
+        others = [
+            part for module in stack.manifest.current() for part in stack.parts(module, DemonstrationsPart).values()
+        ]
+        self._kept_before = sum(len(part.examples()) for part in others)
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
         """Return nothing."""

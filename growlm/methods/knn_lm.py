@@ -9,8 +9,8 @@ paper chooses on validation data; T begins as the mean squared distance between 
 No weight of the base or of a module changes, and an entry is forgotten only when it loses its place. Known to fail
 where facts must be combined (Geng et al. 2024, arXiv 2408.11815).
 
-Cost per step: forward through the path; when a phase begins, one forward pass over its examples. Kept: the number of
-tokens so far. Proved by tests/golden/test_knn_lm.py and tests/contracts/test_every_method.py.
+Cost per step: forward through the path; when a phase begins, one forward pass over its examples. Kept: the numbers of
+tokens and examples so far. Proved by tests/golden/test_knn_lm.py and tests/contracts/test_every_method.py.
 
 Shapes: B batch, T tokens, E entries, D hidden.
 """
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _BATCH = 32
 _SAMPLED = 256
 _SEEN = "seen"
+_ROWS = "rows"
 
 
 class KnnLm(VersionedMethod):
@@ -55,11 +56,17 @@ class KnnLm(VersionedMethod):
         self.weight = weight
         self._seen = 0
         self._rows_read = 0
+        self._rows_before = 0
 
     @property
     def extra_forward_rows(self) -> int:
         """How many examples were run to be written into the memory."""
         return self._rows_read
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples the memory was written from; when it is full, fewer are left of them."""
+        return self._rows_before + self._rows_read
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a memory."""
@@ -80,6 +87,7 @@ class KnnLm(VersionedMethod):
             if _SEEN not in kept:
                 raise GrowlmError(f"module {last!r} keeps no count of knn_lm: undo the module and grow it again")
             self._seen = int(kept[_SEEN])
+            self._rows_before = int(kept.get(_ROWS, 0))
         keys_ED, tokens_E = part.entries()
         new = [
             (number, position)
@@ -111,8 +119,8 @@ class KnnLm(VersionedMethod):
         return [parameter for key, parameter in own.items() if key.endswith((".weight", ".temperature"))]
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
-        """Keep how many tokens there were so far."""
-        return {_SEEN: torch.tensor(self._seen)}
+        """Keep how many tokens and examples there were so far."""
+        return {_SEEN: torch.tensor(self._seen), _ROWS: torch.tensor(self.kept_rows)}
 
     def _read(
         self, stack: "ModuleStack", examples: Sequence[Encoded], places: Sequence[tuple[int, int]]

@@ -69,6 +69,12 @@ class Lwf(VersionedMethod):
         self.from_base = from_base
         self.weights = weights
         self._teacher: Path | None = None
+        self._rows = 0
+
+    @property
+    def extra_forward_rows(self) -> int:
+        """How many rows the version before was run on."""
+        return self._rows
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a full difference of the chosen weights."""
@@ -86,8 +92,17 @@ class Lwf(VersionedMethod):
         """Add the distance from the version before to the loss of plain training; see ``Method.loss``."""
         if self._teacher is None or self.weight == 0:
             return super().loss(stack, batch)
+        self._rows += len(batch.input_ids)
         student_NV, targets_N = trained_logits(stack, batch)
         with torch.no_grad(), stack.active(*self._teacher):
             teacher_NV, _ = trained_logits(stack, batch)
         task = nn.functional.cross_entropy(student_NV, targets_N)
         return task + self.weight * distillation_loss(student_NV, teacher_NV, self.temperature)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what was counted."""
+        return {"extra_forward_rows": self._rows}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self._rows = state.get("extra_forward_rows", 0)

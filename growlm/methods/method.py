@@ -56,6 +56,16 @@ class Method(ABC):
         """How many rows the loss has looked at besides those of the batches, so far in the phase."""
         return 0
 
+    @property
+    def generated_rows(self) -> int:
+        """How many rows a model has written to be learned from, so far in the phase."""
+        return 0
+
+    @property
+    def kept_rows(self) -> int:
+        """How many rows of examples lie in the stack when the phase has ended, those of earlier phases included."""
+        return 0
+
     @abstractmethod
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Decide what the phase attaches.

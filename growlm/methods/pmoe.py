@@ -125,6 +125,7 @@ class Pmoe(Method):
         self._gates: dict[str, GatePart] = {}
         self._memory: dict[str, tuple[Encoded, ...]] = {}
         self._old_rows = 0
+        self._kept_rows = 0
         self._rows_beside = 0
 
     @property
@@ -136,6 +137,16 @@ class Pmoe(Method):
     def extra_forward_rows(self) -> int:
         """How many rows were looked at to tell skills apart."""
         return self._rows_beside
+
+    @property
+    def generated_rows(self) -> int:
+        """How many texts the bare base has written."""
+        return len(self._memory.get(BASE, ()))
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples of all skills are kept for telling them apart."""
+        return self._kept_rows
 
     def grow_on(self, stack: "ModuleStack", on: Path) -> Path:
         """Return the path that was asked for; see ``Method.grow_on``."""
@@ -229,7 +240,9 @@ class Pmoe(Method):
         if self.replay == 0:
             return {}
         generator = random.Random(f"pmoe/{batches.seed}/{self._name}")
+        before = sum(len(examples) for owner, examples in self._memory.items() if owner != BASE)
         kept = ReplayBuffer().after(batches.examples, "reservoir", self.replay, None, generator)
+        self._kept_rows = before + len(kept.examples)
         return {_OWN + key: value for key, value in kept.to_tensors().items()}
 
     def state_dict(self) -> dict[str, Any]:

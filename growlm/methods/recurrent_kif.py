@@ -124,6 +124,7 @@ class RecurrentKif(VersionedMethod):
         self._pad_id = 0
         self._steps = 0
         self._old_rows = 0
+        self._kept_rows = 0
         self._at_start: Values = {}
         self._after_inner: Values = {}
         self._before_step: Values = {}
@@ -136,6 +137,11 @@ class RecurrentKif(VersionedMethod):
     def replayed_rows(self) -> int:
         """How many rows the outer loops have trained on."""
         return self._old_rows
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples the memory holds."""
+        return self._kept_rows
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Read the memory of the earlier phases, if there were any."""
@@ -224,6 +230,7 @@ class RecurrentKif(VersionedMethod):
         )
         generator = random.Random(f"recurrent_kif/{batches.seed}/{len(self._memory.seen)}")
         memory = self._memory.after(batches.examples, "reservoir", self.memory_share, None, generator)
+        self._kept_rows = len(memory.examples)
         tensors = {_MEMORY + key: value for key, value in memory.to_tensors().items()}
         return kept_tensors(old if self._memory.examples else own, own) | tensors
 

@@ -109,6 +109,8 @@ class Replay(Method):
         self._pad_id = 0
         self._new_rows = 0
         self._old_rows = 0
+        self._generated_rows = 0
+        self._kept_rows = 0
 
     @property
     def replayed_rows(self) -> int:
@@ -119,6 +121,16 @@ class Replay(Method):
     def extra_forward_rows(self) -> int:
         """How many rows the wrapped method's loss has looked at besides."""
         return self.inner.extra_forward_rows
+
+    @property
+    def generated_rows(self) -> int:
+        """How many own answers were sampled, and what the wrapped method has had written."""
+        return self._generated_rows + self.inner.generated_rows
+
+    @property
+    def kept_rows(self) -> int:
+        """How many examples are kept, with those of the wrapped method."""
+        return self._kept_rows + self.inner.kept_rows
 
     # -- what the wrapped method decides -------------------------------------------------------------------------------
 
@@ -173,6 +185,7 @@ class Replay(Method):
         before = stack.parents()[name] if last is None else stack.path_of(last)
         kept, limit = self._buffer.examples, self.max_answer_tokens
         found = own_answers(stack, before, kept, limit, self.temperature, seed)
+        self._generated_rows = len(found)
         if self.pick == "confidence":
             ranks = mean_log_probabilities(stack, before, found)
         else:
@@ -207,6 +220,7 @@ class Replay(Method):
             return kept
         generator = random.Random(f"replay/{batches.seed}/{len(self._buffer.seen)}")
         buffer = self._buffer.after(batches.examples, self.selection, self.share, self.capacity, generator)
+        self._kept_rows = len(buffer.examples)
         return kept | {_OWN + key: value for key, value in buffer.to_tensors().items()}
 
     # -- resuming ------------------------------------------------------------------------------------------------------

@@ -78,6 +78,11 @@ class SelfReplay(LoraOrDense):
         """How many rows of its own texts the model was run on, before and after counted as one."""
         return self._rows_seen
 
+    @property
+    def generated_rows(self) -> int:
+        """How many texts the model has written."""
+        return len(self._texts)
+
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:
         """Have the last version, or before the first the path without the module, write the texts."""
         last = self.continues(stack)

@@ -86,6 +86,7 @@ class Demonstrations(ModuleKind):
     """
 
     any_weights = True
+    holds_examples = True
     adds_tokens = True
 
     capacity: int = 32

@@ -23,12 +23,14 @@ class ModuleKind(ABC):
         any_weights: it need not know the weights of the base's linears, so that these can be held in fewer bits.
         per_token: its parts act on each token by itself, so that examples can share rows.
         per_layer: no part needs what a part of another layer computes, so that a layer can be computed again alone.
+        holds_examples: its parts hold examples, or what was computed of them, and no weights.
         adds_tokens: the stack puts tokens that its parts hold before those that it is given.
     """
 
     any_weights: ClassVar[bool] = False
     per_token: ClassVar[bool] = False
     per_layer: ClassVar[bool] = False
+    holds_examples: ClassVar[bool] = False
     adds_tokens: ClassVar[bool] = False
 
     @abstractmethod

@@ -131,6 +131,7 @@ class Nearest(ModuleKind):
 
     any_weights = True
     per_token = True
+    holds_examples = True
     per_layer = True
 
     capacity: int = 8192

@@ -22,8 +22,10 @@ from growlm.files import tensor_digests
 from growlm.manifest import store
 from growlm.methods.grow import Grow
 from growlm.methods.method import Method
+from growlm.modules.demonstrations import DemonstrationsPart
 from growlm.modules.kind import ModuleKind
 from growlm.modules.lora import Lora, LoraPart
+from growlm.modules.nearest import NearestPart
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
 from growlm.train.fit import fit_phase, new_trainer
@@ -253,6 +255,18 @@ def test_a_killed_later_phase_ends_in_the_same_bits(run: Run, first: First, meth
 @every_method
 def test_another_seed_gives_other_bits(run: Run, first: First, method: str, tmp_path: Path) -> None:
     assert run(method, tmp_path, seed=1).record.tensors != first(method).grown.record.tensors
+
+
+@every_method
+def test_kept_rows_are_the_examples_that_lie_in_the_stack(first: First, method: str) -> None:
+    grown = first(method).grown
+    offsets = [tensor for key, tensor in grown.method_tensors.items() if key.rpartition("/")[2] == "offsets"]
+    kept = sum(len(tensor) - 1 for tensor in offsets)
+    kept += sum(len(part.examples()) for part in grown.stack.parts("toy", DemonstrationsPart).values())
+    if grown.stack.parts("toy", NearestPart):
+        kept += sum(1 for _ in Toy().examples("train"))
+    assert grown.record.cost["kept_rows"] == kept
+    assert (kept > 0) == (method in ("replay", "recurrent_kif", "cat", "pmoe", "k_shot", "knn_lm"))
 
 
 @every_method

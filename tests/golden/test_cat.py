@@ -150,7 +150,8 @@ def test_the_mixture_has_all_skills_alike_and_counts_old_rows(
 ) -> None:
     first = run_phase(stack, "cat", "one", OPTIONS, encoded(3, 12))
     assert (first.replayed_rows, first.extra_forward_rows) == (0, 0)
-    run_phase(stack, "cat", "two", OPTIONS, encoded(4, 4))
+    second = run_phase(stack, "cat", "two", OPTIONS, encoded(4, 4))
+    assert (first.kept_rows, second.kept_rows) == (6, 8)
     member, _ = begin(stack, "cat", OPTIONS, "three", encoded(5, 100))
     assert isinstance(member, Cat)
     kept = stack.method_tensors("two")

@@ -47,8 +47,11 @@ def before(prefix: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
 @pytest.fixture
 def shot(stack: ModuleStack, begin: Any) -> ModuleStack:
     """A stack with two modules of examples, each on the bare base, the second one's path active."""
+    kept = 0
     for name, seed in (("one", 3), ("two", 4)):
-        begin(stack, "k_shot", OPTIONS, name, encoded(seed))
+        member, _ = begin(stack, "k_shot", OPTIONS, name, encoded(seed))
+        kept += len(examples_of(stack, name))
+        assert member.kept_rows == kept
         stack.freeze(name)
     return stack.eval()
 

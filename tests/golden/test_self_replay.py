@@ -38,7 +38,8 @@ def test_the_loss_from_its_formula(stack: ModuleStack, run_phase: RunPhase, begi
     assert distance > 1e-3
     torch.testing.assert_close(loss, task + 2 * distance)
     assert member.extra_forward_rows == 3
-    assert member.replayed_rows == 0
+    assert member.replayed_rows == member.kept_rows == 0
+    assert member.generated_rows == len(member._texts) > 0
 
 
 def test_before_the_first_phase_the_base_writes(stack: ModuleStack, begin: Any) -> None:

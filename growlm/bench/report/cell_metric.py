@@ -20,6 +20,7 @@ class CellMetric:
         decimals: with how many decimals it is written.
         scale: factor when it is written, such as 100 for percent.
         reason: why it is undefined, where it is.
+        at_once: why it is undefined of an entry that learns all skills at once; empty: ``reason``.
     """
 
     key: str
@@ -29,6 +30,7 @@ class CellMetric:
     decimals: int = 3
     scale: float = 1.0
     reason: str = "not measured"
+    at_once: str = ""
 
     def spread(self, row: Row) -> Spread:
         """Compute it for all cells of an entry."""
@@ -40,7 +42,8 @@ class CellMetric:
 
     def written(self, row: Row) -> str:
         """Write it for people."""
-        return written(self.spread(row), self.decimals, self.scale, reason=self.reason)
+        reason = (row.cells[0].at_once and self.at_once) or self.reason
+        return written(self.spread(row), self.decimals, self.scale, reason=reason)
 
 
 @dataclass(frozen=True)

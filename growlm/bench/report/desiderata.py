@@ -47,7 +47,7 @@ DESIDERATA = {
         "sequential exposure ↑",
         "Share of the rows a phase trains on that are of its own skill. 1: the past is never seen again; replay lowers "
         "it by the replayed share; training on all n skills at once has 1/n. What a memory keeps of the past and reads "
-        "when it answers (knn_lm, k_shot) is no training: it counts in the stored bytes.",
+        "when it answers (knn_lm, k_shot) is no training: it counts among the kept rows.",
         3,
     ),
     "shift": Desideratum(

@@ -7,6 +7,7 @@ from typing import Any
 
 from growlm.bench.report.cell_metric import known_metrics, known_tables
 from growlm.bench.report.desiderata import blimp_change, common_budget, desiderata, desiderata_table
+from growlm.bench.report.exposure import EXPOSURE
 from growlm.bench.report.general import GENERAL
 from growlm.bench.report.plasticity import plasticity_table
 from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
@@ -56,7 +57,7 @@ COST = (
     "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
     "trained parameter. Peak: of the whole process on a CPU, with what it keeps for all its cells; compare it on a GPU."
 )
-GROUPS = (GENERAL,)
+GROUPS = (GENERAL, EXPOSURE)
 """What is shown where it was measured."""
 OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {

@@ -1,5 +1,6 @@
 """What a phase costs, beside its scores."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 
 from growlm.manifest.manifest import METHOD_FILE, TENSOR_FILE
 from growlm.manifest.path import Path as StackPath
+from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -22,9 +24,9 @@ def phase_cost(
 
     Tokens are real ones, without padding. FLOPs are an estimate by the usual accounting: for every token and every
     parameter that acts on it 2 forward and 2 for the gradient of the activations, and 2 per trained parameter for its
-    own gradient, so that full fine-tuning of N parameters takes 6 N (Kaplan et al. 2020, arXiv 2001.08361). Attention's
-    own products are left out, and so are the passes that some methods make besides (a teacher's, an estimate of
-    importance).
+    own gradient, so that full fine-tuning of N parameters takes 6 N (Kaplan et al. 2020, arXiv 2001.08361). Rows that
+    the loss looks at besides those of the batches, such as a teacher's, count as forward passes over as many tokens as
+    a row has on average. Attention's own products are left out, and so are estimates of importance and sampling.
 
     Args:
         stack: the stack with the phase's module frozen.
@@ -34,10 +36,12 @@ def phase_cost(
         peak_bytes: greatest memory meanwhile, if it is known.
 
     Returns:
-        ``name``, ``steps``, ``tokens``, ``rows``, ``replayed_rows`` (of these, from earlier skills), ``seconds`` of
-        training, ``wall_seconds``, ``trained`` and ``added`` parameters, ``active`` parameters of the module's path
-        with the base, ``stored_bytes`` of all modules that no other has superseded, ``flops``, ``peak_bytes``, and
-        ``losses``: pairs of a step and the mean loss up to it.
+        ``name``, ``steps``, ``tokens``, ``rows``, ``replayed_rows`` (of these, from earlier skills), ``generated_rows``
+        (what a model has written to be learned from), ``kept_rows`` and ``kept_bytes`` (what lies in the stack beside
+        weights, for later phases or to be read with every prompt), ``seconds`` of training, ``wall_seconds``,
+        ``trained`` and ``added`` parameters, ``active`` parameters of the module's path with the base,
+        ``stored_bytes`` of all modules that no other has superseded, ``flops``, ``peak_bytes``, and ``losses``: pairs
+        of a step and the mean loss up to it.
     """
     record = stack.manifest.record(name)
     cost = record.cost
@@ -48,16 +52,31 @@ def phase_cost(
         "tokens": cost["tokens"],
         "rows": cost["rows"],
         "replayed_rows": cost.get("replayed_rows", cost.get("old rows", 0)),
+        "generated_rows": cost.get("generated_rows"),
+        "kept_rows": cost.get("kept_rows"),
+        "kept_bytes": _kept_bytes(stack, folder),
         "seconds": cost["seconds"],
         "wall_seconds": round(wall_seconds, 1),
         "trained": cost["trained"],
         "added": record.parameters,
         "active": active,
         "stored_bytes": _stored_bytes(stack, folder),
-        "flops": cost["tokens"] * (4 * acting_parameters(stack, record.path) + 2 * cost["trained"]),
+        "flops": flops(cost, acting_parameters(stack, record.path)),
         "peak_bytes": peak_bytes,
         "losses": cost["losses"],
     }
+
+
+def flops(cost: Mapping[str, Any], acting: int) -> float:
+    """Estimate the FLOPs of a phase; see ``phase_cost``.
+
+    Args:
+        cost: the module's record of it: ``tokens``, ``rows``, ``trained`` parameters and ``extra_forward_rows``.
+        acting: how many parameters act on a token.
+    """
+    tokens, extra = cost["tokens"], cost.get("extra_forward_rows", 0)
+    beside = tokens * extra / max(1, cost["rows"] - extra)
+    return float(tokens * (4 * acting + 2 * cost["trained"]) + beside * 2 * acting)
 
 
 def active_parameters(stack: ModuleStack, path: StackPath) -> int:
@@ -99,9 +118,20 @@ def peak_memory() -> int | None:
 
 
 def _stored_bytes(stack: ModuleStack, folder: Path) -> int:
-    files = [
-        folder / stack.manifest.folder_of(name) / file
-        for name in stack.manifest.current()
-        for file in (TENSOR_FILE, METHOD_FILE)
-    ]
-    return sum(file.stat().st_size for file in files if file.exists())
+    return sum(
+        _size(stack, folder, name, file) for name in stack.manifest.current() for file in (TENSOR_FILE, METHOD_FILE)
+    )
+
+
+def _kept_bytes(stack: ModuleStack, folder: Path) -> int:
+    """Add up what methods keep for later phases, and modules that are examples themselves."""
+    current = stack.manifest.current()
+    kinds = {name: stack.manifest.record(name).kinds for name in current}
+    examples = [name for name, own in kinds.items() if any(module_kinds.get(kind).holds_examples for kind in own)]
+    kept = sum(_size(stack, folder, name, METHOD_FILE) for name in current)
+    return kept + sum(_size(stack, folder, name, TENSOR_FILE) for name in examples)
+
+
+def _size(stack: ModuleStack, folder: Path, name: str, file: str) -> int:
+    path = folder / stack.manifest.folder_of(name) / file
+    return path.stat().st_size if path.exists() else 0

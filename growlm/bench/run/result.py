@@ -22,6 +22,8 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("options", "phase"), dict[str, Any]),
 }
 _COSTS = ("tokens", "rows", "replayed_rows", "seconds", "wall_seconds", "trained", "active", "stored_bytes", "flops")
+_LATER_COSTS = ("generated_rows", "kept_rows", "kept_bytes")
+"""Costs that version 0.2 did not measure."""
 
 
 @dataclass
@@ -196,6 +198,9 @@ def _check(result: CellResult) -> None:
                 raise TypeError(f"cost {key!r} is {cost[key]!r}")
         if not fits(cost["peak_bytes"], float | None) or not fits(cost["losses"], list[list[float]]):
             raise TypeError("the cost of a phase has a value of the wrong type")
+        for key in _LATER_COSTS:
+            if not fits(cost.get(key), float | None) or (cost.get(key) or 0) < 0:
+                raise TypeError(f"cost {key!r} is {cost[key]!r}")
         if any(len(point) != 2 for point in cost["losses"]):
             raise ValueError("a point of the losses is not a pair")
     names = [skill["name"] for skill in result.settings["skills"]]

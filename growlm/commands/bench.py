@@ -27,6 +27,7 @@ def bench(
     blimp: Path | None = None,
     fresh: str | None = None,
     trial_steps: int = 10,
+    curve: int = 0,
     out: Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -67,6 +68,8 @@ def bench(
         fresh: a skill of no phase that every model is tried on: it is learned for a few steps from the bare base and
             after each phase, and the first skill again at the end, to see whether a method still learns and recovers.
         trial_steps: steps of each trial.
+        curve: how often skills are scored in the middle of each phase, on a quarter of the examples, to compare methods
+            at equal tokens, FLOPs and seconds; for metrics of tokens only, and needs --matrix lower.
         out: folder of the results; by default results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); by default one for each GPU, else for each core.
         threads: CPU threads of each; by default an equal share of the cores.
@@ -86,7 +89,7 @@ def bench(
     from growlm.bench.run.runner import Runs, default_out, run_bench
     from growlm.bench.run.tune import tune as tune_entries
     from growlm.bench.run.workers import machine_workers
-    from growlm.errors import GrowlmError
+    from growlm.errors import GrowlmError, check_at_least
 
     if tune and choices is not None:
         raise GrowlmError("--tune chooses anew and --choices takes earlier choices: give one of them")
@@ -95,9 +98,10 @@ def bench(
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
     tried = check_fresh(fresh, source)
-    measured = Measured(matrix, str(blimp) if blimp else None, fresh=tried, trial_steps=trial_steps)
+    measured = Measured(matrix, str(blimp) if blimp else None, fresh=tried, trial_steps=trial_steps, curve=curve)
     place = Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks)
     runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
+    check_at_least("--curve", curve, 0)
     tested = parse_seeds(seeds)
     if tune:
         tuning = settings | check_phase(tune_phase or {}, "--tune_phase")

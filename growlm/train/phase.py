@@ -290,7 +290,7 @@ class GrowPhase(LightningModule):
 
     def on_train_end(self) -> None:
         """Stop the clock."""
-        self._seconds_before, self._started_at = self._seconds, 0.0
+        self._seconds_before, self._started_at = self.seconds, 0.0
 
     def on_fit_end(self) -> None:
         """Prove, freeze, score and commit.
@@ -319,10 +319,11 @@ class GrowPhase(LightningModule):
             raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
         per_step = int(self.trainer.accumulate_grad_batches)
         losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)
-        return Training(steps, self._tokens, self._rows, self._seconds, losses, tuple(self.validation.losses))
+        return Training(steps, self._tokens, self._rows, self.seconds, losses, tuple(self.validation.losses))
 
     @property
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """Seconds of training so far, those before interruptions included."""
         return self._seconds_before + (time.monotonic() - self._started_at if self._started_at else 0.0)
 
     # -- resuming ------------------------------------------------------------------------------------------------------
@@ -335,7 +336,7 @@ class GrowPhase(LightningModule):
             "tokens_seen": self._tokens,
             "rows_seen": self._rows,
             "curve": self.losses.state_dict(),
-            "seconds": self._seconds,
+            "seconds": self.seconds,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

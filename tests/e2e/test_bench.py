@@ -86,6 +86,24 @@ def test_cells_say_all_that_was_measured(whole: Path) -> None:
     assert {name: set(known) for name, known in cell["references"].items()} == {"words": {"blind"}, "talk": {"blind"}}
     assert all(0 < known["blind"] <= 1 for known in cell["references"].values())
     assert "torch" in cell["environment"]
+    assert set(cell["general"]) == {"divergence", "consistency", "ended", "distinct_3"}
+    assert all(set(values) == {"base", "oracle", "routed", "all"} for values in cell["general"].values())
+    assert cell["general"]["divergence"]["all"] > cell["general"]["divergence"]["oracle"] == 0.0
+
+
+def test_skills_are_scored_in_the_middle_of_phases(
+    request_words: list[str], whole: Path, command: Command, tmp_path: Path
+) -> None:
+    words = [*request_words, "--seeds", "0", "--curve", "2", "--workers", "1", "--out", tmp_path / "curve"]
+    assert command(words).status == 0
+    curved, plain = measured(tmp_path / "curve"), measured(whole)
+    for name, cell in curved.items():
+        assert cell["scores"] == plain[name]["scores"], "to measure changes nothing"
+        skills = [{"words"}, {"words", "talk"} if "all-weights" in name else {"talk"}]
+        for cost, scored in zip(cell["costs"], skills, strict=True):
+            assert [point["step"] for point in cost["points"]] == [1, 2, 3]
+            assert [set(point["scores"]) for point in cost["points"]] == [scored] * 3
+            assert [cost["points"][-1][key] for key in ("tokens", "flops")] == [cost["tokens"], cost["flops"]]
 
 
 def test_the_matrix_is_that_of_the_stack(whole: Path) -> None:

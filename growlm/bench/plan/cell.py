@@ -17,6 +17,8 @@ CELLS = "cells"
 CELL_FILE = "cell.json"
 STACK = "stack"
 NUM_SCORED = 100
+BY_TOKENS = ("token_accuracy", "loss")
+"""Metrics that need no answers, and so can be measured in the middle of a phase."""
 MatrixCells = Literal["lower", "full", "last"]
 POOLED = "mixture"
 """The skill, and the module, of a method that is given all skills at once."""
@@ -37,6 +39,7 @@ class Measured:
         fresh: a skill of no phase that is learned for a few steps from every checkpoint, as the first skill is at the
             end; None: neither (see ``growlm.bench.run.trials``).
         trial_steps: how many steps these are.
+        curve: how often skills are scored in the middle of each phase; see ``growlm.bench.run.points``.
     """
 
     matrix: MatrixCells = "lower"
@@ -44,6 +47,7 @@ class Measured:
     base_text: bool = True
     fresh: str | None = None
     trial_steps: int = 10
+    curve: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Cell:
             "blimp": self.measured.blimp,
             **({} if self.measured.base_text else {"base_text": False}),
             **({"fresh": self.measured.fresh, "trial_steps": self.measured.trial_steps} if self.has_trials else {}),
+            **({"curve": self.measured.curve} if self.measured.curve else {}),
             **({"split": self.split} if self.split != "test" else {}),
         }
 
@@ -198,7 +203,8 @@ def plan_cells(
         The cells, seed by seed, so that an interrupted benchmark has whole tables.
 
     Raises:
-        GrowlmError: for an unknown order, or options for an unknown skill.
+        GrowlmError: for an unknown order, options for an unknown skill, or points in the middle of a phase that is
+            scored by whole answers.
     """
     for order in orders:
         if order not in stream.orders:
@@ -213,11 +219,21 @@ def plan_cells(
             for asked in entries:
                 entry = asked.without_rates() if "learning_rate" in phase else asked
                 settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
+                _check_curve(measured, settings, entry)
                 if not methods.build(entry.method, entry.options).at_once:
                     cells.append(Cell(entry, stream, order, seed, base, settings, measured, split))
                 elif order == orders[0]:
                     cells.append(Cell(entry, stream, ANY_ORDER, seed, base, settings, measured, split))
     return cells
+
+
+def _check_curve(measured: Measured, settings: dict[str, Any], entry: Entry) -> None:
+    metric = settings.get("metric")
+    if measured.curve and metric not in BY_TOKENS:
+        raise GrowlmError(
+            f"--curve scores tokens in the middle of a phase, and entry {entry.label!r} is scored by "
+            f'{metric or "the metrics of the skills"}: add --phase \'{{"metric": "token_accuracy"}}\''
+        )
 
 
 def check_fresh(skill: str | None, stream: Stream) -> str | None:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from growlm.bench.report.curves import learning_curve
+from growlm.bench.report.efficiency import common_budget
 from growlm.bench.report.general import DIVERGENCE
-from growlm.bench.report.statistics import Row, Spread, composite_score, costs, learning_curve, signed
+from growlm.bench.report.statistics import Row, Spread, composite_score, costs, signed
 from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
 
@@ -118,11 +120,6 @@ def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Ro
     return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(lines), (), note)
 
 
-def common_budget(rows: Sequence[Row]) -> float:
-    """Return the FLOPs that every cell of every entry that trains has spent, those of the cheapest one."""
-    return min((flops for row in rows for cell in row.cells if (flops := costs(cell)["flops"])), default=0.0)
-
-
 def retention(cell: CellResult) -> float:
     """Compute what general ability was lost, in bits per byte; see ``DESIDERATA``."""
     if cell.settings["phase"].get("stories") is None:
@@ -164,6 +161,8 @@ def efficiency(cell: CellResult, budget: float) -> float:
         budget: FLOPs, at most those of the cell.
     """
     curve = learning_curve(cell, cell.mode, "flops")
+    if curve and not curve[-1][0]:
+        return curve[-1][1]  # nothing was trained
     if len(curve) < 2 or not 0 < budget <= curve[-1][0]:
         return math.nan
     area = 0.0

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+from growlm.bench.report.curves import middle_points
 from growlm.bench.report.statistics import Row, Spread, signed
 from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
@@ -19,8 +20,8 @@ DEFINITIONS = {
         "no harder."
     ),
     "lowest score ↑": (
-        "Mean over all skills but the last of the lowest score at the end of any later phase (De Lange "
-        "et al. 2023, at the ends of phases: falls that recover inside a phase are not seen)."
+        "Mean over all skills but the last of the lowest score at the end of any later phase (De Lange et al. 2023), "
+        "and in the middle of one where --curve measures it there: else falls that recover inside a phase are not seen."
     ),
     "fresh skill ↓": (
         "Loss in nats per token, on a skill of no phase after a few steps of the method itself, from the last "
@@ -110,7 +111,13 @@ def lowest_score(cell: CellResult) -> float:
         known = [score for score in later if score is not None]
         if len(known) < len(later):
             return math.nan
-        lowest.append(min(known))
+        inside = [
+            scores[column]
+            for phase, after in zip(cell.costs[column + 1 :], rows[column + 2 :], strict=False)
+            for _, scores in middle_points(cell, cell.mode, phase, after)
+            if column in scores
+        ]
+        lowest.append(min([*known, *inside]))
     return math.fsum(lowest) / len(lowest) if lowest and not cell.at_once else math.nan
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from growlm.bench.plan.tuning import CHOICES_FILE, protocol_sentence
 from growlm.bench.report.cell_metric import known_metrics
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
+from growlm.bench.report.curves import learning_curve, mean_curve, retention_curve
 from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.findings import findings
 from growlm.bench.report.html import Section, page
@@ -21,16 +22,13 @@ from growlm.bench.report.statistics import (
     Spread,
     composite_score,
     costs,
-    learning_curve,
     matrix_metrics,
-    mean_curve,
     mean_matrix,
     read_results,
-    retention_curve,
     signed,
 )
 from growlm.bench.report.table import Table, to_csv, to_latex, written
-from growlm.bench.report.tables import DEFINITIONS, GROUPS, MODE_TITLES, TITLES, Summary, environment
+from growlm.bench.report.tables import DEFINITIONS, MODE_TITLES, TITLES, Summary, environment
 from growlm.errors import one_line
 from growlm.files import write_json, write_text
 from growlm.manifest.scores import ScoreTables
@@ -78,7 +76,7 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     sections, tables = _sections(summary), summary.tables()
     notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
     notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
-    notes |= {metric.title: metric.definition for group in GROUPS for metric in known_metrics(group, rows)}
+    notes |= {metric.title: metric.definition for group in summary.groups for metric in known_metrics(group, rows)}
     notes |= {"share of range": RANGE} | PLASTICITY
     notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
     first = rows[0].cells[0]
@@ -281,8 +279,9 @@ def _retentions(row: Row) -> list[list[float]]:
     return [retention_curve(cell, row.mode) for cell in row.cells]
 
 
-def _mean_points(curves: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[float, float]]:
-    known = [points for points in curves if points]
+def _mean_points(curves: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """Average curves point by point; those with fewer points than the others are left out."""
+    known = [points for points in curves if len(points) == max(map(len, curves)) and points]
     across = mean_curve([[x for x, _ in points] for points in known])
     up = mean_curve([[y for _, y in points] for points in known])
     return list(zip(across, up, strict=True))

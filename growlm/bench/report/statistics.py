@@ -1,6 +1,5 @@
 """From cells to metrics: the accuracy matrix of each cell and mode, and mean and spread over cells."""
 
-import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,59 +137,6 @@ def mean_matrix(cells: Sequence[CellResult], mode: str) -> Matrix:
     """Average the matrices of cells of one order, entry by entry; None where any of them has none."""
     matrices = [cell.scores.modes[mode] for cell in cells]
     return [[_strict_mean(scores) for scores in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
-
-
-def learning_curve(cell: CellResult, mode: str, cost: str = "tokens") -> list[tuple[int, float]]:
-    """Return the mean score over all skills against what training took.
-
-    A skill whose turn has not come counts with the bare base's score, unless it was measured.
-
-    Args:
-        cell: a finished cell.
-        mode: the inference mode.
-        cost: in what it is counted: ``tokens`` trained on, or ``flops``.
-
-    Returns:
-        Pairs of cost and score, from the bare base on; none if the mode lacks some of the lower triangle.
-    """
-    base, *rows = signed(cell.scores, mode)
-    learned = enumerate(rows[-1:] if cell.at_once else rows, len(rows) if cell.at_once else 1)
-    filled = [
-        row[:number] + [b if s is None else s for s, b in zip(row, base, strict=True)][number:]
-        for number, row in learned
-    ]
-    means = [_strict_mean(row) for row in (base, *filled)]
-    spent = itertools.accumulate((int(phase[cost]) for phase in cell.costs), initial=0)
-    points = [(so_far, mean) for so_far, mean in zip(spent, means, strict=True) if mean is not None]
-    return points if len(points) == len(means) else []
-
-
-def retention_curve(cell: CellResult, mode: str) -> list[float]:
-    """Compute a skill's change k phases after its own: mean over skills of R[i+1+k, i] - R[i+1, i].
-
-    Args:
-        cell: a finished cell.
-        mode: the inference mode.
-
-    Returns:
-        For k = 0, 1, ...; the later ones are of fewer skills. None where the mode lacks some of the lower triangle.
-    """
-    rows = signed(cell.scores, mode)
-    num_skills = len(cell.skills)
-    curve: list[float] = []
-    for later in range(num_skills):
-        pairs = [(rows[i + 1 + later][i], rows[i + 1][i]) for i in range(num_skills - later)]
-        change = _strict_mean([None if now is None or then is None else now - then for now, then in pairs])
-        if change is None:
-            return []
-        curve.append(change)
-    return curve
-
-
-def mean_curve(curves: Iterable[Sequence[float]]) -> list[float]:
-    """Average curves of equal length point by point; empty ones are left out."""
-    known = [curve for curve in curves if curve]
-    return [statistics.fmean(points) for points in zip(*known, strict=True)] if known else []
 
 
 def composite_score(cell: CellResult, mode: str, names: Sequence[str] | None = None) -> float:

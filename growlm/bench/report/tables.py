@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from growlm.bench.report.cell_metric import known_metrics, known_tables
-from growlm.bench.report.desiderata import blimp_change, common_budget, desiderata, desiderata_table
+from growlm.bench.report.cell_metric import MetricGroup, known_metrics, known_tables
+from growlm.bench.report.desiderata import blimp_change, desiderata, desiderata_table
+from growlm.bench.report.efficiency import common_budget, efficiency_group
 from growlm.bench.report.exposure import EXPOSURE
 from growlm.bench.report.general import GENERAL
 from growlm.bench.report.plasticity import plasticity_table
@@ -57,8 +58,6 @@ COST = (
     "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
     "trained parameter. Peak: of the whole process on a CPU, with what it keeps for all its cells; compare it on a GPU."
 )
-GROUPS = (GENERAL, EXPOSURE)
-"""What is shown where it was measured."""
 OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {
     "ap": "not measured in this mode",
@@ -135,6 +134,11 @@ class Summary:
         other = next((other for other in self.rows if other is not row), None)
         return None if other is None else compare(row, other)
 
+    @property
+    def groups(self) -> tuple[MetricGroup, ...]:
+        """What is shown where it was measured, a table for each."""
+        return GENERAL, EXPOSURE, efficiency_group(self.rows, self.scale, self.decimals)
+
     def tables(self) -> list[Table]:
         """List all tables, the most important first."""
         own = self._modes_table(
@@ -151,7 +155,7 @@ class Summary:
             self._per_skill_table(),
             self._per_seed_table(),
             desiderata_table(self.rows, self.title, self.joint),
-            *(table for group in GROUPS for table in known_tables(group, self.rows, self.title)),
+            *(table for group in self.groups for table in known_tables(group, self.rows, self.title)),
             plasticity_table(self.rows, self.title, self.score),
             self._cost_table(),
             *composites,
@@ -195,7 +199,7 @@ class Summary:
             "desiderata": wanted,
             **{
                 group.name: {metric.key: metric.spread(row).to_json() for metric in known_metrics(group, self.rows)}
-                for group in GROUPS
+                for group in self.groups
             },
             "blimp_change": Spread.of(map(blimp_change, row.cells)).to_json(),
             "composites": {

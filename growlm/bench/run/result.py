@@ -201,6 +201,8 @@ def _check(result: CellResult) -> None:
         for key in _LATER_COSTS:
             if not fits(cost.get(key), float | None) or (cost.get(key) or 0) < 0:
                 raise TypeError(f"cost {key!r} is {cost[key]!r}")
+        if not fits(points := cost.get("points", []), list[dict[str, Any]]) or not all(map(_is_point, points)):
+            raise TypeError("a point in the middle of a phase has a value of the wrong type")
         if any(len(point) != 2 for point in cost["losses"]):
             raise ValueError("a point of the losses is not a pair")
     names = [skill["name"] for skill in result.settings["skills"]]
@@ -214,6 +216,11 @@ def _check(result: CellResult) -> None:
             raise ValueError("the importance has not a value for each layer and projection")
     if not fits(result.base.get("parameters"), float) or not fits([result.base.get("digest")], list[str]):
         raise TypeError("the record of the base has a value of the wrong type")
+
+
+def _is_point(point: dict[str, Any]) -> bool:
+    numbers = all(fits(point.get(key), float) for key in ("step", "tokens", "flops", "seconds"))
+    return numbers and fits(point.get("scores"), dict[str, float])
 
 
 def _empty(skills: tuple[str, ...]) -> ScoreTables:

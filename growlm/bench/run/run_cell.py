@@ -10,9 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Callback
+
 from growlm.bench.plan.cell import CELL_FILE, POOLED, STACK, Cell, PhasePlan
 from growlm.bench.run.cost import peak_memory, phase_cost, reset_peak_memory
 from growlm.bench.run.general import general_ability
+from growlm.bench.run.points import SHARE, CurvePoints, with_points
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.bench.run.trials import fresh_trial, recovery_trial
 from growlm.data.encode import encode
@@ -107,8 +110,8 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
         result = earlier_result(cell, bench.out) or CellResult.new(cell.settings(), method.inference, cell.at_once)
         plans = list(cell.phases())
 
-        def grow(plan: PhasePlan, stack: Path) -> Grown:
-            return _grow(plan, stack, bench, memory)
+        def grow(plan: PhasePlan, stack: Path, *callbacks: Callback) -> Grown:
+            return _grow(plan, stack, bench, memory, *callbacks)
 
         for number, plan in enumerate(plans, 1):
             if len(result.costs) >= number:
@@ -118,7 +121,8 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
                 result.fresh = [fresh_trial(cell, folder / STACK, 0, grow)]
             started = time.monotonic()
             reset_peak_memory()
-            grown = grow(plan, folder / STACK)
+            points = _points(cell, number, method.inference, memory)
+            grown = grow(plan, folder / STACK, *([points] if points else []))
             if len(grown.stack.manifest.modules) != number:
                 raise GrowlmError(
                     f"{folder / STACK} has {len(grown.stack.manifest.modules)} modules after phase {number}: remove "
@@ -126,7 +130,8 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
                 )
             _record_phase(result, cell, grown, number, memory)
             seconds = time.monotonic() - started
-            result.costs.append(phase_cost(grown.stack, plan.name, folder / STACK, seconds, peak_memory()))
+            cost = phase_cost(grown.stack, plan.name, folder / STACK, seconds, peak_memory())
+            result.costs.append(with_points(cost, points) if points else cost)
             if cell.has_trials:
                 result.fresh.append(fresh_trial(cell, folder / STACK, number, grow))
             if number == len(plans):
@@ -140,10 +145,19 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
     return result
 
 
-def _grow(plan: PhasePlan, stack: Path, bench: Bench, memory: ScoreCache) -> Grown:
+def _grow(plan: PhasePlan, stack: Path, bench: Bench, memory: ScoreCache, *callbacks: Callback) -> Grown:
     config = PhaseConfig(stack=stack, **current_names(plan.arguments))
-    trainer = new_trainer(max_steps=plan.steps, accelerator=bench.accelerator, devices=1)
+    trainer = new_trainer(max_steps=plan.steps, accelerator=bench.accelerator, devices=1, callbacks=list(callbacks))
     return fit_phase(GrowPhase(config, memory), trainer)
+
+
+def _points(cell: Cell, number: int, mode: str, memory: ScoreCache) -> CurvePoints | None:
+    """Return what scores skills in the middle of a phase, if that was asked for."""
+    if not cell.measured.curve:
+        return None
+    names = cell.skills if cell.at_once else cell.skills[:number] if mode == "all" else cell.skills[number - 1 : number]
+    skills = {name: _skill(cell, memory, name) for name in names}
+    return CurvePoints(cell.measured.curve, skills, max(1, cell.phase["num_scored"] // SHARE))
 
 
 def _record_phase(result: CellResult, cell: Cell, grown: Grown, number: int, memory: ScoreCache) -> None:

@@ -8,7 +8,6 @@ import pytest
 from growlm.bench.report.desiderata import (
     DESIDERATA,
     blimp_change,
-    common_budget,
     composition,
     desiderata,
     efficiency,
@@ -16,6 +15,7 @@ from growlm.bench.report.desiderata import (
     retention,
     shift,
 )
+from growlm.bench.report.efficiency import common_budget
 from growlm.bench.report.statistics import Row
 from growlm.bench.run.result import CellResult
 
@@ -56,6 +56,10 @@ def test_efficiency_is_the_mean_height_of_the_learning_curve_at_equal_flops(make
     assert efficiency(make_cell(), 500) == pytest.approx((base + (base + learned) / 2) / 2)
     assert efficiency(make_cell("joint", at_once=True), 6_000) == pytest.approx((base + learned) / 2)
     assert math.isnan(efficiency(make_cell(), 6_001)), "so much was not spent"
+    untrained = make_cell("shots")
+    for cost in untrained.costs:
+        cost["flops"] = 0
+    assert efficiency(untrained, 6_000) == pytest.approx(learned)
 
 
 def test_spending_more_for_the_same_is_less_efficient(make_cell: Make):

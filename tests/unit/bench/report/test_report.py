@@ -164,8 +164,8 @@ def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Writ
 @pytest.mark.usefixtures("without_plots")
 def test_a_benchmark_without_composites_has_no_table_of_them(make_cell: Make, write_cells: Write):
     done = write_report(write_cells(make_cell(composites={})))
-    names = ["own", "test", "per-skill", "per-seed", "desiderata", "exposure", "plasticity", "cost"]
-    names += ["oracle", "routed", "all"]
+    names = ["own", "test", "per-skill", "per-seed", "desiderata", "exposure", "efficiency", "plasticity"]
+    names += ["cost", "oracle", "routed", "all"]
     assert [table.name for table in done.tables] == names
     assert not (done.page.parent / PLOTS / "composition.png").exists()
 

@@ -11,12 +11,9 @@ from growlm.bench.report.statistics import (
     Spread,
     composite_score,
     costs,
-    learning_curve,
     matrix_metrics,
-    mean_curve,
     mean_matrix,
     read_results,
-    retention_curve,
     signed,
 )
 from growlm.bench.run.result import CellResult
@@ -51,41 +48,6 @@ def test_learning_all_at_once_has_a_last_row_alone(make_cell: Make):
     metrics = matrix_metrics(make_cell("joint", at_once=True).scores, "all")
     assert metrics["ap"] == pytest.approx(1.75 / 3)
     assert all(math.isnan(metrics[name]) for name in ("bwt", "forgetting", "learning_accuracy", "fwt"))
-
-
-def test_learning_curve(make_cell: Make):
-    # a skill counts with the bare base's score until its turn comes
-    assert learning_curve(make_cell(), "oracle") == [
-        (0, pytest.approx(0.75 / 3)),
-        (100, pytest.approx((1 + 0.25 + 0.5) / 3)),
-        (300, pytest.approx((0.5 + 0.75 + 0.5) / 3)),
-        (600, pytest.approx((0.25 + 0.5 + 1) / 3)),
-    ]
-    joint = make_cell("joint", at_once=True)
-    assert learning_curve(joint, "all") == [(0, pytest.approx(0.25)), (600, pytest.approx(1.75 / 3))]
-
-
-def test_a_mode_that_was_not_measured_has_no_curves(make_cell: Make):
-    cell = make_cell()
-    cell.scores.modes["routed"] = [[None] * 3 for _ in range(4)]
-    assert learning_curve(cell, "routed") == retention_curve(cell, "routed") == []
-
-
-def test_retention_curve(make_cell: Make):
-    assert retention_curve(make_cell(), "all") == [0.0, pytest.approx((-0.5 - 0.25) / 2), pytest.approx(-0.75)]
-    assert retention_curve(make_cell("joint", at_once=True), "all") == []
-
-
-def test_a_mode_without_the_whole_lower_triangle_has_no_curves(make_cell: Make):
-    cell = make_cell()
-    cell.scores.modes["all"][2][0] = None
-    assert learning_curve(cell, "all") == retention_curve(cell, "all") == []
-    assert retention_curve(cell, "oracle") != []
-
-
-def test_mean_curve():
-    assert mean_curve([[0.0, -1.0], [], [0.0, -2.0]]) == [0.0, -1.5]
-    assert mean_curve([[]]) == []
 
 
 def test_mean_matrix_is_known_where_every_cell_is(make_cell: Make):

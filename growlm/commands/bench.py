@@ -28,6 +28,8 @@ def bench(
     fresh: str | None = None,
     trial_steps: int = 10,
     curve: int = 0,
+    few: str | None = None,
+    few_phase: dict[str, Any] | None = None,
     out: Path | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -70,6 +72,9 @@ def bench(
         trial_steps: steps of each trial.
         curve: how often skills are scored in the middle of each phase, on a quarter of the examples, to compare methods
             at equal tokens, FLOPs and seconds; for metrics of tokens only, and needs --matrix lower.
+        few: numbers of training examples joined by commas, such as 50,200: everything is run once more with as many of
+            every skill, to see what is kept of the strangest one.
+        few_phase: settings of these phases where they differ from the others, as JSON, such as {"epochs": 4}.
         out: folder of the results; by default results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); by default one for each GPU, else for each core.
         threads: CPU threads of each; by default an equal share of the cores.
@@ -80,9 +85,11 @@ def bench(
     """
     import shlex
     import sys
+    from dataclasses import replace
 
     from growlm.bench.plan.cell import Measured, check_fresh, parse_seeds, plan_cells
     from growlm.bench.plan.entries import choose_entries, read_entries
+    from growlm.bench.plan.few import few_folder, few_stream, read_counts
     from growlm.bench.plan.stream import check_phase, read_stream
     from growlm.bench.plan.tuning import apply_choices, read_factors
     from growlm.bench.run.run_cell import Bench
@@ -102,6 +109,8 @@ def bench(
     place = Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks)
     runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
     check_at_least("--curve", curve, 0)
+    small = settings | check_phase(few_phase or {}, "--few_phase")
+    scarcer = [(count, few_stream(source, count)) for count in read_counts(few)] if few else []
     tested = parse_seeds(seeds)
     if tune:
         tuning = settings | check_phase(tune_phase or {}, "--tune_phase")
@@ -109,5 +118,8 @@ def bench(
     elif choices is not None:
         chosen = apply_choices(chosen, choices, source)
     done = run_bench(plan_cells(source, chosen, named, tested, base, settings, measured), place, runs)
+    for count, scarce in scarcer:
+        cells = plan_cells(scarce, chosen, named, tested, base, small, Measured("last", base_text=False))
+        run_bench(cells, replace(place, out=few_folder(place.out, count), keep_stacks=False), runs)
     print(f"{done.cells} cells in {done.out}, {done.cells - done.skipped} run now in {done.seconds / 60:.1f} min")
     print(f"a page of them: growlm report {done.out}")

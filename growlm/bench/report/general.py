@@ -40,9 +40,10 @@ GENERAL = MetricGroup(
         ),
         CellMetric(
             "distinct_3",
-            "distinct 3-grams, points ↑",
+            "distinct 3-grams, points",
             f"Change of the mean share of distinct word 3-grams in {SAMPLES} stories of at most {MAX_TOKENS} tokens, "
-            "sampled from the start token (temperature 0.8, one seed for all cells): who repeats himself loses some.",
+            "sampled from the start token (temperature 0.8, one seed for all cells). Below 0: it repeats itself; above "
+            "0: its stories are shorter or less of a piece than the base's.",
             lambda cell: _change("distinct_3", cell),
             1,
             100,

@@ -11,6 +11,7 @@ from growlm.bench.report.cell_metric import known_metrics
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.curves import learning_curve, mean_curve, retention_curve
 from growlm.bench.report.desiderata import DESIDERATA
+from growlm.bench.report.few import read_few
 from growlm.bench.report.findings import findings
 from growlm.bench.report.html import Section, page
 from growlm.bench.report.markdown import NUMBERS, read_command
@@ -70,7 +71,7 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     """
     require_plots()
     rows, unfinished = read_results(folder, metric)
-    summary = Summary(tuple(rows), unfinished)
+    summary = Summary(tuple(rows), unfinished, read_few(folder, metric))
     out = out or folder
     out.mkdir(parents=True, exist_ok=True)
     sections, tables = _sections(summary), summary.tables()

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from growlm.bench.report.cell_metric import MetricGroup, known_metrics, known_tables
 from growlm.bench.report.desiderata import blimp_change, desiderata, desiderata_table
 from growlm.bench.report.efficiency import common_budget, efficiency_group
 from growlm.bench.report.exposure import EXPOSURE
+from growlm.bench.report.few import Few, few_json, few_tables
 from growlm.bench.report.general import GENERAL
 from growlm.bench.report.plasticity import plasticity_table
 from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
@@ -81,10 +82,12 @@ class Summary:
     Args:
         rows: the entries.
         unfinished: how many cells are not finished.
+        few: entries that were trained on few examples, by their number.
     """
 
     rows: tuple[Row, ...]
     unfinished: int
+    few: Few = field(default_factory=dict)
 
     @property
     def percent(self) -> bool:
@@ -156,6 +159,7 @@ class Summary:
             self._per_seed_table(),
             desiderata_table(self.rows, self.title, self.joint),
             *(table for group in self.groups for table in known_tables(group, self.rows, self.title)),
+            *few_tables(self.rows, self.few, self.title, self.score),
             plasticity_table(self.rows, self.title, self.score),
             self._cost_table(),
             *composites,
@@ -201,6 +205,7 @@ class Summary:
                 group.name: {metric.key: metric.spread(row).to_json() for metric in known_metrics(group, self.rows)}
                 for group in self.groups
             },
+            "few": few_json(row, self.few),
             "blimp_change": Spread.of(map(blimp_change, row.cells)).to_json(),
             "composites": {
                 mode: Spread.of(composite_score(cell, mode) for cell in row.cells).to_json()

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # before transformers or torch are imported
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -92,6 +93,7 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import torch
     import transformers as hf
 
+    from growlm.base.load import auto_class
     from growlm.base.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer([SENTENCE] * 4, vocab_size=320)
@@ -132,15 +134,24 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "gpt2": hf.GPT2Config(**ends, vocab_size=len(tokenizer), n_embd=32, n_layer=4, n_head=4, n_positions=256),
         "gpt_neo": hf.GPTNeoConfig(**ends, vocab_size=len(tokenizer), hidden_size=32, num_layers=4, num_heads=4, **neo),
         "gpt_neox": hf.GPTNeoXConfig(**small, num_attention_heads=4),
+        "t5": hf.T5Config(
+            vocab_size=len(tokenizer),
+            **{"d_model": 32, "d_kv": 8, "d_ff": 64, "num_heads": 4, "num_layers": 2, "num_decoder_layers": 2},
+            **{key: value for key, value in ends.items() if key != "bos_token_id"},
+            pad_token_id=tokenizer.pad_token_id,
+            decoder_start_token_id=tokenizer.pad_token_id,
+        ),
     }
 
     class Folders(dict[str, Path]):
         def __missing__(self, name: str) -> Path:
             config = configs[name]
             torch.manual_seed(0)
-            model = hf.AutoModelForCausalLM.from_config(config)
+            model: Any = getattr(hf, auto_class(config)).from_config(config)
             for parameter in model.parameters():  # biases and norms as training leaves them, not at 0 and 1
                 parameter.data += 0.02 * torch.randn_like(parameter)
+            if name == "t5":  # its tied embedding is so large that it would say each token again
+                model.shared.weight.data *= 0.2
             folder = tmp_path_factory.mktemp(f"base-{name}")
             model.to(torch.bfloat16).save_pretrained(folder)
             tokenizer.save_pretrained(folder)

@@ -15,10 +15,10 @@ from growlm.errors import GrowlmError
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between families of decoders.
+    """What differs between families of bases.
 
     Args:
-        layers: dotted path of the list of decoder layers in the causal language model.
+        layers: dotted path of the list of decoder layers in the model.
         output_projections: dotted paths, inside a layer, of what writes to the residual stream: the output projection
             of the attention, then that of the feed-forward part (of a mixture of experts, the whole part).
         queries: dotted path, inside a layer, of the linear that computes the queries; None: not known.
@@ -29,6 +29,7 @@ class Family:
         offset_norms: whether the norms multiply by one plus their weight.
         plain_attention: whether the attention is nothing but a masked softmax of scaled products, whose mask
             transformers derives from the positions, so that examples may share a row.
+        encoder: dotted path of the list of layers of the encoder that reads the prompt; None: there is none.
     """
 
     layers: str
@@ -38,6 +39,7 @@ class Family:
     neutral: tuple[str, ...] = ()
     offset_norms: bool = False
     plain_attention: bool = False
+    encoder: str | None = None
 
 
 _LLAMA_LIKE = Family("model.layers", ("self_attn.o_proj", "mlp.down_proj"))
@@ -72,6 +74,12 @@ FAMILIES: dict[str, Family] = {
     "gpt_neox": Family(
         "gpt_neox.layers", ("attention.dense", "mlp.dense_4h_to_h"), "attention.query_key_value", "heads"
     ),
+    "t5": Family(
+        "decoder.block",
+        ("layer.0.SelfAttention.o", "layer.2.DenseReluDense"),
+        "layer.0.SelfAttention.q",
+        encoder="encoder.block",
+    ),
 }
 
 
@@ -93,7 +101,7 @@ def has_plain_attention(base: PreTrainedModel) -> bool:
 
 
 def check_supported(config: PreTrainedConfig) -> None:
-    """Refuse what is not a causal language model, before its weights are read.
+    """Refuse what is neither a causal language model nor of a listed family, before its weights are read.
 
     Raises:
         GrowlmError: listing the families that are known.
@@ -117,32 +125,53 @@ class Architecture:
     """The attach points of one base.
 
     Args:
-        base: a stock causal language model of a supported family, before anything is attached.
+        base: a stock model of a supported family, before anything is attached.
+
+    Attributes:
+        num_layers: number of layers, those of an encoder, if there is one, before those of the decoder.
+        num_reading: number of layers that read a prompt: the encoder's, or all.
     """
 
     def __init__(self, base: PreTrainedModel) -> None:
         self.family = family_of(base)
         self.config = base.config
         self._originals = dict(base.named_modules())  # by stock path, whatever wraps them later
-        self.num_layers = len(cast(nn.ModuleList, self.resolve(self.family.layers)))
+        lists = [path for path in (self.family.encoder, self.family.layers) if path is not None]
+        sizes = [len(cast(nn.ModuleList, self.resolve(path))) for path in lists]
+        self.num_layers, self.num_reading = sum(sizes), sizes[0]
+        self._layer_sites = [
+            f"{path}.{number}" for path, size in zip(lists, sizes, strict=True) for number in range(size)
+        ]
+        inside = tuple(f"{path}." for path in lists)
         self._linear_shapes = {
             path: _linear_shape(module)
             for path, module in self._originals.items()
-            if path.startswith(f"{self.family.layers}.") and isinstance(module, (nn.Linear, Conv1D))
+            if path.startswith(inside) and isinstance(module, (nn.Linear, Conv1D))
         }
         paths = {module: path for path, module in self._originals.items()}
         self._embeddings = paths[base.get_input_embeddings()], paths[base.get_output_embeddings()]
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether an encoder reads the prompt and the decoder says the answer."""
+        return self.family.encoder is not None
+
     def layer_site(self, layer: int) -> str:
-        """Return the stock path of a decoder layer."""
-        return f"{self.family.layers}.{layer}"
+        """Return the stock path of a layer."""
+        return self._layer_sites[layer]
+
+    def layer_of(self, path: str) -> int | None:
+        """Return the index of the layer that a stock path is or is in; None: it is outside of the layers."""
+        inside = (number for number, site in enumerate(self._layer_sites) if f"{path}.".startswith(f"{site}."))
+        return next(inside, None)
 
     def linear_sites(self, target_modules: Sequence[str] | None, layers: Sequence[int]) -> list[str]:
         """List the stock paths of the linears that match.
 
         Args:
-            target_modules: names as in PEFT (the last part of a path, such as ``"q_proj"``); None: all of them.
-            layers: indices of the decoder layers.
+            target_modules: names as in PEFT (the last parts of a path, such as ``"q_proj"`` or ``"self_attn.q_proj"``);
+                None: all of them.
+            layers: indices of the layers.
 
         Returns:
             The paths, by layer.
@@ -150,16 +179,16 @@ class Architecture:
         Raises:
             GrowlmError: if a name matches none.
         """
-        known = {path.rpartition(".")[2] for path in self._linear_shapes}
         for name in target_modules or ():
-            if name not in known:
-                raise GrowlmError(f"target module {name!r} is not in this base: use some of {', '.join(sorted(known))}")
+            if not any(_is_named(path, name) for path in self._linear_shapes):
+                known = sorted({path.rpartition(".")[2] for path in self._linear_shapes})
+                raise GrowlmError(f"target module {name!r} is not in this base: use some of {', '.join(known)}")
         return [
             path
             for layer in layers
             for path in self._linear_shapes
             if path.startswith(f"{self.layer_site(layer)}.")
-            and (target_modules is None or path.rpartition(".")[2] in target_modules)
+            and (target_modules is None or any(_is_named(path, name) for name in target_modules))
         ]
 
     def feed_forward_sites(self, layer: int) -> list[str]:
@@ -303,32 +332,6 @@ class Architecture:
         return cast(Tensor, getattr(self.resolve(path), own)).detach()
 
 
-def encoder_decoder_linears(model: PreTrainedModel) -> list[str]:
-    """List the stock paths of the linears of a T5's layers, encoder first; cross-attention left out.
-
-    A stack takes no such base, but sites, parts and what methods compute from weights work on it. The published
-    continual-learning results on T5 train these: q, k, v, o of self-attention, and the feed-forward linears.
-
-    Args:
-        model: a model of type ``t5``.
-
-    Returns:
-        The paths.
-
-    Raises:
-        GrowlmError: if the model is of another type.
-    """
-    if model.config.model_type != "t5":
-        raise GrowlmError(
-            f"a model of type {model.config.model_type!r} is not an encoder-decoder that is known: give a t5"
-        )
-    return [
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and (".SelfAttention." in path or ".DenseReluDense." in path)
-    ]
-
-
 def reordered_config(config: PreTrainedConfig, order: Sequence[int]) -> PreTrainedConfig:
     """Describe a model whose layers take their per-layer settings from ``order``.
 
@@ -374,6 +377,10 @@ def _inferred(base: PreTrainedModel) -> Family:
         )
     queries = next((name for name in linears if name.rpartition(".")[2] in ("q_proj", "query", "q")), None)
     return Family(path, (attention[-1], feed_forward[-1]), queries)
+
+
+def _is_named(path: str, name: str) -> bool:
+    return f".{path}".endswith(f".{name}")
 
 
 def _is_linear_in_weights(module: nn.Module) -> bool:

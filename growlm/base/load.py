@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from growlm.base.tokenizer import PLAIN_TEMPLATE
+from growlm.base.tokenizer import ENCODER_DECODER_TEMPLATE, PLAIN_TEMPLATE
 from growlm.errors import GrowlmError
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ def find_base(name_or_path: str | Path) -> Path | str:
     raise GrowlmError(f"unknown base {name!r}: give a shipped one ({known}), a folder, or a Hugging Face model id")
 
 
+def auto_class(config: "PreTrainedConfig") -> str:
+    """Return the name of the class of transformers that loads a base."""
+    return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
+
+
 def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | None" = None) -> "PreTrainedModel":
     """Load a base, frozen.
 
@@ -93,7 +98,8 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
         GrowlmError: if there is no such base or its files are damaged.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import transformers
+    from transformers import AutoConfig
 
     from growlm.base.architecture import check_supported
 
@@ -104,7 +110,7 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
         if isinstance(source, Path):
             _check_layers(config, source)
         with no_progress_bar():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = getattr(transformers, auto_class(config)).from_pretrained(
                 source,
                 dtype=dtype or torch.float32,
                 use_safetensors=True,
@@ -128,14 +134,16 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     return model
 
 
-def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
+def load_tokenizer(name_or_path: str | Path, encoder_decoder: bool = False) -> "PreTrainedTokenizerBase":
     """Load the tokenizer that belongs to a base.
 
     Args:
         name_or_path: see ``find_base``; or a folder with a tokenizer alone.
+        encoder_decoder: whether the base is an encoder-decoder.
 
     Returns:
-        The tokenizer; one without a chat template has ``PLAIN_TEMPLATE``.
+        The tokenizer; one without a chat template has ``PLAIN_TEMPLATE``, that of an encoder-decoder always
+        ``ENCODER_DECODER_TEMPLATE``.
 
     Raises:
         GrowlmError: if there is no such base or it has no tokenizer.
@@ -161,7 +169,7 @@ def load_tokenizer(name_or_path: str | Path) -> "PreTrainedTokenizerBase":
         )
     except Exception as error:
         raise _unloadable(source, "tokenizer", error) from error
-    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
+    tokenizer.chat_template = ENCODER_DECODER_TEMPLATE if encoder_decoder else tokenizer.chat_template or PLAIN_TEMPLATE
     return cast("PreTrainedTokenizerBase", tokenizer)
 
 
@@ -208,8 +216,10 @@ def _check_computes(model: "PreTrainedModel", source: Path | str) -> None:
     import torch
 
     try:
+        token = torch.zeros((1, 1), dtype=torch.long, device=model.device)
+        decoded = {"decoder_input_ids": token} if model.config.is_encoder_decoder else {}
         with torch.no_grad():
-            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device))
+            model(input_ids=token, **decoded)
     except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise _unloadable(source, "base", error) from error
 

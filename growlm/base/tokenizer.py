@@ -53,6 +53,22 @@ PLAIN_TEMPLATE = (
 )
 """For tokenizers without a chat template: the turns of a conversation as lines."""
 
+ENCODER_DECODER_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' and loop.last -%}"
+    "{{- 'Assistant:' + eos_token + pad_token -}}"
+    "{%- generation -%}{{- message['content'] + eos_token -}}{%- endgeneration -%}"
+    "{%- else -%}"
+    "{{- message['role'] | capitalize + ': ' + message['content'] + '\n' -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' + eos_token + pad_token -}}{%- endif -%}"
+)
+"""For the tokenizers of encoder-decoders: all turns before the last answer are lines that the encoder reads.
+
+The end token closes them; the decoder's answer begins with the padding token, as T5 has it.
+"""
+
 
 def special_id(token: str) -> int:
     """Return the id of a special token of the shared vocabulary."""

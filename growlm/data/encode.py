@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from growlm.base.tokenizer import END, PLAIN_TEMPLATE
+from growlm.base.tokenizer import ENCODER_DECODER_TEMPLATE, END, PLAIN_TEMPLATE
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 
@@ -91,22 +91,24 @@ def encode_windows(example: Example, tokenizer: Any, max_length: int) -> list[En
 
     Returns:
         One encoded example; of a text longer than ``max_length`` as many as cover it. Each begins with the last token
-        of the one before, so that every token but the first is trained once.
+        of the one before, so that every token but the first is trained once; on an encoder-decoder each begins with
+        what every answer comes after.
 
     Raises:
         GrowlmError: as ``encode`` does.
     """
     if example.text is None:
         return [encode(example, tokenizer, max_length)]
-    whole = encode(example, tokenizer, sys.maxsize)
-    starts = range(0, max(1, len(whole.input_ids) - 1), max_length - 1)
+    whole, (_, after) = encode(example, tokenizer, sys.maxsize), prompt_frame(tokenizer)
+    lead, size, overlap = len(after), max_length - len(after), 0 if after else 1
+    ids, trained = whole.input_ids[lead:], whole.trained[lead:]
     return [
         Encoded(
             example.name if start == 0 else f"{example.name}, from token {start}",
-            whole.input_ids[start : start + max_length],
-            whole.trained[start : start + max_length],
+            (*after, *ids[start : start + size]),
+            (*[False] * lead, *trained[start : start + size]),
         )
-        for start in starts
+        for start in range(0, max(1, len(ids) - overlap), size - overlap)
     ]
 
 
@@ -123,8 +125,21 @@ def encode_prompt(example: Example, tokenizer: Any) -> list[int]:
     _refuse_special_tokens(example, tokenizer)
     if example.messages:
         return _render(example, tokenizer, add_generation_prompt=True)["input_ids"]
-    ids = [*_start(tokenizer), *_tokens(example.prompt or "", tokenizer)]
+    before, after = prompt_frame(tokenizer)
+    ids = [*before, *_tokens(example.prompt or "", tokenizer), *after]
     return ids if example.max_prompt is None else cut_prompt(ids, example.max_prompt, example.cut)
+
+
+def prompt_frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the tokens before a prompt and those between it and the answer; a text without a prompt follows on both.
+
+    Of a decoder they are the start token and none; of an encoder-decoder none, and the end token and the decoder's
+    start token.
+    """
+    if tokenizer.chat_template == ENCODER_DECODER_TEMPLATE:
+        return [], [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    token = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return [] if token is None else [token], []
 
 
 def encode_answer(text: str, tokenizer: Any) -> list[int]:
@@ -294,9 +309,9 @@ def _apply(messages: Sequence[Message], tokenizer: Any, tools: str, **options: A
 
 
 def _encode_text(text: str, tokenizer: Any) -> tuple[list[int], list[bool]]:
-    start = _start(tokenizer)
+    before, after = prompt_frame(tokenizer)
     words = [*_tokens(text, tokenizer), tokenizer.eos_token_id]
-    return [*start, *words], [*[False] * len(start), *[bool(text)] * len(words)]
+    return [*before, *after, *words], [*[False] * len(before + after), *[bool(text)] * len(words)]
 
 
 def _render(example: Example, tokenizer: Any, add_generation_prompt: bool) -> dict[str, Any]:
@@ -314,11 +329,6 @@ def _render(example: Example, tokenizer: Any, add_generation_prompt: bool) -> di
             tokenizer_kwargs={"verbose": False},
         )
     )
-
-
-def _start(tokenizer: Any) -> list[int]:
-    token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return [] if token is None else [token]
 
 
 def _tokens(text: str, tokenizer: Any) -> list[int]:

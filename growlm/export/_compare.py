@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from growlm.data.encode import prompt_frame
 from growlm.errors import GrowlmError
 from growlm.export.exporter import Check
 from growlm.stack.stack import ModuleStack
@@ -81,20 +82,21 @@ def compare_template(stack: ModuleStack, tokenizer: Any) -> list[Check]:
 
 
 def sample_prompts(stack: ModuleStack, count: int = 4, length: int = 16) -> Tensor:
-    """Draw prompts from the ordinary tokens of a stack's vocabulary; always the same ones.
+    """Draw prompts from the ordinary tokens of a stack's vocabulary, framed as prompts are; always the same ones.
 
     Args:
         stack: the stack.
         count: B.
-        length: T.
+        length: tokens of each, without those between it and the answer.
 
     Returns:
         Token ids, [B, T].
     """
+    _, after = prompt_frame(stack.tokenizer)
     special = set(stack.tokenizer.all_special_ids)
     ordinary = torch.tensor([index for index in range(len(stack.tokenizer)) if index not in special])
     draws = torch.randint(len(ordinary), (count, length), generator=torch.Generator().manual_seed(0))
-    return ordinary[draws].to(stack.device)
+    return torch.cat([ordinary[draws], torch.tensor([after] * count, dtype=torch.long)], 1).to(stack.device)
 
 
 def greedy(model: Any, prompts_BT: Tensor) -> list[list[int]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from growlm.base.load import auto_class
 from growlm.errors import GrowlmError
 from growlm.files import write_text
 from growlm.manifest.path import format_path
@@ -35,7 +36,7 @@ class Exporter(ABC):
     """The library that loads the folder, as the Hugging Face hub names it."""
 
     usage: ClassVar[str]
-    """Lines of Python or shell that use the folder ``{folder}``, for its card."""
+    """Lines of Python or shell that use the folder ``{folder}``, loaded by the class ``{auto}``, for its card."""
 
     @abstractmethod
     def write(self, stack: ModuleStack, folder: Path) -> list[Check]:
@@ -91,7 +92,7 @@ def _card(stack: ModuleStack, exporter: Exporter, folder: Path, checks: list[Che
         *([f"license: {license}"] if (license := base_license(base.source)) else []),
         *([f"base_model: {json.dumps(source)}"] if source.count("/") == 1 else []),  # an id of the hub
         f"library_name: {exporter.library}",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: {'text2text' if stack.architecture.has_encoder else 'text'}-generation",
         "tags: [growlm]",
         "---",
         f"# {folder.name}",
@@ -99,7 +100,7 @@ def _card(stack: ModuleStack, exporter: Exporter, folder: Path, checks: list[Che
         f"Exported by growlm from the path `{format_path(stack.path)}` of a stack on the base "
         f"`{source}` (SHA-256 `{base.digest[:16]}…`).",
         "",
-        exporter.usage.format(folder=folder.name),
+        exporter.usage.format(folder=folder.name, auto=auto_class(stack.base.config)),
         "",
         "| module | kinds | SHA-256 |",
         "|---|---|---|",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -23,8 +23,8 @@ class Hf(Exporter):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     usage: ClassVar[str] = (
-        "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("{folder}")\n'
+        "```python\nfrom transformers import {auto}, AutoTokenizer\n\n"
+        'model = {auto}.from_pretrained("{folder}")\n'
         'tokenizer = AutoTokenizer.from_pretrained("{folder}")\n```'
     )
 
@@ -32,8 +32,16 @@ class Hf(Exporter):
         """Write the merged model and compare it; see ``Exporter.write``."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        dtype = getattr(torch, self.dtype)
         with no_progress_bar():
-            torch.nn.Module.to(stack.merged(), getattr(torch, self.dtype)).save_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True).eval()
+            torch.nn.Module.to(stack.merged(), dtype).save_pretrained(folder)
+            model: Any = (
+                ModuleStack.from_base(str(folder), dtype)  # which takes rows, as the stack does
+                if stack.architecture.has_encoder
+                else AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+            )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return [*compare_model(stack, model.to(stack.device)), *compare_template(stack, tokenizer)]
+        return [
+            *compare_model(stack, torch.nn.Module.to(model.eval(), stack.device)),
+            *compare_template(stack, tokenizer),
+        ]

@@ -62,6 +62,8 @@ class Peft(Exporter):
 
     def write(self, stack: ModuleStack, folder: Path) -> list[Check]:
         """Write the adapter and compare it; see ``Exporter.write``."""
+        if stack.architecture.has_encoder:
+            raise GrowlmError("adapters are exported from causal language models alone: export the path with --to hf")
         changes = {path: change for path, site in stack.sites().items() if (change := _change(stack, path, site))}
         if not changes:
             raise GrowlmError("the path has no module to export: name one with --path")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from lm_eval.api.registry import register_model  # type: ignore[import-untyped, import-not-found, unused-ignore]
 from lm_eval.models.huggingface import HFLM  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
+from growlm.errors import GrowlmError
 from growlm.manifest.path import Path as StackPath
 from growlm.show.talk import open_stack
 from growlm.stack.stack import ModuleStack
@@ -38,6 +39,10 @@ class GrowlmLM(HFLM):  # type: ignore[misc, unused-ignore]  # lm_eval may not be
     ) -> None:
         if isinstance(pretrained, str):
             pretrained = open_stack(Path(pretrained), base, None if path == AUTO else path)
+        if pretrained.architecture.has_encoder:
+            raise GrowlmError(
+                "lm-evaluation-harness cannot be run on a stack on an encoder-decoder: score skills instead"
+            )
         self._stack = pretrained
         self._routed = path == AUTO or (path is None and pretrained.router is not None)
         options.pop("device", None)

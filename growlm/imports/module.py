@@ -96,7 +96,7 @@ def _lora(changes: Mapping[str, LowRank], architecture: Architecture) -> tuple[L
         rank=rank,
         alpha=scale * rank,
         target_modules=sorted({path.rpartition(".")[2] for path in changes}),
-        layers=sorted({_layer_of(path, architecture) for path in changes}),
+        layers=sorted({layer for path in changes if (layer := architecture.layer_of(path)) is not None}),
     )
     values: dict[str, Tensor] = {}
     for path, change in changes.items():
@@ -164,10 +164,6 @@ def _difference(difference_VD: Tensor) -> Iterable[_Rows]:
 
 def _same(one: _Rows, other: _Rows) -> bool:
     return one.A.shape == other.A.shape and torch.equal(one.A, other.A) and torch.equal(one.B, other.B)
-
-
-def _layer_of(path: str, architecture: Architecture) -> int:
-    return int(path.removeprefix(f"{architecture.family.layers}.").partition(".")[0])
 
 
 def _check_shape(path: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -1,11 +1,12 @@
 """Merging: a stock transformers model that computes what a stack computes with a path active."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import reordered_config
@@ -40,6 +41,8 @@ def merge(stack: ModuleStack, path: Sequence[str] | None = None) -> PreTrainedMo
     weights = _merged_weights(stack, sites, path)
     tied = stack.architecture.tied_embeddings()
     untied = tied is not None and not torch.equal(*(weights[f"{site}.weight"] for site in tied))
+    if not any(part.cache_slot is not None for site in sites.values() for part in _on_path(site, path)):
+        return _filled(stack, copy.deepcopy(stack.base.config), weights, untied)
     layers_path = stack.architecture.family.layers
     sources: list[tuple[int, nn.Module]] = []  # of each layer, whose settings it has, and the layer in the stack
     state = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{layers_path}.")}
@@ -52,13 +55,18 @@ def merge(stack: ModuleStack, path: Sequence[str] | None = None) -> PreTrainedMo
         for source, tensors in ((stack.architecture.resolve(site_path), own), *inserted):
             state |= {f"{layers_path}.{len(sources)}.{name}": tensor for name, tensor in tensors.items()}
             sources.append((layer, source))
-    config = reordered_config(stack.base.config, [layer for layer, _ in sources])
+    model = _filled(stack, reordered_config(stack.base.config, [layer for layer, _ in sources]), state, untied)
+    for index, (_, source) in enumerate(sources):
+        _keep_attention_scale(stack, source, model.get_submodule(f"{layers_path}.{index}"))
+    return model
+
+
+def _filled(stack: ModuleStack, config: PreTrainedConfig, state: Mapping[str, Tensor], untied: bool) -> PreTrainedModel:
+    """Build a stock model of the base's class from its tensors."""
     if untied:  # one of the two embeddings has changed and the other has not
         config.tie_word_embeddings = False
     model = type(stack.base)(config)
     model.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
-    for index, (_, source) in enumerate(sources):
-        _keep_attention_scale(stack, source, model.get_submodule(f"{layers_path}.{index}"))
     model.generation_config = stack.base.generation_config
     nn.Module.to(model, dtype=stack.dtype, device=stack.device)
     return model.eval().requires_grad_(False)

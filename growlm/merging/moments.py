@@ -49,7 +49,12 @@ def gather_moments(
     Returns:
         For each linear ``moments.<site>.factor`` U, [I, K], and ``moments.<site>.rest`` r, [I]; for the token
         embedding ``moments.<site>.counts``, the share of each token, [V].
+
+    Raises:
+        GrowlmError: if the base is an encoder-decoder.
     """
+    if stack.architecture.has_encoder:
+        raise GrowlmError("modules on an encoder-decoder cannot be fused: use them side by side")
     sites = _captured_sites(stack)
     names = {module: site for site, module in sites.items()}
     sums: dict[str, Tensor] = {}

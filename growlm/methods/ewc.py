@@ -82,6 +82,8 @@ class Ewc(VersionedMethod):
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         strength: float = 10.0,

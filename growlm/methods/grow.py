@@ -30,22 +30,32 @@ class Grow(Method):
 
     Args:
         module: the module's kinds and their options, such as ``{"lora": {"rank": 8}}``; None: low-rank changes of
-            all linears and of the token embedding.
+            all linears and, except on an encoder-decoder, of the token embedding.
         fusible: keep second moments of the layers' inputs, by which modules are fused when the skill's data are gone;
             about as large as a module of rank 64.
     """
 
     inference = "routed"
+    encoder_decoder = True
 
     def __init__(self, module: dict[str, dict[str, Any]] | None = None, fusible: bool = False) -> None:
         self.module: Mapping[str, dict[str, Any]] = DEFAULT_MODULE if module is None else module
+        self._is_default = module is None
         self.fusible = fusible
         if not self.module:
             raise GrowlmError("method 'grow' needs a module with at least one kind, such as lora")
 
     def build(self, stack: "ModuleStack", skill: Skill) -> dict[str, ModuleKind]:
         """Build the kinds that were asked for; see ``Method.build``."""
-        return {kind: module_kinds.build(kind, options) for kind, options in self.module.items()}
+        kinds: dict[str, ModuleKind] = {
+            kind: module_kinds.build(kind, options) for kind, options in self.module.items()
+        }
+        has_encoder = stack.architecture.has_encoder
+        if has_encoder and self.fusible:
+            raise GrowlmError("modules on an encoder-decoder cannot be fused: leave fusible out")
+        if has_encoder and self._is_default:
+            return {name: kind for name, kind in kinds.items() if kind.encoder_decoder}
+        return kinds
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:
         """Measure the layers' inputs if the module is to be fusible; see ``Method.end``."""

@@ -38,12 +38,14 @@ class Method(ABC):
             (``routed``), or everything is on (``all``). A class says it for all its objects; a method that wraps
             another has the other's.
         at_once: the method is given all skills of a stream in one phase; likewise.
+        encoder_decoder: it works on encoder-decoders, too.
         trains: a phase has steps; otherwise the module is what ``begin`` and ``end`` make of it, and the other hooks
             are not called.
     """
 
     inference: Literal["oracle", "routed", "all"] = "all"
     at_once: bool = False
+    encoder_decoder: bool = False
     trains: bool = True
 
     @property

@@ -123,6 +123,8 @@ class Osft(VersionedMethod):
         target_modules: names of the linears, such as q_proj; None: all linears of the layers.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         constraint: Literal["factor", "block"] = "factor",

@@ -95,6 +95,7 @@ class Replay(Method):
         if isinstance(self.inner, VersionedMethod):
             self.inner.wrapper = "replay"
         self.inference = self.inner.inference
+        self.encoder_decoder = self.inner.encoder_decoder
         self.at_once = self.inner.at_once
         self.share = share
         self.selection = selection

@@ -19,6 +19,8 @@ class Sequential(VersionedMethod):
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
     """
 
+    encoder_decoder = True
+
     def __init__(self, weights: Literal["all", "linears"] = "all") -> None:
         self.weights = weights
 

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from growlm.data.batches import length_batches
+from growlm.data.encode import prompt_frame
 from growlm.errors import GrowlmError
 from growlm.metrics.likelihood import Window, window_nats
 
@@ -132,12 +133,12 @@ def text_windows(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], con
     """
     if not any(texts):
         raise GrowlmError("bits per byte need text: no document holds any")
-    return [window for text in texts for window in _windows(_encode(tokenizer, text), context)]
+    frame = prompt_frame(tokenizer)
+    return [window for text in texts for window in _windows(_encode(tokenizer, text), context, *frame)]
 
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    end = tokenizer.eos_token_id
-    start = end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    end: Any = tokenizer.eos_token_id
     if end is None:
         raise GrowlmError("bits per byte need a tokenizer with an end token (eos_token)")
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -148,16 +149,17 @@ def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
             f"bits per byte need a tokenizer that keeps every byte: this one turns {text[at : at + 20]!r} into "
             f"{decoded[at : at + 20]!r}; score by loss instead, or on texts that it keeps"
         )
-    return [start, *ids, end]
+    return [*ids, end]
 
 
-def _windows(tokens: list[int], limit: int) -> list[Window]:
-    # a window of limit + 1 tokens has limit of them as input
-    windows = [Window(tokens[: limit + 1], 1)]
+def _windows(document: list[int], limit: int, before: list[int], after: list[int]) -> list[Window]:
+    """Cut a document into windows; each begins with what an encoder-decoder's answer comes after."""
+    tokens, size = [*before, *document], limit + 1 - len(after)  # limit + 1 tokens have limit of them as input
+    windows = [Window([*after, *tokens[:size]], len(before) + len(after))]
     stride = limit // 2
     begin = 0
-    while begin + limit + 1 < len(tokens):
-        scored_to = begin + limit + 1
+    while begin + size < len(tokens):
+        scored_to = begin + size
         begin += stride
-        windows.append(Window(tokens[begin : begin + limit + 1], scored_to - begin))
+        windows.append(Window([*after, *tokens[begin : begin + size]], len(after) + scored_to - begin))
     return windows

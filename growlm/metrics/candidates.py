@@ -98,6 +98,7 @@ def _log_probabilities(stack: "ModuleStack", asked: Sequence[_Asked]) -> list[li
     positions_PT = (mask_PT.cumsum(1) - 1).clamp_min(0)
     with stack.expecting(prompts_PT.shape[1] + choices_RL.shape[1]):
         output = stack(prompts_PT, mask_PT, positions_PT, cache, use_cache=True, logits_to_keep=1)
+    cache = output.past_key_values
     logits_RLV = output.logits[prompt_R]
     given_RL = choices_RL[:, :-1]
     if given_RL.shape[1]:

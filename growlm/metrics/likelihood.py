@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from growlm.data.batches import length_batches, padded
+from growlm.data.encode import prompt_frame
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,9 +76,10 @@ def text_nats(
     Returns:
         Nats, in the order of the texts.
     """
-    start: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    before, after = prompt_frame(tokenizer)
+    lead = [*before, *after]
     encoded: Any = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    windows = [Window([start, *ids]) for ids in encoded]
+    windows = [Window([*lead, *ids], len(lead)) for ids in encoded]
     nats = [0.0] * len(windows)
     for batch in length_batches([len(window.tokens) for window in windows], batch_size):
         for i, value in zip(batch, window_nats(model, [windows[i] for i in batch]), strict=True):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from growlm.data.encode import Encoded, encode
+from growlm.data.encode import Encoded, encode, prompt_frame
 from growlm.data.example import Example, Split
 from growlm.manifest.path import Path, format_path
 from growlm.metrics.bits_per_byte import TextSums, text_sums
@@ -170,7 +170,8 @@ def find_turns(stack: "ModuleStack", skill: Skill, split: Split = "test", limit:
 
 def _prompt(stack: "ModuleStack", example: Example, encoded: Encoded, begin: int) -> Sequence[int]:
     if example.text is not None:
-        return encoded.input_ids[:TEXT_PROMPT]
+        _, after = prompt_frame(stack.tokenizer)
+        return (*encoded.input_ids[len(after) :][:TEXT_PROMPT], *after)
     if example.max_prompt is None:
         return encoded.input_ids[:begin]
     return routed_prompt(example, stack.tokenizer)

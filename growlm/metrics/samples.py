@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from growlm.data.encode import prompt_frame
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -47,8 +49,8 @@ def sample_stories(
     training = model.training
     model.eval()
     end: Any = tokenizer.eos_token_id
-    start = torch.full((count, 1), end if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
-    start = start.to(model.device)
+    before, after = prompt_frame(tokenizer)
+    start = torch.tensor([[*before, *after]] * count, device=model.device)
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []), torch.inference_mode():
         torch.manual_seed(seed)
         tokens = model.generate(
@@ -60,7 +62,7 @@ def sample_stories(
             max_new_tokens=max_new_tokens,
         )
     model.train(training)
-    drawn = [row[1:] for row in tokens.tolist()]
+    drawn = [row[start.shape[1] :] for row in tokens.tolist()]
     return [str(tokenizer.decode(row[: row.index(end) + 1] if end in row else row)) for row in drawn]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from growlm.base.architecture import Architecture
+from growlm.errors import GrowlmError
 from growlm.modules._tied import TiedPart
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
@@ -78,6 +79,7 @@ class Dense(ModuleKind):
 
     per_token = True
     per_layer = True
+    encoder_decoder = True
 
     weights: Literal["all", "linears"] = "all"
     layers: list[int] | None = None
@@ -85,6 +87,10 @@ class Dense(ModuleKind):
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build a difference for every chosen layer; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
+        if architecture.has_encoder and self.weights == "all":
+            raise GrowlmError(
+                "the embeddings of an encoder-decoder are shared by three layers: give dense the option weights linears"
+            )
         if self.weights == "linears":
             paths = architecture.linear_sites(None, layers)
         else:

@@ -25,6 +25,7 @@ class ModuleKind(ABC):
         per_layer: no part needs what a part of another layer computes, so that a layer can be computed again alone.
         holds_examples: its parts hold examples, or what was computed of them, and no weights.
         adds_tokens: the stack puts tokens that its parts hold before those that it is given.
+        encoder_decoder: its parts fit the layers of an encoder-decoder, too.
     """
 
     any_weights: ClassVar[bool] = False
@@ -32,6 +33,7 @@ class ModuleKind(ABC):
     per_layer: ClassVar[bool] = False
     holds_examples: ClassVar[bool] = False
     adds_tokens: ClassVar[bool] = False
+    encoder_decoder: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
@@ -76,6 +78,22 @@ def check_quantized(kinds: Mapping[str, ModuleKind], how: Quantization | None) -
         raise GrowlmError(
             f"{', '.join(others)} needs the weights of the base, which is held in {how}: use {', '.join(usable)}"
         )
+
+
+def check_encoder_decoder(kinds: Mapping[str, ModuleKind], architecture: Architecture) -> None:
+    """Refuse kinds that do not fit an encoder-decoder, if the base is one.
+
+    Args:
+        kinds: the kinds, by name.
+        architecture: the base's attach points.
+
+    Raises:
+        GrowlmError: naming them, and the kinds that can be used.
+    """
+    others = [name for name, kind in kinds.items() if not kind.encoder_decoder]
+    if architecture.has_encoder and others:
+        usable = [name for name in module_kinds if module_kinds.get(name).encoder_decoder]
+        raise GrowlmError(f"{', '.join(others)} cannot be attached to an encoder-decoder: use {', '.join(usable)}")
 
 
 def uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:

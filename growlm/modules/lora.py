@@ -107,6 +107,7 @@ class Lora(ModuleKind):
     any_weights = True
     per_token = True
     per_layer = True
+    encoder_decoder = True
 
     rank: int = 16
     alpha: float | None = None

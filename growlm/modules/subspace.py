@@ -139,6 +139,7 @@ class Subspace(ModuleKind):
 
     per_token = True
     per_layer = True
+    encoder_decoder = True
 
     preserve_ratio: float = 0.75
     preserved: dict[str, int] | None = None

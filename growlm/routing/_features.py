@@ -46,7 +46,7 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
     features_ND: list[Tensor | None] = [None] * len(prompts)
     for rows, hidden_BTD in _hidden_states(stack, prompts, layer):
         for row, hidden_TD in zip(rows, hidden_BTD, strict=True):
-            tokens = prompts[row]
+            tokens = prompts[row][: stack.rows.num_read(prompts[row])]
             scaled_TD = hidden_TD[: len(tokens)].float().cpu().double()  # not every device has doubles
             scaled_TD = scaled_TD * scaled_TD.square().mean(1, keepdim=True).clamp_min(1e-12).rsqrt()
             begin, end = last_words(tokens, special)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from growlm.data.encode import encode_prompt
+from growlm.data.encode import encode_prompt, prompt_frame
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
 from growlm.skills.skill import Skill
@@ -144,8 +144,9 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
             continue
         ids = routed_prompt(prompts[number % len(prompts)], tokenizer)
         if example.text is not None:
-            longest = max(1, min(len(ids), _LONGEST_BEGINNING))
-            ids = ids[: max(1, round(longest ** random.Random(example.name).random()))]
+            _, after = prompt_frame(tokenizer)
+            longest = max(1, min(len(ids) - len(after), _LONGEST_BEGINNING))
+            ids = [*ids[: max(1, round(longest ** random.Random(example.name).random()))], *after]
         drawn.append(ids)
     return drawn
 

@@ -54,6 +54,8 @@ class Ridge(Router):
 
     name = "ridge"
 
+    encoder_decoder = True
+
     def __init__(
         self,
         layer: int | None = None,
@@ -160,9 +162,13 @@ class Ridge(Router):
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _layer(self, stack: "ModuleStack") -> int:
-        return stack.architecture.check_layers(
-            [stack.architecture.num_layers // 2 if self.layer is None else self.layer]
-        )[0]
+        reading = stack.architecture.num_reading
+        layer = stack.architecture.check_layers([reading // 2 if self.layer is None else self.layer])[0]
+        if layer >= reading:
+            raise GrowlmError(
+                f"layer {layer} is the decoder's, which reads no prompts: give the router one below {reading}"
+            )
+        return layer
 
     def _features(self, stack: "ModuleStack", prompts: Prompts) -> Tensor:
         layer = self._layer(stack)

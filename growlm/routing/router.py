@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -28,9 +28,11 @@ class Router(ABC):
 
     Attributes:
         name: the router's name in the registry.
+        encoder_decoder: it works on encoder-decoders, too.
     """
 
     name: str
+    encoder_decoder: ClassVar[bool] = False
 
     @abstractmethod
     def options(self) -> dict[str, Any]:

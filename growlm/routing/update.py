@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from growlm.data.example import Split
+from growlm.errors import GrowlmError
 from growlm.manifest.path import BASE
 from growlm.registry import routers
 from growlm.routing.prompts import drawn_prompts
@@ -46,9 +47,12 @@ def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | No
         The router.
 
     Raises:
-        GrowlmError: for an unknown name or option.
+        GrowlmError: for an unknown name or option, or a router that does not work on the stack's base.
     """
     asked: Router = routers.build(name, options)
+    if stack.architecture.has_encoder and not asked.encoder_decoder:
+        usable = [name for name in routers if routers.get(name).encoder_decoder]
+        raise GrowlmError(f"router {name!r} does not work on an encoder-decoder: use {', '.join(usable)}, or none")
     own = stack.router
     if isinstance(own, Router) and (own.name, own.options()) == (asked.name, asked.options()):
         return own

@@ -72,11 +72,12 @@ class CheckpointingMixin:
             )
         _check_per_layer(self._sites, self._context)
         self.gradient_checkpointing_disable()
-        layers: Any = self.base.get_submodule(self.architecture.family.layers)
-        self._checkpointed = tuple(layers)[::every_n_layers]
+        sites = map(self.architecture.layer_site, range(self.architecture.num_layers))
+        self._checkpointed = tuple(map(self.base.get_submodule, sites))[::every_n_layers]
         for layer in self._checkpointed:
             is_first = layer is self._checkpointed[0]
-            layer.forward = _Checkpointed(layer.forward, self._context, self._sites, options, offload, is_first)
+            forward = _Checkpointed(layer.forward, self._context, self._sites, options, offload, is_first)
+            layer.forward = forward
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep what the backward pass needs again."""

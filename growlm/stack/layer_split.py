@@ -27,13 +27,12 @@ def lowest_layer(stack: ModuleStack, module: str) -> int:
     """
     architecture = stack.architecture
     paths = [path for path, _ in stack.base.named_modules()]
-    layer_of = {architecture.layer_site(number): number for number in range(architecture.num_layers)}
     list_at = paths.index(architecture.family.layers)
     lowest = architecture.num_layers
     for path, site in stack.sites().items():
         if module not in map(part_owner, site.parts):
             continue
-        inside = next((number for layer, number in layer_of.items() if f"{path}.".startswith(f"{layer}.")), None)
+        inside = architecture.layer_of(path)
         if inside is not None:
             lowest = min(lowest, inside)
         elif paths.index(path) < list_at:

@@ -143,12 +143,17 @@ class SavingMixin(TensorMixin):
         """
         if not hasattr(self, "_tokenizer"):
             source = self.tokenizer_source
-            tokenizer = load_tokenizer(source)
+            tokenizer: Any = load_tokenizer(source, self.architecture.has_encoder)
             num_rows, _ = self.architecture.embedding_shape(self.architecture.embeddings()[0])
             if len(tokenizer) > num_rows:
                 raise GrowlmError(
                     f"the tokenizer of {source} has {len(tokenizer)} entries and the base's embedding {num_rows} rows: "
                     "give the tokenizer that the base was trained with (--tokenizer), or resize the stock model first"
+                )
+            if self.architecture.has_encoder and tokenizer.pad_token_id != self.base.config.decoder_start_token_id:
+                raise GrowlmError(
+                    f"the padding token of {source} is not what the base's answers begin with, as T5's is: give "
+                    "the tokenizer that the base was trained with (--tokenizer)"
                 )
             self._tokenizer = tokenizer
         return self._tokenizer
@@ -167,10 +172,11 @@ def with_tokenizer(model: PreTrainedModel, source: str) -> PreTrainedModel:
         model: the model; it is changed and returned.
         source: where the tokenizer is.
     """
+    encoder_decoder = bool(model.config.is_encoder_decoder)
 
     def save_pretrained(self: PreTrainedModel, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         type(self).save_pretrained(self, save_directory, *args, **kwargs)
-        load_tokenizer(source).save_pretrained(save_directory)
+        load_tokenizer(source, encoder_decoder).save_pretrained(save_directory)
 
     # a method, so that a copy of the model saves itself
     model.save_pretrained = MethodType(save_pretrained, model)  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ from growlm.manifest.manifest import (
 )
 from growlm.manifest.path import BASE, Path, normalise
 from growlm.modules.context import ForwardContext
-from growlm.modules.kind import ModuleKind, check_quantized
+from growlm.modules.kind import ModuleKind, check_encoder_decoder, check_quantized
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
@@ -38,6 +38,7 @@ from growlm.stack.in_context import Given
 from growlm.stack.loading import LoadOptions
 from growlm.stack.proof import prove
 from growlm.stack.router_file import StackRouter, read_router
+from growlm.stack.rows import rows_of
 from growlm.stack.saving import SavingMixin, with_tokenizer
 from growlm.stack.sites import Sites
 from growlm.stack.stock import StockMixin
@@ -80,6 +81,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         self._base_source = base_record.source  # where it is now; the manifest of a loaded stack says where it was
         self.base = base.requires_grad_(False).eval()
         self.architecture = Architecture(base)
+        self.rows = rows_of(base)
         self.manifest = Manifest(base_record)
         self.router: StackRouter | None = None
         self.quantization: Quantization | None = None
@@ -121,6 +123,8 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         if base.config.model_type not in FAMILIES:
             prove(base.config, lambda model: cls(GrowlmConfig.of(model.config), model, base_record(model, "random")))
         record = base_record(base, source)
+        if quantization is not None and base.config.is_encoder_decoder:
+            raise GrowlmError("an encoder-decoder cannot be held in fewer bits: leave quantization out")
         as_stored = hold(base, family_of(base).layers, dtype, quantization)
         stack = cls(GrowlmConfig.of(base.config, tokenizer), base, record, record.tensors if as_stored else None)
         stack.quantization = quantization
@@ -318,7 +322,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
             Given(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, logits_to_keep, labels)
         )
         with self._context.forward_pass(given.num_rows, given.attention_mask):
-            output = self.base(**given.arguments(), use_cache=use_cache, **kwargs)
+            output = self.rows.logits(**given.arguments(), use_cache=use_cache, **kwargs)
         return cast(CausalLMOutputWithPast, given.own(output))
 
     def generate(self, inputs: Tensor | None = None, *args: Any, routed: bool = False, **kwargs: Any) -> Any:
@@ -364,6 +368,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
 
     def _attach_parts(self, name: str, kinds: Mapping[str, ModuleKind], generator: torch.Generator | None) -> None:
         check_quantized(kinds, self.quantization)
+        check_encoder_decoder(kinds, self.architecture)
         num_slots = len(self.config.inserted_after)
         built: dict[str, dict[str, Part]] = {}
         for kind, options in kinds.items():

@@ -10,6 +10,7 @@ from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.modules.context import ForwardContext
 from growlm.stack.in_context import Given, with_demonstrations
+from growlm.stack.rows import Rows
 from growlm.stack.sites import Sites
 
 
@@ -18,12 +19,16 @@ class HiddenModel:
 
     Args:
         base: the base.
+        rows: runs the base.
         context: what the sites of the stack share.
         in_context: puts the examples of the active path before what a pass is given.
     """
 
-    def __init__(self, base: PreTrainedModel, context: ForwardContext, in_context: Callable[[Given], Given]) -> None:
+    def __init__(
+        self, base: PreTrainedModel, rows: Rows, context: ForwardContext, in_context: Callable[[Given], Given]
+    ) -> None:
         self._model = base.base_model
+        self._rows = rows
         self._context = context
         self._in_context = in_context
 
@@ -39,7 +44,7 @@ class HiddenModel:
         """Return what the model's own class returns."""
         given = self._in_context(Given(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds))
         with self._context.forward_pass(given.num_rows, given.attention_mask):
-            return given.own(self._model(**given.hidden_arguments(), **kwargs))
+            return given.own(self._rows.hidden(**given.hidden_arguments(), **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the model."""
@@ -52,13 +57,14 @@ class StockMixin:
     base: PreTrainedModel
     tokenizer: Any
     architecture: Architecture
+    rows: Rows
     _context: ForwardContext
     _sites: Sites
 
     @property
     def base_model(self) -> Any:
         """The base without its output embedding, as trainers with an output layer of their own run it."""
-        return HiddenModel(self.base, self._context, self._in_context)
+        return HiddenModel(self.base, self.rows, self._context, self._in_context)
 
     def set_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> None:
         """Set which attention the base runs, as every transformers model does."""

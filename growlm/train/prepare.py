@@ -131,6 +131,7 @@ def prepare(config: PhaseConfig, trainer: Mapping[str, Any], cache: ScoreCache) 
         raise GrowlmError(
             f"{config.stack} has a module {config.module!r} already: undo it first, or give another --name"
         )
+    _check_encoder_decoder(config, stack, method)
     parents = method.grow_on(stack, _requested_path(stack, config.parents))
     _check_parents(stack, parents)
     scored = _scored_skills(config, stack, skill, cache)
@@ -181,6 +182,19 @@ def _open_stack(config: PhaseConfig) -> ModuleStack:
     if (config.stack / STACK_FILE).exists():
         return ModuleStack.from_pretrained(config.stack, base=config.base, **how)
     return ModuleStack.from_base(config.base or DEFAULT_BASE, **how).eval()
+
+
+def _check_encoder_decoder(config: PhaseConfig, stack: ModuleStack, method: Method) -> None:
+    """Refuse what does not work on an encoder-decoder, if the base is one."""
+    if not stack.architecture.has_encoder:
+        return
+    if not method.encoder_decoder:
+        usable = ", ".join(name for name in methods if methods.get(name).encoder_decoder)
+        raise GrowlmError(f"method {config.method!r} does not work on an encoder-decoder: use one of {usable}")
+    if config.cache_hidden_states:
+        raise GrowlmError(
+            "the layers of an encoder-decoder depend on more than those below: leave cache_hidden_states out"
+        )
 
 
 def _requested_path(stack: ModuleStack, parents: str) -> StackPath:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from growlm.base.architecture import FAMILIES
 from growlm.files import combined_digest, tensor_digests
 from growlm.manifest.manifest import ModuleRecord
 from growlm.modules.kind import ModuleKind
@@ -30,9 +31,12 @@ REPRESENTATIVE = {
     "qwen3": "bottleneck",
     "qwen3_moe": "block",
     "smollm3": "subspace",
+    "t5": "lora",
 }
 """Of these families the one kind of module that the default tier runs: the one that shows what is particular."""
 KINDS = [*([kind] for kind in module_kinds), list(module_kinds)]
+DECODERS = sorted(name for name, family in FAMILIES.items() if family.encoder is None)
+"""The families whose bases are causal language models."""
 METHODS = ("ewc", "grow", "osft", "pmoe", "replay")
 """Methods whose phases the default tier runs: each mechanism once."""
 KILLED = ("ewc", "replay")
@@ -65,17 +69,31 @@ def is_covered(name: str, params: dict[str, Any]) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the rest of each product of members to the exhaustive tier."""
+    """Leave the rest of each product of members to the exhaustive tier; take out kinds that a family refuses."""
+    items[:] = [item for item in items if not _is_refused(item)]
     for item in items:
         own = item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function)
         if own and hasattr(item, "callspec") and not is_covered(item.originalname, item.callspec.params):
             item.add_marker("exhaustive")
 
 
+def _is_refused(item: pytest.Item) -> bool:
+    """Return whether a test's kinds do not fit its family; one test of its own holds that they are refused."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    has_encoder = params.get("family") in FAMILIES and FAMILIES[params["family"]].encoder is not None
+    return has_encoder and not all(module_kinds.get(kind).encoder_decoder for kind in params.get("kinds", ()))
+
+
 @pytest.fixture(params=KINDS, ids="+".join)
 def kinds(request: pytest.FixtureRequest) -> dict[str, ModuleKind]:
     """Every kind alone, and all of them together in one module."""
-    return {kind: module_kinds.build(kind) for kind in request.param}
+    return {kind: build(kind, request.node.callspec.params.get("family", "llama")) for kind in request.param}
+
+
+def build(kind: str, family: str) -> ModuleKind:
+    """Build a kind with the options that a family takes."""
+    linears = kind == "dense" and FAMILIES[family].encoder is not None
+    return module_kinds.build(kind, {"weights": "linears"} if linears else {})
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from growlm.errors import GrowlmError
 from growlm.methods.freeze_top import grown_parameters, layer_sizes, nearest_number
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
-from tests.contracts.conftest import tokens
+from tests.contracts.conftest import DECODERS, tokens
 from tests.golden.conftest import NO_SKILL, RunPhase
 
 OF_EXPERTS = ("experts.gate_up_proj", "experts.down_proj", "mlp.gate.weight")
 """Of a mixture's layers: the experts and the router, whose outputs are not linear in their weights."""
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DECODERS)
 def test_exactly_the_top_layers_are_trained(tiny_bases: dict[str, Path], run_phase: RunPhase, family: str) -> None:
     stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
     run_phase(stack, "freeze_top", "first", {"num_layers": 2})

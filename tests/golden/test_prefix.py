@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from growlm.base.architecture import FAMILIES
 from growlm.errors import GrowlmError
 from growlm.modules.prefix import Prefix, prefix_read
 from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
+from tests.contracts.conftest import DECODERS
 
 IDS = torch.randint(6, 300, (2, 9), generator=torch.Generator().manual_seed(1))
 
@@ -70,7 +70,7 @@ def stock_queries(family: str, qkv_BTO: Tensor) -> Tensor:
     return qkv_BTO.view(*qkv_BTO.shape[:2], -1, 8)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DECODERS)
 def test_a_layer_adds_what_its_heads_read(tiny_bases: dict[str, Path], family: str) -> None:
     stack = attached(tiny_bases[family], Prefix(length=3, scale=1.5))
     queries, output = stack.architecture.query_site(2), stack.architecture.output_sites(2)[0]

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from growlm.data.encode import prompt_frame
 from growlm.manifest.path import Path
 from growlm.metrics.consistency import decisions
 from growlm.metrics.divergence import text_divergence
@@ -108,7 +109,6 @@ def _on_path(stack: ModuleStack, memory: ScoreCache, path: Path, what: str, comp
 
 
 def _started(stack: ModuleStack, text: str) -> list[int]:
-    tokenizer = stack.tokenizer
-    start: Any = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    encoded: Mapping[str, Any] = tokenizer(text, add_special_tokens=False)
-    return [start, *encoded["input_ids"]]
+    before, after = prompt_frame(stack.tokenizer)
+    encoded: Mapping[str, Any] = stack.tokenizer(text, add_special_tokens=False)
+    return [*before, *encoded["input_ids"], *after]

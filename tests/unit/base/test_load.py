@@ -101,9 +101,9 @@ def test_listing_the_shipped_bases_imports_no_torch(shipped: Path) -> None:
 
 
 def test_a_base_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "t5", "vocab_size": 32}')
+    (tmp_path / "config.json").write_text('{"model_type": "bart", "vocab_size": 32}')
     with pytest.raises(
-        GrowlmError, match="a base of type 't5' is not supported: use a causal language model of text, such as one"
+        GrowlmError, match="a base of type 'bart' is not supported: use a causal language model of text, such as one"
     ):
         load_base(tmp_path)
 

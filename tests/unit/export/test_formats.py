@@ -10,12 +10,12 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from growlm.base.architecture import FAMILIES
 from growlm.errors import GrowlmError
 from growlm.export.exporter import export
 from growlm.modules.block import Block
 from growlm.modules.embedding import Embedding
 from growlm.registry import exporters
+from tests.contracts.conftest import DECODERS
 
 NewStack = Callable[..., Any]
 TOKENS = torch.arange(6, 42).reshape(2, 18)
@@ -30,7 +30,7 @@ def with_embedding(stack: Any) -> Any:
     return stack.eval()
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DECODERS)
 def test_hf_folders_compute_what_the_path_does(new_stack: NewStack, tmp_path: Path, family: str) -> None:
     stack = new_stack(family, modules=("first", "second"))
     checks = export(stack, exporters.build("hf"), tmp_path / "out")
@@ -49,7 +49,7 @@ def test_hf_in_half_precision(new_stack: NewStack, tmp_path: Path, dtype: str) -
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`", "ignore:`is_gradient_checkpointing`")
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DECODERS)
 @pytest.mark.parametrize("modules", [("first",), ("first", "second")])
 def test_peft_adapters_compute_what_the_path_does(
     new_stack: NewStack, tmp_path: Path, tiny_bases: dict[str, Path], family: str, modules: tuple[str, ...]

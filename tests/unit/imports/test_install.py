@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from growlm.base.architecture import FAMILIES
 from growlm.cli.main import main
 from growlm.errors import GrowlmError
 from growlm.export.exporter import export
@@ -21,6 +20,7 @@ from growlm.modules.lora import Lora
 from growlm.registry import exporters
 from growlm.show.evaluation import evaluate
 from growlm.stack.stack import ModuleStack
+from tests.contracts.conftest import DECODERS
 
 TOKENS = torch.arange(6, 42).reshape(2, 18)
 pytestmark = pytest.mark.filterwarnings(
@@ -94,7 +94,7 @@ def test_an_imported_adapter_computes_what_it_does_under_peft(
         assert not torch.allclose(loaded(TOKENS).logits, logits, atol=1e-3)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", DECODERS)
 def test_all_linears_of_every_family(adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], family: str) -> None:
     attention = ["q_proj", "k_proj", "v_proj", "o_proj"]  # PEFT changes experts, too, where it sees them as linears
     folder, logits = adapt(family, target_modules=attention if family in MIXTURES else "all-linear")

@@ -30,6 +30,7 @@ DIGESTS = {
     "code": ("1fd470849cd90d10", "8f1a051c179c54fb", "5276fef2fabe9b4d"),
     "code_arithmetic": ("ac55c6f28a607ec4", "cd6cff442163daf7"),
     "commands": ("804c01b6e76d4a81", "7439858cf4727fd2", "aaee5f4f76b2c5e8"),
+    "look_alike": ("a51eae046b05c707", "203345d8ee879d66", "557d3a9bbb041d89"),
     "memory": ("2edc415f87b451c2", "e693b041b2a7af48", "6399bf8e4be3a220"),
     "memory_arithmetic": ("a11cd1d28c734669", "be79e5b786210580"),
     "memory_commands": ("37c8d0574e8f71d4", "67612814f0fe9388"),

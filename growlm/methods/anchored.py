@@ -75,6 +75,8 @@ class Anchored(LoraOrDense):
         weights: ``weights``, ``rank`` and ``target_modules``: the options of ``LoraOrDense``.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         anchor: Anchor = "tmkl",

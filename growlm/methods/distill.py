@@ -54,6 +54,7 @@ class Distill(Method):
     """
 
     inference = "oracle"
+    encoder_decoder = True
 
     def __init__(
         self,

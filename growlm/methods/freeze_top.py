@@ -34,6 +34,8 @@ class FreezeTop(VersionedMethod):
             default, or all of them where it adds more than they have.
     """
 
+    encoder_decoder = True
+
     def __init__(self, num_layers: int | None = None) -> None:
         self.num_layers = num_layers
         self._layers: list[int] = []

@@ -107,6 +107,8 @@ class Gpm(VersionedMethod):
         num_samples: examples of a phase whose tokens are looked at.
     """
 
+    encoder_decoder = True
+
     def __init__(self, threshold: float = 0.97, increase: float = 0.003, num_samples: int = 64) -> None:
         if not 0 < threshold <= 1:
             raise GrowlmError(f"gpm threshold {threshold} is not above 0 and at most 1")

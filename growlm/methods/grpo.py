@@ -82,6 +82,8 @@ class Grpo(LoraOrDense):
         weights: ``weights``, ``rank`` and ``target_modules``: the options of ``LoraOrDense``.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         warmup_steps: int = 25,

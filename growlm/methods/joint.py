@@ -29,6 +29,7 @@ class Joint(Method):
     """
 
     at_once = True
+    encoder_decoder = True
 
     def __init__(
         self, weights: Literal["all", "linears"] = "all", module: dict[str, dict[str, Any]] | None = None

@@ -70,6 +70,7 @@ class Kif(FusedMethod):
     """
 
     units = "rank"
+    encoder_decoder = True
 
     def __init__(
         self,

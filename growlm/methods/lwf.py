@@ -55,6 +55,8 @@ class Lwf(VersionedMethod):
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         weight: float = 1.0,

@@ -57,6 +57,8 @@ class Olora(Method):
         target_modules: names of the linears, such as q_proj; None: all linears of the layers.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         rank: int = 8,

@@ -25,6 +25,7 @@ class PerSkill(Method):
     """
 
     inference = "oracle"
+    encoder_decoder = True
 
     def __init__(self, weights: Literal["all", "linears"] = "all") -> None:
         self.weights = weights

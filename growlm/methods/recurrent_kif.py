@@ -75,6 +75,8 @@ class RecurrentKif(VersionedMethod):
         beta2: smoothing of its uncertainty.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         rank: int = 8,

@@ -60,6 +60,8 @@ class Slao(VersionedMethod):
         target_modules: names of the linears, such as q_proj; None: all linears of the layers.
     """
 
+    encoder_decoder = True
+
     def __init__(self, rank: int = 8, target_modules: list[str] | None = None) -> None:
         self.rank = rank
         self.target_modules = target_modules

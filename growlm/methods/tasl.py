@@ -50,6 +50,8 @@ class Tasl(FusedMethod):
         options: how importance is measured and what is made of it; see ``FusedMethod``.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self,
         weights: Weights = "lora",

@@ -72,6 +72,8 @@ class Ties(VersionedMethod):
         weights: ``all`` weights of the base, or the ``linears`` of its layers only.
     """
 
+    encoder_decoder = True
+
     def __init__(
         self, density: float = 0.2, scale: float = 1.0, weights: Literal["all", "linears"] = "linears"
     ) -> None:

@@ -87,7 +87,7 @@ class Dense(ModuleKind):
     def build(self, architecture: Architecture, num_blocks: int, generator: torch.Generator | None) -> dict[str, Part]:
         """Build a difference for every chosen layer; see ``ModuleKind.build``."""
         layers = range(architecture.num_layers) if self.layers is None else architecture.check_layers(self.layers)
-        if architecture.has_encoder and self.weights == "all":
+        if architecture.has_encoder and self.weights == "all" and self.layers is None:
             raise GrowlmError(
                 "the embeddings of an encoder-decoder are shared by three layers: give dense the option weights linears"
             )

@@ -73,8 +73,11 @@ WORKING = sorted(name for name in methods if methods.get(name).encoder_decoder)
 
 @pytest.mark.parametrize("method", [*WORKING, "replay"])
 def test_methods_train_two_phases(grow: Grow, tmp_path: Path, method: str) -> None:
-    of_linears, replayed = '{"weights": "linears"}', '{"method": "lora_sequential"}'
-    options = {"sequential": of_linears, "ewc": of_linears, "replay": replayed}.get(method, "{}")
+    options = {
+        **dict.fromkeys(("ewc", "lwf", "per_skill", "sequential"), '{"weights": "linears"}'),
+        "joint": '{"module": {"lora": {"rank": 4}}}',
+        "replay": '{"method": "lora_sequential", "answers": "own"}',
+    }.get(method, "{}")
     for name in ("one", "two"):
         assert grow("--method", method, "--method_options", options, "--steps", "3", "--name", name) == 0
     stack = ModuleStack.from_pretrained(tmp_path / "stack")
@@ -88,7 +91,7 @@ def test_methods_train_two_phases(grow: Grow, tmp_path: Path, method: str) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--method", "gpm"], "method 'gpm' does not work on an encoder-decoder: use one of ewc, grow"),
+        (["--method", "pmoe"], "method 'pmoe' does not work on an encoder-decoder: use one of anchored, distill, ewc"),
         (["--method", "sequential"], "give dense the option weights linears"),
         (["--module", "block"], "block cannot be attached to an encoder-decoder: use dense, lora, subspace"),
         (["--router", "arrow"], "router 'arrow' does not work on an encoder-decoder: use ridge, or none"),

@@ -71,7 +71,7 @@ def bench(
             after each phase, and the first skill again at the end, to see whether a method still learns and recovers.
         trial_steps: steps of each trial.
         curve: how often skills are scored in the middle of each phase, on a quarter of the examples, to compare methods
-            at equal tokens, FLOPs and seconds; for metrics of tokens only, and needs --matrix lower.
+            at equal tokens, FLOPs and seconds; for metrics of tokens only.
         few: numbers of training examples joined by commas, such as 50,200: everything is run once more with as many of
             every skill, to see what is kept of the strangest one.
         few_phase: settings of these phases where they differ from the others, as JSON, such as {"epochs": 4}.

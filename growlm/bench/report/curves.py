@@ -7,6 +7,7 @@ from typing import Any
 
 from growlm.bench.report.statistics import signed
 from growlm.bench.run.result import CellResult
+from growlm.manifest.scores import Matrix
 from growlm.skills.metric import higher_is_better
 
 Point = tuple[float, float]
@@ -25,9 +26,9 @@ def learning_curve(cell: CellResult, mode: str, cost: str = "tokens") -> list[Po
         cost: in what it is counted: ``tokens`` trained on, ``flops``, or ``seconds`` of training.
 
     Returns:
-        Points from the bare base on; none if the mode lacks some of the lower triangle.
+        Points from the bare base on; none if the mode lacks some of the lower triangle that is not estimated either.
     """
-    base, *rows = signed(cell.scores, mode)
+    base, *rows = completed_rows(cell, mode)
     learned = enumerate(rows[-1:] if cell.at_once else rows, len(rows) if cell.at_once else 1)
     filled = [
         row[:number] + [b if s is None else s for s, b in zip(row, base, strict=True)][number:]
@@ -44,6 +45,41 @@ def learning_curve(cell: CellResult, mode: str, cost: str = "tokens") -> list[Po
         so_far += float(phase[cost])
         points.append((so_far, statistics.fmean(after)))
     return points
+
+
+def completed_rows(cell: CellResult, mode: str) -> Matrix:
+    """Return a mode's matrix, higher is better, with estimates of what ``--matrix last`` left out.
+
+    Only of cells that were measured with ``--curve``, and in the mode of the method's authors: where an earlier skill
+    was looked at, too, its score at the end of that training, shifted by what all examples say more after the last
+    phase; else, unless all modules are active, so that paths of earlier skills are as they were, a straight line from
+    the score after its own phase to that after the last.
+    """
+    rows = [list(row) for row in signed(cell.scores, mode)]
+    if mode != cell.mode or cell.at_once or not cell.settings.get("curve"):
+        return rows
+    for column, skill in enumerate(cell.skills):
+        first, last = rows[column + 1][column], rows[-1][column]
+        if first is None or last is None:
+            continue
+        for after in range(column + 2, len(rows) - 1):
+            if rows[after][column] is None:
+                change = _change_to_last(cell, skill, after)
+                if change is not None:
+                    rows[after][column] = last - change
+                elif mode != "all":
+                    rows[after][column] = first + (last - first) * (after - column - 1) / (len(rows) - column - 2)
+    return rows
+
+
+def _change_to_last(cell: CellResult, skill: str, after: int) -> float | None:
+    """Return how a skill's score on some examples changed from a phase's training to the last one's."""
+    phases = cell.costs[after - 1], cell.costs[-1]
+    there, last = ((phase.get("points") or [{"scores": {}}])[-1]["scores"] for phase in phases)
+    if skill not in there or skill not in last:
+        return None
+    sign = 1 if higher_is_better(cell.scores.metrics.get(skill) or "") else -1
+    return float(sign * (last[skill] - there[skill]))
 
 
 def middle_points(

@@ -13,7 +13,9 @@ BUDGETS = {"tokens": ("k tokens", 1e-3, 1), "flops": ("TFLOPs", 1e-12, 3), "seco
 _NOTE = (
     "Read from each cell's learning curve at what the cheapest cell of all entries that train spent in all; a straight "
     "line between the ends of phases and the points that --curve measures within them. In the middle of a phase the "
-    "learning rate has not fallen yet: a run that is planned to end there scores higher. What trains nothing has its "
+    "learning rate has not fallen yet: a run that is planned to end there scores higher. Scores of earlier "
+    "skills that --matrix last leaves out are read from these points, too, or lie on a straight line where a method "
+    "leaves the paths of earlier skills as they are. What trains nothing has its "
     "last score at every budget, and what it takes to answer is not counted. Seconds are of the machine that ran."
 )
 
@@ -81,5 +83,5 @@ def _at_budget(rows: Sequence[Row], cost: str, scale: float, decimals: int) -> C
         lambda cell: score_at_budget(cell, cost, budget),
         decimals,
         scale,
-        reason="needs --matrix lower",
+        reason="needs --matrix lower or --curve",
     )

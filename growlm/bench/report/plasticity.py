@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from growlm.bench.report.curves import middle_points
+from growlm.bench.report.curves import completed_rows, middle_points
 from growlm.bench.report.statistics import Row, Spread, signed
 from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
@@ -51,7 +51,7 @@ def plasticity_table(rows: Sequence[Row], title: Callable[[Row], str], score: Ca
     for row in rows:
         cells = row.cells
         learning = "one phase" if cells[0].at_once else f"needs a {ALONE} entry"
-        falling = "one phase" if cells[0].at_once else "needs --matrix lower"
+        falling = "one phase" if cells[0].at_once else "needs --matrix lower or --curve"
         found = [
             score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
             score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
@@ -104,7 +104,7 @@ def plasticity_loss(cell: CellResult, alone: Sequence[CellResult]) -> float:
 
 def lowest_score(cell: CellResult) -> float:
     """Compute how low scores fall; see ``DEFINITIONS``. NaN where a score is missing, or there was one phase."""
-    rows, count = signed(cell.scores, cell.mode), len(cell.skills)
+    rows, count = completed_rows(cell, cell.mode), len(cell.skills)
     lowest: list[float] = []
     for column in range(count - 1):
         later = [rows[after][column] for after in range(column + 2, count + 1)]

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from growlm.bench.report.curves import learning_curve, mean_curve, middle_points, retention_curve, score_at
+from growlm.bench.report.curves import (
+    completed_rows,
+    learning_curve,
+    mean_curve,
+    middle_points,
+    retention_curve,
+    score_at,
+)
 from growlm.bench.report.efficiency import common_budget, efficiency_group, score_at_budget
 from growlm.bench.report.plasticity import lowest_score
 from growlm.bench.report.statistics import Row
@@ -56,6 +63,7 @@ def measured(make_cell: Make) -> CellResult:
     middle = {"step": 2, "tokens": 100, "flops": 1_000.0, "seconds": 0.5, "scores": {"chat": 0.125, "arithmetic": 0.5}}
     end = {"step": 5, "tokens": 300, "flops": 3_000.0, "seconds": 2.0, "scores": {"chat": 0.5, "arithmetic": 0.75}}
     cell.costs[2]["points"] = [middle, end]
+    cell.settings["curve"] = 1
     return cell
 
 
@@ -81,6 +89,22 @@ def test_the_curve_goes_through_the_middle(measured: CellResult):
     assert curve[3] == (400.0, pytest.approx((-0.125 + 0.75 + 0.75) / 3))
     assert [spent for spent, _ in curve] == [0, 100, 300, 400, 600]
     assert len(learning_curve(measured, "oracle")) == 4
+
+
+def test_what_matrix_last_leaves_out_is_read_from_the_points(measured: CellResult):
+    measured.scores.modes["all"][2][0] = measured.scores.modes["routed"][2][0] = None
+    assert completed_rows(measured, "all")[2][0] is None, "no point of that phase is known"
+    end = {"step": 5, "tokens": 200, "flops": 2_000.0, "seconds": 2.0, "scores": {"chat": 0.875, "memory": 0.5}}
+    measured.costs[1]["points"] = [end]
+    # some examples of chat fell from 0.875 to 0.5, all of them end at 0.25
+    assert completed_rows(measured, "all")[2][0] == 0.25 + 0.875 - 0.5
+    assert learning_curve(measured, "all")[2] == (300.0, pytest.approx((0.625 + 0.75 + 0.5) / 3))
+    assert completed_rows(measured, "routed")[2][0] is None, "that is not the mode of the method's authors"
+    measured.mode = "routed"
+    measured.costs[1]["points"] = [{**end, "scores": {"memory": 0.5}}]
+    assert completed_rows(measured, "routed")[2][0] == (1.0 + 0.25) / 2, "paths of earlier skills are as they were"
+    del measured.settings["curve"]
+    assert completed_rows(measured, "routed")[2][0] is None
 
 
 def test_scores_at_a_budget_lie_on_straight_lines(measured: CellResult):
@@ -117,7 +141,7 @@ def test_the_table_of_efficiency(make_cell: Make):
     rows = (Row("grow", (make_cell(),)), Row("coarse", (coarse,)))
     table = next(table for table in Summary(rows, 0).tables() if table.name == "efficiency")
     assert table.rows[0] == ("1 grow", "58.3", "58.3", "58.3", "0.00", "2")
-    assert table.rows[1][1] == "n/a (needs --matrix lower)"
+    assert table.rows[1][1] == "n/a (needs --matrix lower or --curve)"
 
 
 def test_falls_in_the_middle_of_a_phase_are_seen(make_cell: Make, measured: CellResult):

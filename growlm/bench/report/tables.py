@@ -57,7 +57,8 @@ COST = (
     "Trained: parameters that a phase trains, the greatest. Active: those of the base and the last path. Stored: files "
     "of all modules that no other has superseded, with what their methods keep. Tokens are real ones, without padding. "
     "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
-    "trained parameter. Peak: of the whole process on a CPU, with what it keeps for all its cells; compare it on a GPU."
+    "trained parameter; rows that a loss looks at besides, such as a teacher's, forward only. Peak: of the whole "
+    "process on a CPU, with what it keeps for all its cells; compare it on a GPU."
 )
 OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {

@@ -1,155 +1,221 @@
-"""How often the ridge router chooses the right skill, on a bare base: no module needs to be trained for it.
+"""Which path the router of a stack chooses, and what a wrong choice costs: ``python benchmarks/routing.py``.
 
-Composites need several skills, so none of the paths is right for them. ``python benchmarks/routing.py [base]``. Five
-tables: prompts of every skill's own test split, each up to one of its turns; conversations that switch from one skill
-to another in the middle; stories begun with few tokens; look-alikes, which have the surface of one skill and ask for
-another, or ask in another form; texts of kinds that no skill teaches (``tests/data/other_texts.yaml``).
+Tables of choices: prompts of every module's test split, each up to one of its turns; conversations that switch from one
+skill to another; look-alikes, which have the surface of one skill and ask for another, or ask in another form;
+composites, which need several skills, so that no single path is right; stories begun with few tokens; texts of kinds
+that no skill teaches. Then the scores of every skill's questions on every path, and on the path that the router chooses
+for each. ``--out results/routing.json`` writes them, and the page ``docs/results/router.md``.
 """
 
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path as FilePath
+from statistics import fmean
+from typing import Any
 
-import yaml
+from jsonargparse import auto_cli
+from rich.console import Console
+from routing_prompts import look_alikes, other_texts, switches
 
 from growlm.data.encode import encode_prompt
-from growlm.data.example import Example, Message
-from growlm.manifest.path import BASE, Path, format_path
+from growlm.files import write_json
+from growlm.manifest.card import percent
+from growlm.manifest.manifest import ModuleRecord
+from growlm.manifest.path import BASE, Path
+from growlm.metrics.scoring import answer_questions, asked_questions, mean_score, scored_answers
 from growlm.registry import skills
 from growlm.routing.prompts import drawn_prompts
-from growlm.routing.ridge import Ridge
 from growlm.routing.router import Prompts
-from growlm.routing.update import SkillPrompts
 from growlm.skills.composites import Composite
-from growlm.skills.procedural import Procedural, new_cast
-from growlm.skills.skill import Skill
+from growlm.stack.router_file import StackRouter
 from growlm.stack.stack import ModuleStack
-from growlm.tinyworld.arithmetic import draw_sum
-from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.instructions import draw_instruction
-from growlm.tinyworld.memory import draw_scene, memory_problem
-from growlm.tinyworld.reasoning import ask_most, draw_chain, reasoning_problem
+from growlm.train.machine import machine_kind
 
-SKILLS = ("chat", "memory", "reasoning", "arithmetic", "commands", "code")
 LENGTHS = (4, 8, 16, 32, 64, 128)
-NUMBER = 200
-OTHER_TEXTS = FilePath(__file__).parents[1] / "tests" / "data" / "other_texts.yaml"
+PAGE = FilePath(__file__).parents[1] / "docs" / "results" / "router.md"
+
+Table = dict[str, dict[str, float]]
+"""For each sort of prompt, the share of each path among the choices."""
 
 
-def _story_after_facts(cast: Cast) -> str:
-    scene = draw_scene(cast, 0.5)
-    return f"{' '.join(scene.sentences)} Tell me a story about {scene.people[0]} and the {scene.things[0]}."
-
-
-def _sum_among_politeness(cast: Cast) -> str:
-    return f"Hello! It is me, {cast.person().name}. Can you tell me what {draw_sum(cast, 99).text} is? Thank you!"
-
-
-def _comparison_after_facts(cast: Cast) -> str:
-    scene = draw_scene(cast, 0.5)
-    return f"{' '.join(scene.sentences)} {ask_most(draw_chain(cast, [*scene.people, cast.person().name])).text}"
-
-
-def _command_without_robot(cast: Cast) -> str:
-    return f"Please {draw_instruction(cast.dice, 0.5).text} now"
-
-
-def _program_in_a_sentence(cast: Cast) -> str:
-    first, second = cast.dice.some(("a", "b", "x", "y"), 2)
-    return f"If {first} = {cast.dice.number(0, 20)} and {second} = {first}, what does print({second}) print?"
-
-
-LOOK_ALIKES: Mapping[str, tuple[str, Callable[[Cast], str]]] = {
-    "a story asked for after facts of memory": ("chat", _story_after_facts),
-    "a sum among politeness": ("arithmetic", _sum_among_politeness),
-    "a comparison after facts of memory": ("reasoning", _comparison_after_facts),
-    "memory in small letters": ("memory", lambda cast: memory_problem(cast, 0.5).text.lower().rstrip("?")),
-    "reasoning in small letters": ("reasoning", lambda cast: reasoning_problem(cast, 0.5).text.lower().rstrip("?")),
-    "a command without the robot": ("commands", _command_without_robot),
-    "a program in a sentence": ("code", _program_in_a_sentence),
-}
-"""What a prompt looks like: the skill that answers it, and how one is made."""
-
-
-class Untrained(ModuleStack):
-    """A bare base whose skills have paths, as if a module of each had been grown on the base alone."""
-
-    def path_of(self, skill: str) -> Path:
-        """Return the skill's own path."""
-        return () if skill == BASE else (skill,)
-
-
-def main(base: str) -> None:
-    """Teach a router and print which paths it chooses for the test split of every skill.
-
-    Args:
-        base: name of a shipped base, or a folder.
-    """
-    stack = Untrained.from_base(base).eval()
-    router = Ridge()
-    begun = time.process_time()
-    for name in (BASE, *SKILLS):
-        router.learn(stack, name, SkillPrompts(skills.build("stories" if name == BASE else name), stack.tokenizer))
-    size = sum(tensor.nbytes for tensor in router.state_dict().values())
-    tell(f"learned in {time.process_time() - begun:.0f} s of one core, {size / 1e6:.2f} MB")
-    for name in skills:
-        if issubclass(skills.get(name), (Procedural, Composite)):
-            prompts = drawn_prompts(skills.build(name), "test", stack.tokenizer, NUMBER)
-            tell(f"{name}: {shares(stack, router, prompts)}")
-    for then in SKILLS:
-        for first in SKILLS:
-            switched = switches(stack, skills.build(first), skills.build(then), NUMBER)
-            tell(f"{first}, then {then}: {shares(stack, router, switched)}")
-    stories = drawn_prompts(skills.build("stories"), "test", stack.tokenizer, NUMBER)
-    for length in LENGTHS:
-        chosen = shares(stack, router, [ids[:length] for ids in stories])
-        tell(f"stories, at most {length} tokens: {chosen}")
-    for name, (skill, make) in LOOK_ALIKES.items():
-        casts = [new_cast(Dice("look-alikes", name, number), "test") for number in range(NUMBER)]
-        asked = [_prompt(stack, make(cast)) for cast in casts]
-        tell(f"look-alike of {skill}, {name}: {shares(stack, router, asked)}")
-    for kind, texts in yaml.safe_load(OTHER_TEXTS.read_text(encoding="utf-8")).items():
-        tell(f"other texts, {kind}: {shares(stack, router, [_prompt(stack, text) for text in texts])}")
-
-
-def _prompt(stack: ModuleStack, text: str) -> list[int]:
-    return encode_prompt(Example(text, messages=(Message("user", text),)), stack.tokenizer)
-
-
-def switches(stack: ModuleStack, first: Skill, then: Skill, limit: int) -> list[list[int]]:
-    """Make conversations that switch: one example of a skill to its end, then the first turn of one of another.
+class Choices:
+    """Asks the router of a stack for paths.
 
     Args:
         stack: the stack.
-        first: the skill that the conversations begin with.
-        then: the skill of their last turn.
-        limit: how many.
+    """
+
+    def __init__(self, stack: ModuleStack) -> None:
+        assert stack.router is not None
+        self._stack = stack
+        self._router: StackRouter = stack.router
+
+    def paths(self, prompts: Prompts) -> list[Path]:
+        """Choose the path of each prompt."""
+        return [tuple(path) for path in self._router.choose(self._stack, prompts)]
+
+    def shares(self, prompts: Prompts) -> dict[str, float]:
+        """Compute the share of each chosen module, the last of its path, most frequent first."""
+        chosen = Counter(_module(path) for path in self.paths(prompts))
+        return {name: number / len(prompts) for name, number in chosen.most_common()}
+
+
+def _module(path: Path) -> str:
+    return path[-1] if path else BASE
+
+
+def choices(stack: ModuleStack, count: int) -> dict[str, Table]:
+    """Count the router's choices on every sort of prompt.
+
+    Args:
+        stack: the stack, each of whose modules is named as its skill.
+        count: prompts of each sort.
 
     Returns:
-        The prompts' tokens.
+        The tables by their names.
     """
-    pairs = zip(first.examples("test"), reversed(list(islice(then.examples("test"), limit))), strict=False)
-    return [
-        encode_prompt(Example(after.name, messages=(*before.messages, after.messages[0])), stack.tokenizer)
-        for before, after in pairs
+    router, names = Choices(stack), [record.name for record in stack.manifest.modules]
+    own = {name: drawn_prompts(skills.build(name), "test", stack.tokenizer, count) for name in names}
+    stories = drawn_prompts(skills.build("stories"), "test", stack.tokenizer, count)
+    composites = [name for name in skills if issubclass(skills.get(name), Composite)]
+    return {
+        "own prompts": {name: router.shares(prompts) for name, prompts in own.items()},
+        "last turn": {
+            name: router.shares(
+                [
+                    prompt
+                    for first in names
+                    if first != name
+                    for prompt in switches(stack, skills.build(first), skills.build(name), count // (len(names) - 1))
+                ]
+            )
+            for name in names
+        },
+        "look-alikes": {
+            f"{sort} (right: {skill})": router.shares(prompts) for sort, skill, prompts in look_alikes(stack, count)
+        },
+        "composites": {
+            name: router.shares(drawn_prompts(skills.build(name), "test", stack.tokenizer, count))
+            for name in composites
+        },
+        "stories": {f"at most {length} tokens": router.shares([p[:length] for p in stories]) for length in LENGTHS},
+        "other texts": {kind: router.shares(prompts) for kind, prompts in other_texts(stack)},
+    }
+
+
+def scores(stack: ModuleStack, record: ModuleRecord, count: int) -> dict[str, float]:
+    """Score the questions of a module's skill on every path, and each on the path that the router chooses.
+
+    Args:
+        stack: the stack.
+        record: the module.
+        count: examples of the test split.
+
+    Returns:
+        The mean score by the name of the last module of the path, and under ``routed``.
+    """
+    skill = skills.build(record.skill["name"], {**record.skill["options"], "num_test": count})
+    questions = asked_questions(skill, "test", list(islice(skill.examples("test"), count)))
+    prompts = [question.prompt for question in questions]
+    answered: dict[Path, tuple[Any, ...]] = {}
+    for path in [(), *(tuple(module.path) for module in stack.manifest.modules)]:
+        with stack.active(*path), stack.frozen_merged():
+            answered[path] = scored_answers(questions, answer_questions(stack, skill, prompts))
+    chosen = Choices(stack).paths([encode_prompt(prompt, stack.tokenizer) for prompt in prompts])
+    found = {_module(path): mean_score(answers) for path, answers in answered.items()}
+    return {**found, "routed": mean_score([answered[path][place] for place, path in enumerate(chosen)])}
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """Write the page of results."""
+    texts = {
+        "own prompts": "Prompts of each skill's test split, each up to one of its turns.",
+        "last turn": "An example of another skill to its end, then the first turn of one of this skill.",
+        "look-alikes": "Prompts with the surface of one skill that ask for another, or in another form than the "
+        "skill's own.",
+        "composites": "Tasks that need two skills at once: no single module is right.",
+        "stories": "The base's own stories, begun with few tokens: the base path is right.",
+        "other texts": "Texts that no skill teaches, four of a kind (`tests/data/other_texts.yaml`): the base path is "
+        "right.",
+    }
+    lines = [
+        "# The router\n",
+        f"```bash\npython benchmarks/routing.py --stack {found['stack']} --out results/routing.json\n```\n",
+        f"The router `{found['router']}` of `{found['stack']}`, on base `{found['base']}`; {found['count']} prompts of "
+        f"each sort, {found['machine']}, {found['date']}. A path is named by its last module.\n",
+        _summary(found),
+        "## What a wrong path costs\n",
+        "The share of right answers, in percent, to the same questions on every path. `routed`: each question on the "
+        "path that the router chooses for it.\n",
+        *_score_table(found["scores"]),
     ]
+    for name, table in found["choices"].items():
+        lines += [f"\n## Choices: {name}\n", f"{texts[name]}\n", "| prompts | chosen module |", "| --- | --- |"]
+        lines += [f"| {sort} | {_written(shares)} |" for sort, shares in table.items()]
+    return "\n".join(lines) + "\n"
 
 
-def shares(stack: ModuleStack, router: Ridge, prompts: Prompts) -> str:
-    """Write the share of each path among the choices."""
-    chosen = Counter(format_path(path) for path in router.choose(stack, prompts))
-    return ", ".join(f"{path} {100 * number / len(prompts):.1f} %" for path, number in chosen.most_common())
+def _summary(found: Mapping[str, Any]) -> str:
+    """State the shares of right choices, and what wrong ones cost."""
+    own, similar = found["choices"]["own prompts"], found["choices"]["look-alikes"]
+    rights = {sort: sort.rpartition("(right: ")[2].removesuffix(")") for sort in similar}
+    scores = found["scores"]
+    return (
+        f"Of the skills' own prompts {_mean(own[name].get(name, 0) for name in own)} are on the right path, of "
+        f"look-alikes {_mean(similar[sort].get(right, 0) for sort, right in rights.items())}: the router knows prompts "
+        f"by their surface. Routed, the skills score {_mean(row['routed'] for row in scores.values())} on average, "
+        f"each on its own path {_mean(row[name] for name, row in scores.items())}; on another module's path next to "
+        "nothing is right.\n"
+    )
 
 
-def tell(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def _mean(shares: Iterable[float]) -> str:
+    return percent(fmean(shares))
+
+
+def _score_table(table: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    paths = list(next(iter(table.values())))
+    yield f"| questions of | {' | '.join(f'`{path}`' for path in paths)} |"
+    yield f"| --- |{' --: |' * len(paths)}"
+    for name, row in table.items():
+        cells = [f"{100 * row[path]:.1f}" for path in paths]
+        yield f"| `{name}` | {' | '.join(f'**{c}**' if p == name else c for p, c in zip(paths, cells, strict=True))} |"
+
+
+def _written(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"`{name}` {percent(share)}" for name, share in shares.items())
+
+
+def main(
+    stack: FilePath = FilePath("checkpoints/skills-mini"), count: int = 200, out: FilePath | None = None, date: str = ""
+) -> None:
+    """Measure the choices of a stack's router and what they cost.
+
+    Args:
+        stack: folder of a stack whose modules are named as their skills.
+        count: prompts and examples of each sort.
+        out: file of results; the page is written with it.
+        date: what the page says of when this was.
+    """
+    loaded = ModuleStack.from_pretrained(stack).eval()
+    if loaded.router is None:
+        raise SystemExit(f"{stack} has no router: grow it with one")
+    found: dict[str, Any] = {
+        "stack": str(stack),
+        "base": FilePath(loaded.manifest.base.source).name,
+        "router": loaded.router.name,
+        "count": count,
+        "machine": machine_kind(),
+        "date": date,
+        "choices": choices(loaded, count),
+        "scores": {record.name: scores(loaded, record, count) for record in loaded.manifest.modules},
+    }
+    if out:
+        write_json(out, found)
+        PAGE.write_text(page(found), encoding="utf-8")
+    Console().print(page(found), markup=False)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or ("mini",))
+    auto_cli(main)

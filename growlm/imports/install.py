@@ -21,6 +21,7 @@ from growlm.manifest.path import parse_path
 from growlm.manifest.records import IMPORT
 from growlm.stack.stack import ModuleStack
 from growlm.stack.tensors import outside_record
+from growlm.train.config import PhaseConfig
 from growlm.train.machine import describe_environment
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def import_adapter(
     base: str | None = None,
     skill: str | None = None,
     skill_options: Mapping[str, Any] | None = None,
-    num_scored: int = 100,
+    num_scored: int = PhaseConfig.num_scored,
 ) -> ModuleStack:
     """Add a PEFT LoRA adapter to a stack as a frozen module; the stack is begun if it is not there.
 

@@ -15,9 +15,9 @@ from growlm.routing.router import Router
 from growlm.routing.update import SkillPrompts, next_router, unlearned_modules, update_router
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
+from growlm.train.config import PhaseConfig
 from growlm.train.score_cache import ScoreCache
 
-_DEFAULT_ROUTER = "ridge"
 _logger = logging.getLogger(__name__)
 
 
@@ -68,7 +68,7 @@ def learn_skill(stack: ModuleStack, named: NamedSkill, num_scored: int) -> None:
         GrowlmError: if an example cannot be used or scored.
     """
     record = stack.manifest.modules[-1]
-    teach_router(stack, stack.router or routers.build(_DEFAULT_ROUTER), {record.name: named.skill})
+    teach_router(stack, stack.router or routers.build(PhaseConfig.router), {record.name: named.skill})
     routed = isinstance(stack.router, Router) and record.name in stack.router.known()
     cache = ScoreCache()
     _logger.info("scoring %s on the bare base, on its own path and on the whole stack", record.name)

@@ -1,6 +1,7 @@
 """Validation while a phase trains: the loss on the skill's own validation split every n steps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from growlm.data.encode import Encoded, encode
 from growlm.errors import GrowlmError
 from growlm.metrics.scoring import token_sums
+from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig
 from growlm.train.prepare import Prepared
 
@@ -79,15 +81,26 @@ class Validation(Callback):
         self.losses = [(int(step), float(loss)) for step, loss in state_dict["losses"]]
         self._best = dict(state_dict["best"])
 
-    @torch.no_grad()
     def _measure(self, trainer: Trainer, prepared: Prepared) -> float:
-        stack = prepared.stack
-        stack.eval()
-        try:
-            with trainer.precision_plugin.val_step_context():  # frozen weights may be held for its autocast
-                return token_sums(stack, self._examples).loss
-        finally:
-            stack.train()
+        with scoring_in_training(trainer, prepared.stack):
+            return token_sums(prepared.stack, self._examples).loss
+
+
+@contextmanager
+def scoring_in_training(trainer: Trainer, stack: ModuleStack) -> Iterator[None]:
+    """Score a stack in the middle of its training, for a ``with`` block.
+
+    Args:
+        trainer: the trainer.
+        stack: the stack that it trains.
+    """
+    stack.eval()
+    try:
+        # frozen weights may be held for its autocast
+        with torch.no_grad(), trainer.precision_plugin.val_step_context():
+            yield
+    finally:
+        stack.train()
 
 
 def _prepared(phase: Any) -> Prepared:

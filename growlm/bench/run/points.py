@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from growlm.data.encode import Encoded, encode
 from growlm.metrics.scoring import token_sums
 from growlm.skills.skill import Skill
+from growlm.train.validate import scoring_in_training
 
 SHARE = 4
 """A fourth of the scored examples is looked at in the middle of a phase."""
@@ -69,14 +69,9 @@ class CurvePoints(Callback):
         """Restore what ``state_dict`` returned."""
         self.points, self.seconds = list(state_dict["points"]), float(state_dict["seconds"])
 
-    @torch.no_grad()
     def _scores(self, trainer: Trainer, stack: Any) -> dict[str, float]:
-        stack.eval()
-        try:
-            with trainer.precision_plugin.val_step_context():  # frozen weights may be held for its autocast
-                sums = {name: token_sums(stack, examples) for name, examples in self._encoded.items()}
-        finally:
-            stack.train()
+        with scoring_in_training(trainer, stack):
+            sums = {name: token_sums(stack, examples) for name, examples in self._encoded.items()}
         return {name: s.loss if self._skills[name].metric == "loss" else s.accuracy for name, s in sums.items()}
 
 

@@ -6,12 +6,14 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse.typing import class_from_function
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
@@ -48,6 +50,12 @@ def _phase(**options: Any) -> GrowPhase:
     return GrowPhase(PhaseConfig(**options))
 
 
+@cache
+def _class_of(function: Any) -> type[Any]:
+    """Return a class whose construction is a call of the function; jsonargparse looks up its caller each time."""
+    return class_from_function(function)
+
+
 class PhaseCLI(LightningCLI):
     """LightningCLI over the options of a phase and those of Lightning's trainer.
 
@@ -76,8 +84,8 @@ class PhaseCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of trainer and phase; a phase brings its own data, optimizer and schedule."""
-        parser.add_lightning_class_args(self.trainer_class, "trainer")
-        parser.add_lightning_class_args(self._model_class, "model", subclass_mode=self.subclass_mode_model)
+        parser.add_lightning_class_args(_class_of(self.trainer_class), "trainer")
+        parser.add_lightning_class_args(_class_of(self._model_class), "model", subclass_mode=self.subclass_mode_model)
 
     def instantiate_classes(self) -> None:
         """Build phase and trainer, and say in one line what is not installed or cannot be built."""

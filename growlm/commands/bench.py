@@ -25,6 +25,7 @@ def bench(
     skill_options: dict[str, Any] | None = None,
     matrix: Literal["lower", "full", "last"] = "lower",
     blimp: Path | None = None,
+    general_ability: bool = True,
     fresh: str | None = None,
     trial_steps: int = 10,
     curve: int = 0,
@@ -67,6 +68,8 @@ def bench(
         matrix: which cells of the accuracy matrix: after each phase every skill learned so far (lower), or all (full,
             which forward transfer needs); or each after its own phase and after the last one (last, the cheapest).
         blimp: the folder of BLiMP's 67 files, to measure grammar before and after.
+        general_ability: measure at the end of each cell what is left of general ability: KL to the bare base, story
+            consistency, sampled stories. Of small cells it takes more than half of the time.
         fresh: a skill of no phase that every model is tried on: it is learned for a few steps from the bare base and
             after each phase, and the first skill again at the end, to see whether a method still learns and recovers.
         trial_steps: steps of each trial.
@@ -105,7 +108,14 @@ def bench(
     settings = check_phase({**(phase or {}), **({"steps": steps} if steps is not None else {})}, "--phase and --steps")
     named = list(source.orders)[:1] if orders is None else list(source.orders) if orders == "all" else orders.split(",")
     tried = check_fresh(fresh, source)
-    measured = Measured(matrix, str(blimp) if blimp else None, fresh=tried, trial_steps=trial_steps, curve=curve)
+    measured = Measured(
+        matrix,
+        str(blimp) if blimp else None,
+        general=general_ability,
+        fresh=tried,
+        trial_steps=trial_steps,
+        curve=curve,
+    )
     place = Bench(out or default_out(source.name, base, entries), accelerator, keep_stacks=not discard_stacks)
     runs = Runs(machine_workers(workers, threads), engine, cluster or {}, shlex.join(["growlm", *sys.argv[1:]]))
     check_at_least("--curve", curve, 0)

@@ -41,7 +41,8 @@ def request_words(files: Files, tmp_path_factory: pytest.TempPathFactory) -> lis
     }
     (folder / "few.yaml").write_text(yaml.safe_dump(entries))
     words = f"bench --stream {folder / 'pair.yaml'} --entries {folder / 'few.yaml'} --base {files.base}"
-    return f"{words} --seeds 0,1 --methods lora,all-weights --threads 1 --accelerator cpu".split()
+    cells = "--seeds 0,1 --methods lora,all-weights --general_ability false"
+    return f"{words} {cells} --threads 1 --accelerator cpu".split()
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +87,7 @@ def test_cells_say_all_that_was_measured(whole: Path) -> None:
     assert {name: set(known) for name, known in cell["references"].items()} == {"words": {"blind"}, "talk": {"blind"}}
     assert all(0 < known["blind"] <= 1 for known in cell["references"].values())
     assert "torch" in cell["environment"]
-    assert set(cell["general"]) == {"divergence", "consistency", "ended", "distinct_3"}
-    assert all(set(values) == {"base", "oracle", "routed", "all"} for values in cell["general"].values())
-    assert cell["general"]["divergence"]["all"] > cell["general"]["divergence"]["oracle"] == 0.0
+    assert cell["general"] == {}
 
 
 def test_skills_are_scored_in_the_middle_of_phases(
@@ -227,8 +226,13 @@ def test_each_skill_after_its_own_phase_and_after_the_last(
     request_words: list[str], whole: Path, command: Command, tmp_path: Path
 ) -> None:
     words = [*request_words, "--methods", "lora", "--seeds", "0", "--matrix", "last", "--out", tmp_path / "last"]
+    words += ["--general_ability", "true"]
     assert command(words).status == 0
-    found = measured(tmp_path / "last")["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
+    cell = measured(tmp_path / "last")["cells/lora/order-1/seed-0/cell.json"]
+    found = cell["scores"]["modes"]["oracle"]
+    assert set(cell["general"]) == {"divergence", "consistency", "ended", "distinct_3"}
+    assert all(set(values) == {"base", "oracle", "routed", "all"} for values in cell["general"].values())
+    assert cell["general"]["divergence"]["all"] > cell["general"]["divergence"]["oracle"] == 0.0
     expected = measured(whole)["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
     assert found == expected, "of two skills the last row is the only one that has an older skill"
     other = command([*words, "--matrix", "lower"])

@@ -161,8 +161,14 @@ def test_a_file_holds_one_member(monkeypatch: pytest.MonkeyPatch) -> None:
         methods.get("grow")
 
 
-def test_real_entry_points_are_asked() -> None:
-    assert registry.entry_points is importlib.metadata.entry_points
+def test_real_entry_points_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = registry.installed_entry_points
+    monkeypatch.setattr(registry, "installed_entry_points", lambda group: asked.append(group) or real(group=group))
+    registry.entry_points.cache_clear()
+    assert methods.names() == methods.names()
+    assert asked == ["growlm.methods"]
+    assert [*registry.entry_points("console_scripts")] == [*importlib.metadata.entry_points(group="console_scripts")]
 
 
 # -- summaries --------------------------------------------------------------------------------------------------

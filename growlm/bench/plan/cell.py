@@ -36,6 +36,8 @@ class Measured:
             (``last``: enough for average performance and backward transfer, and much cheaper on long streams).
         blimp: folder of BLiMP's files, to measure grammar before and after; None: left out.
         base_text: whether the base's own text is scored after each phase that scores older skills.
+        general: whether general ability is measured at the end, if the base's own text is scored; see
+            ``growlm.bench.run.general``.
         fresh: a skill of no phase that is learned for a few steps from every checkpoint, as the first skill is at the
             end; None: neither (see ``growlm.bench.run.trials``).
         trial_steps: how many steps these are.
@@ -45,6 +47,7 @@ class Measured:
     matrix: MatrixCells = "lower"
     blimp: str | None = None
     base_text: bool = True
+    general: bool = True
     fresh: str | None = None
     trial_steps: int = 10
     curve: int = 0
@@ -128,6 +131,7 @@ class Cell:
             "matrix": self.measured.matrix,
             "blimp": self.measured.blimp,
             **({} if self.measured.base_text else {"base_text": False}),
+            **({} if self.measured.general else {"general": False}),
             **({"fresh": self.measured.fresh, "trial_steps": self.measured.trial_steps} if self.has_trials else {}),
             **({"curve": self.measured.curve} if self.measured.curve else {}),
             **({"split": self.split} if self.split != "test" else {}),

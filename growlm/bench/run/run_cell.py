@@ -231,7 +231,7 @@ def _record_end(result: CellResult, cell: Cell, stack: ModuleStack, memory: Scor
         result.references[name] = _references(cell, stack, memory, skill)
     if cell.measured.blimp is not None:
         result.blimp = _blimp(stack, Path(cell.measured.blimp), cell.phase["num_scored"], memory)
-    if cell.measured.base_text:
+    if cell.measured.base_text and cell.measured.general:
         file = cell.phase.get("stories")
         stories = memory.skill(BASE_SKILL, {"file": file}) if file else None
         result.general = general_ability(stack, memory, stories, limit, _is_routed(cell))

@@ -1,5 +1,6 @@
 """Look-alikes: the same text whatever is wanted of it, and answers worked out by hand."""
 
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -9,10 +10,13 @@ from growlm.errors import GrowlmError
 from growlm.registry import skills
 from growlm.skills.look_alike import LookAlike
 
+pytestmark = pytest.mark.no_cover  # tracing makes the drawing of examples four times as slow
+
 SORTS = (("where", "before", "first"), ("digits", "words"), ("steps", "count"))
 
 
-def exchanges(wanted: str, count: int = 20) -> list[tuple[Message, Message]]:
+@cache
+def exchanges(wanted: str, count: int = 12) -> list[tuple[Message, Message]]:
     skill = skills.build("look_alike", {"wanted": wanted, "difficulty": 0.25})
     return [(example.messages[0], example.messages[1]) for example in islice(skill.examples("test"), count)]
 

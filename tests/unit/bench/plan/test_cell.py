@@ -183,6 +183,12 @@ def test_the_base_text_is_left_out_if_asked_for():
     assert "base_text" not in plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured("last"))[0].settings()
 
 
+def test_general_ability_is_left_out_if_asked_for():
+    (grow,) = plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured(general=False))
+    assert grow.settings()["general"] is False
+    assert "general" not in plan_cells(STREAM, [GROW], ["2"], [7], "nano", {}, Measured())[0].settings()
+
+
 def test_unknown_orders_are_refused():
     with pytest.raises(GrowlmError, match=r"unknown order of stream 'two' '3'"):
         plan_cells(STREAM, [GROW], ["3"], [0], "nano", {}, Measured())

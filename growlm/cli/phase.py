@@ -14,6 +14,7 @@ from typing import Any, cast
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from jsonargparse.typing import class_from_function
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
@@ -51,9 +52,9 @@ def _phase(**options: Any) -> GrowPhase:
 
 
 @cache
-def _class_of(function: Any) -> type[Any]:
-    """Return a class whose construction is a call of the function; jsonargparse looks up its caller each time."""
-    return class_from_function(function)
+def _classes() -> tuple[type[Trainer], type[GrowPhase]]:
+    """Return classes that are constructed by calls of ``new_trainer`` and ``_phase``; to make them takes long."""
+    return class_from_function(new_trainer, Trainer), class_from_function(_phase, GrowPhase)
 
 
 class PhaseCLI(LightningCLI):
@@ -84,8 +85,9 @@ class PhaseCLI(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of trainer and phase; a phase brings its own data, optimizer and schedule."""
-        parser.add_lightning_class_args(_class_of(self.trainer_class), "trainer")
-        parser.add_lightning_class_args(_class_of(self._model_class), "model", subclass_mode=self.subclass_mode_model)
+        trainer, phase = _classes()
+        parser.add_lightning_class_args(trainer, "trainer")
+        parser.add_lightning_class_args(phase, "model", subclass_mode=self.subclass_mode_model)
 
     def instantiate_classes(self) -> None:
         """Build phase and trainer, and say in one line what is not installed or cannot be built."""

@@ -217,16 +217,25 @@ class StepBatches:
         seed: seed of the order.
         pad_id: what padding is filled with.
         row_length: pack the examples of a batch into rows of about that many tokens; None: one example a row.
+        curriculum: how far the first epoch goes from examples with few trained tokens to those with many, from 0 (its
+            order is random) to 1 (sorted); see ``epoch_order``.
     """
 
     def __init__(
-        self, examples: Sequence[Encoded], batch_size: int, seed: int, pad_id: int, row_length: int | None = None
+        self,
+        examples: Sequence[Encoded],
+        batch_size: int,
+        seed: int,
+        pad_id: int,
+        row_length: int | None = None,
+        curriculum: float = 0.0,
     ) -> None:
         self.examples = examples
         self.batch_size = min(batch_size, len(examples))
         self.seed = seed
         self.pad_id = pad_id
         self.row_length = row_length
+        self.curriculum = curriculum
         self._rank, self._world_size, self._batches_per_step = 0, 1, 1
         self._epoch = -1
         self._order: list[list[int]] = []
@@ -250,7 +259,7 @@ class StepBatches:
             world_size: number of processes.
             batches_per_step: batches whose gradients are accumulated for one optimizer step.
         """
-        split = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id, self.row_length)
+        split = StepBatches(self.examples, self.batch_size, self.seed, self.pad_id, self.row_length, self.curriculum)
         split._rank, split._world_size, split._batches_per_step = rank, world_size, batches_per_step
         return split
 
@@ -302,15 +311,31 @@ class StepBatches:
         return sum(sum(self.examples[row].trained[1:]) for row in rows)
 
     def epoch_order(self, epoch: int) -> list[list[int]]:
-        """List the examples of each batch of an epoch; a remainder smaller than a batch is left out."""
+        """List the examples of each batch of an epoch; a remainder smaller than a batch is left out.
+
+        With a curriculum (Bengio et al. 2009, "Curriculum learning") the first epoch is sorted by a weighted mean of an
+        example's place among those of fewer trained tokens and its place in the random order. An answer's length is how
+        hard it is for any data, as a sentence's is in Platanios et al. 2019, arXiv 1903.09848.
+        """
         generator = random.Random(f"{self.seed}/{epoch}")
         indices = list(range(len(self.examples)))
         generator.shuffle(indices)
+        if sorted_share := self.curriculum if epoch == 0 else 0.0:
+            indices = self._easy_first(indices, sorted_share)
         window = _WINDOW * self.batch_size
-        batches: list[list[int]] = []
+        windows: list[list[list[int]]] = []
         for begin in range(0, len(indices), window):
             alike = sorted(indices[begin : begin + window], key=lambda index: len(self.examples[index].input_ids))
-            batches += [alike[i : i + self.batch_size] for i in range(0, len(alike), self.batch_size)]
-        batches = [batch for batch in batches if len(batch) == self.batch_size]
-        generator.shuffle(batches)
-        return batches
+            batches = [alike[i : i + self.batch_size] for i in range(0, len(alike), self.batch_size)]
+            windows.append([batch for batch in batches if len(batch) == self.batch_size])
+        shuffled = windows if sorted_share else [[batch for batches in windows for batch in batches]]
+        for batches in shuffled:
+            generator.shuffle(batches)
+        return [batch for batches in shuffled for batch in batches]
+
+    def _easy_first(self, indices: Sequence[int], sorted_share: float) -> list[int]:
+        """Sort a random order by answers' lengths, as far as the share says."""
+        easiest_first = sorted(indices, key=lambda index: self._num_trained([index]))
+        rank = {index: place for place, index in enumerate(easiest_first)}
+        place = {index: place for place, index in enumerate(indices)}
+        return sorted(indices, key=lambda i: sorted_share * rank[i] + (1 - sorted_share) * place[i])

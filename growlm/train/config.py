@@ -28,7 +28,12 @@ _FROM = {
     "checkpoint_seconds": 0,
 }
 _OWN_DATA = ("jsonl", "hub", "rows")
-_BETWEEN = {"learning_rate": (0.0, math.inf), "weight_decay": (0.0, math.inf), "warmup": (0.0, 1.0)}
+_BETWEEN = {
+    "learning_rate": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "warmup": (0.0, 1.0),
+    "curriculum": (0.0, 1.0),
+}
 # what a result is not a function of: where things are, and how often the state is saved
 _NOT_RECORDED = (
     *("stack", "base", "tokenizer", "restart", "dry_run", "trust_data"),
@@ -91,6 +96,8 @@ class PhaseConfig:
     """Keep what the frozen layers below the module compute, in bf16, and read it back from the second epoch on."""
     epochs: float | None = field(default=None, metadata=_TRAINING)
     """Times that every training example is read, instead of a number of steps."""
+    curriculum: float = field(default=0.0, metadata=_TRAINING)
+    """How far the first epoch goes from short answers to long ones, from 0 (in random order) to 1 (sorted)."""
     dry_run: bool = field(default=False, metadata=_TRAINING)
     """Say what would be trained (examples, tokens, lengths, epochs), and write nothing."""
     validate_every: int = field(default=0, metadata=_VALIDATION)

@@ -218,7 +218,7 @@ def _batches(config: PhaseConfig, stack: ModuleStack, method: Method, skill: Ski
     if not examples:
         raise GrowlmError(f"skill {config.skill!r} has no training examples")
     row_length = _ROW_LENGTH if config.packing and _can_pack(stack, method) else None
-    return StepBatches(examples, config.batch_size, config.seed, stack.pad_id, row_length)
+    return StepBatches(examples, config.batch_size, config.seed, stack.pad_id, row_length, config.curriculum)
 
 
 def _num_steps(config: PhaseConfig, trainer: Mapping[str, Any], batches: StepBatches) -> int:

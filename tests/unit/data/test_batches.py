@@ -96,6 +96,35 @@ def test_the_order_does_not_depend_on_the_global_random_state() -> None:
     assert seen(batches(), range(6)) == first
 
 
+TASKS = [
+    Encoded(f"x:{index}", (*range(9), 100 + index), (False,) * (9 - index % 8) + (True,) * (1 + index % 8))
+    for index in range(800)
+]
+"""Examples of one length, of which one to eight tokens are trained."""
+
+
+def first_epoch(curriculum: float) -> list[int]:
+    order = StepBatches(TASKS, 4, 0, 5, curriculum=curriculum).epoch_order(0)
+    assert sorted(flat(order)) == list(range(800))
+    return [1 + index % 8 for index in flat(order)]
+
+
+def test_a_curriculum_begins_with_short_answers_and_ends_with_long_ones() -> None:
+    whole = first_epoch(1.0)
+    means = [sum(whole[begin : begin + 64]) / 64 for begin in range(0, 768, 64)]  # windows, each in random order
+    assert means == sorted(means)
+    assert (means[0], whole[-1]) == (1.0, 8)
+    sums = {share: [sum(first_epoch(share)[begin : begin + 200]) for begin in (0, 600)] for share in (0.0, 0.5)}
+    assert abs(sums[0.0][1] - sums[0.0][0]) < 150 < 400 < sums[0.5][1] - sums[0.5][0] < 1200
+
+
+def test_a_curriculum_ends_with_the_first_epoch() -> None:
+    plain, eased = (StepBatches(TASKS, 4, 0, 5, curriculum=share) for share in (0.0, 1.0))
+    assert plain.epoch_order(0) != eased.epoch_order(0)
+    assert plain.epoch_order(1) == eased.epoch_order(1)
+    assert eased.split(0, 2).epoch_order(0) == eased.epoch_order(0)
+
+
 @pytest.mark.parametrize("world_size", [2, 3, 4])
 def test_ranks_share_each_batch(world_size: int) -> None:
     whole = seen(batches(), range(12))

@@ -5,6 +5,8 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,18 @@ def shorten_answers(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(skill, "max_answer_tokens", 6)
 
 
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Do not measure the coverage of a test that draws many examples, which takes a third of the time then.
+
+    pytest-cov's marker for this has no effect in the workers of pytest-xdist.
+    """
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
+
+
 LAYER_TYPES = ["sliding_attention", "full_attention"] * 2
 SENTENCE = "the cat dog sat ran on in big red box park Tom Lily said hello goodbye yes no 1 2 3"
 
@@ -159,6 +173,18 @@ def tiny_bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             return folder
 
     return Folders()
+
+
+@pytest.fixture(scope="session")
+def empty_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
+    """Make a stack without modules on the small base of a family, loaded once: a copy takes a seventh of the time."""
+    from growlm.stack.stack import ModuleStack
+
+    @cache
+    def loaded(family: str) -> ModuleStack:
+        return ModuleStack.from_base(str(tiny_bases[family])).eval()
+
+    return lambda family="llama": deepcopy(loaded(family))
 
 
 def scores(**values: tuple[str, float, float, float]) -> dict[str, dict[str, dict[str, object]]]:

@@ -1,6 +1,5 @@
 """Stacks for the contracts: every registered kind, on small random bases."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,6 @@ def build(kind: str, family: str) -> ModuleKind:
     """Build a kind with the options that a family takes."""
     linears = kind == "dense" and FAMILIES[family].encoder is not None
     return module_kinds.build(kind, {"weights": "linears"} if linears else {})
-
-
-@pytest.fixture
-def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., ModuleStack]:
-    """Make a stack without modules on the small base of a family."""
-    return lambda family="llama": ModuleStack.from_base(str(tiny_bases[family])).eval()
 
 
 def disturb(stack: ModuleStack, name: str, seed: int = 0) -> None:

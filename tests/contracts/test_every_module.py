@@ -19,15 +19,15 @@ from growlm.registry import module_kinds
 from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import build, disturb, freeze, grown, tokens
 
-NewStack = Callable[..., ModuleStack]
+EmptyStack = Callable[..., ModuleStack]
 Kinds = dict[str, ModuleKind]
 MIXTURES = ("mixtral", "qwen2_moe", "qwen3_moe")
 every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 
 
 @every_family
-def test_attaching_changes_no_bit(new_stack: NewStack, kinds: Kinds, family: str) -> None:
-    stack = new_stack(family)
+def test_attaching_changes_no_bit(empty_stack: EmptyStack, kinds: Kinds, family: str) -> None:
+    stack = empty_stack(family)
     before = stack(tokens()).logits
     stack.attach("first", kinds)
     assert torch.equal(stack(tokens()).logits, before)
@@ -43,8 +43,8 @@ def test_attaching_changes_no_bit(new_stack: NewStack, kinds: Kinds, family: str
 
 
 @every_family
-def test_cached_decoding_equals_uncached(new_stack: NewStack, kinds: Kinds, family: str) -> None:
-    stack = new_stack(family)
+def test_cached_decoding_equals_uncached(empty_stack: EmptyStack, kinds: Kinds, family: str) -> None:
+    stack = empty_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
     ids = tokens(length=12)
@@ -66,9 +66,9 @@ def test_cached_decoding_equals_uncached(new_stack: NewStack, kinds: Kinds, fami
 
 @every_family
 def test_merged_stock_model_computes_the_same_or_is_refused(
-    new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path
+    empty_stack: EmptyStack, kinds: Kinds, family: str, tmp_path: Path
 ) -> None:
-    stack = new_stack(family)
+    stack = empty_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
     with stack.active():
@@ -100,9 +100,9 @@ def stock_logits(model: Any) -> torch.Tensor:
 @every_family
 @pytest.mark.parametrize("offload_to", [False, True])
 def test_merged_frozen_modules_compute_the_same(
-    new_stack: NewStack, kinds: Kinds, family: str, offload_to: bool, tmp_path: Path
+    empty_stack: EmptyStack, kinds: Kinds, family: str, offload_to: bool, tmp_path: Path
 ) -> None:
-    stack = new_stack(family)
+    stack = empty_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
     stack.attach("third", kinds)
@@ -138,8 +138,8 @@ def test_merged_frozen_modules_compute_the_same(
 
 
 @every_family
-def test_modules_off_the_path_are_offloaded(new_stack: NewStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
-    stack = new_stack(family)
+def test_modules_off_the_path_are_offloaded(empty_stack: EmptyStack, kinds: Kinds, family: str, tmp_path: Path) -> None:
+    stack = empty_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds, on=())
     stack.attach("third", kinds, on=())
@@ -160,8 +160,8 @@ def places(stack: ModuleStack) -> dict[str, int]:
 
 
 @every_family
-def test_kinds_of_one_module_merge_together(new_stack: NewStack, family: str) -> None:
-    stack = new_stack(family)
+def test_kinds_of_one_module_merge_together(empty_stack: EmptyStack, family: str) -> None:
+    stack = empty_stack(family)
     together = ("lora", "dense", "subspace") if FAMILIES[family].encoder else ("block", "dense", "lora")
     grown(stack, "first", {kind: build(kind, family) for kind in together})
     expected = stack(tokens()).logits
@@ -169,8 +169,8 @@ def test_kinds_of_one_module_merge_together(new_stack: NewStack, family: str) ->
 
 
 @pytest.mark.parametrize("kind", sorted(module_kinds))
-def test_kinds_that_do_not_fit_an_encoder_decoder_are_refused(new_stack: NewStack, kind: str) -> None:
-    stack = new_stack("t5")
+def test_kinds_that_do_not_fit_an_encoder_decoder_are_refused(empty_stack: EmptyStack, kind: str) -> None:
+    stack = empty_stack("t5")
     fits = module_kinds.get(kind).encoder_decoder
     refused = pytest.raises(GrowlmError, match=f"^{kind} cannot be attached to an encoder-decoder: use dense, lora")
     with nullcontext() if fits else refused:
@@ -178,8 +178,8 @@ def test_kinds_that_do_not_fit_an_encoder_decoder_are_refused(new_stack: NewStac
 
 
 @every_family
-def test_rows_see_nothing_of_modules_off_their_path(new_stack: NewStack, kinds: Kinds, family: str) -> None:
-    stack = new_stack(family)
+def test_rows_see_nothing_of_modules_off_their_path(empty_stack: EmptyStack, kinds: Kinds, family: str) -> None:
+    stack = empty_stack(family)
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
     paths = [(), ("first",), ("first", "second")]
@@ -196,8 +196,8 @@ def test_rows_see_nothing_of_modules_off_their_path(new_stack: NewStack, kinds: 
             assert torch.equal(mixed[row], alone[row])
 
 
-def test_paths_stay_bit_equal_over_five_phases(new_stack: NewStack, kinds: Kinds) -> None:
-    stack = new_stack()
+def test_paths_stay_bit_equal_over_five_phases(empty_stack: EmptyStack, kinds: Kinds) -> None:
+    stack = empty_stack()
     logits = {(): stack(tokens()).logits}
     frozen = {}
     for number in range(5):
@@ -213,8 +213,8 @@ def test_paths_stay_bit_equal_over_five_phases(new_stack: NewStack, kinds: Kinds
     assert stack.verify() == len(stack.frozen_tensors())
 
 
-def test_verify_names_the_tensor_that_moved(new_stack: NewStack, kinds: Kinds) -> None:
-    stack = new_stack()
+def test_verify_names_the_tensor_that_moved(empty_stack: EmptyStack, kinds: Kinds) -> None:
+    stack = empty_stack()
     grown(stack, "first", kinds)
     name, parameter = next(iter(stack.module_parameters("first").items()))
     with torch.no_grad():
@@ -223,8 +223,8 @@ def test_verify_names_the_tensor_that_moved(new_stack: NewStack, kinds: Kinds) -
         stack.verify()
 
 
-def test_only_the_new_module_takes_gradients(new_stack: NewStack, kinds: Kinds) -> None:
-    stack = new_stack()
+def test_only_the_new_module_takes_gradients(empty_stack: EmptyStack, kinds: Kinds) -> None:
+    stack = empty_stack()
     grown(stack, "first", kinds)
     stack.attach("second", kinds)
     disturb(stack, "second")
@@ -238,8 +238,8 @@ def test_only_the_new_module_takes_gradients(new_stack: NewStack, kinds: Kinds) 
     assert with_gradient == {id(parameter) for parameter in own if parameter.requires_grad} != set()
 
 
-def test_saved_and_loaded_bit_for_bit(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
-    stack = new_stack()
+def test_saved_and_loaded_bit_for_bit(empty_stack: EmptyStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = empty_stack()
     grown(stack, "first", kinds)
     grown(stack, "second", kinds, on=())
     folder = tmp_path / "stack"
@@ -258,8 +258,8 @@ def test_saved_and_loaded_bit_for_bit(new_stack: NewStack, kinds: Kinds, tmp_pat
     assert contents(copy) == contents(folder)
 
 
-def test_names_in_the_file_are_flat(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
-    stack = new_stack()
+def test_names_in_the_file_are_flat(empty_stack: EmptyStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = empty_stack()
     grown(stack, "first", kinds)
     grown(stack, "second", kinds)
     stack.save_pretrained(tmp_path / "stack")
@@ -272,8 +272,8 @@ def test_names_in_the_file_are_flat(new_stack: NewStack, kinds: Kinds, tmp_path:
     assert not any(word in name for name in listed[0] for word in ("original", "parts"))
 
 
-def test_undo_restores_the_folder_byte_for_byte(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
-    stack = new_stack()
+def test_undo_restores_the_folder_byte_for_byte(empty_stack: EmptyStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = empty_stack()
     folder = tmp_path / "stack"
     states = []
     stack.save_pretrained(folder)
@@ -288,8 +288,8 @@ def test_undo_restores_the_folder_byte_for_byte(new_stack: NewStack, kinds: Kind
         store.undo(folder)
 
 
-def test_undo_in_memory_gives_the_earlier_stack(new_stack: NewStack, kinds: Kinds) -> None:
-    stack = new_stack()
+def test_undo_in_memory_gives_the_earlier_stack(empty_stack: EmptyStack, kinds: Kinds) -> None:
+    stack = empty_stack()
     names = list(dict(stack.base.named_parameters()))
     expected = [stack(tokens()).logits]
     for name in "first", "second":
@@ -302,8 +302,8 @@ def test_undo_in_memory_gives_the_earlier_stack(new_stack: NewStack, kinds: Kind
     assert list(dict(stack.base.named_parameters())) == names
 
 
-def test_a_module_costs_its_own_bytes_only(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
-    stack = new_stack()
+def test_a_module_costs_its_own_bytes_only(empty_stack: EmptyStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = empty_stack()
     grown(stack, "first", kinds)
     stack.save_pretrained(tmp_path / "stack")
     size = sum(tensor.nbytes for tensor in stack.module_tensors("first").values())
@@ -317,15 +317,15 @@ def test_options_rebuild_the_same_kind(kinds: Kinds) -> None:
         assert module_kinds.build(name, options) == kind
 
 
-def test_a_growing_module_is_not_saved(new_stack: NewStack, kinds: Kinds, tmp_path: Path) -> None:
-    stack = new_stack()
+def test_a_growing_module_is_not_saved(empty_stack: EmptyStack, kinds: Kinds, tmp_path: Path) -> None:
+    stack = empty_stack()
     stack.attach("first", kinds)
     with pytest.raises(GrowlmError, match="still growing"):
         stack.save_pretrained(tmp_path / "stack")
     freeze(stack, "first", kinds)
     stack.save_pretrained(tmp_path / "stack")
     with pytest.raises(GrowlmError, match="another stack"):
-        new_stack("gpt2").save_pretrained(tmp_path / "stack")
+        empty_stack("gpt2").save_pretrained(tmp_path / "stack")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -46,9 +46,9 @@ def encoded(seed: int, count: int = 6, length: int = 7) -> list[Encoded]:
 
 
 @pytest.fixture
-def stack(tiny_bases: dict[str, Path]) -> ModuleStack:
+def stack(empty_stack: Callable[..., ModuleStack]) -> ModuleStack:
     """A stack without modules."""
-    return ModuleStack.from_base(str(tiny_bases["llama"])).eval()
+    return empty_stack()
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """Stacks for the unit tests."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 
 @pytest.fixture
-def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
+def new_stack(empty_stack: Callable[..., Any]) -> Callable[..., Any]:
     """Make a stack of one family with modules on it, each moved as training would."""
 
     def make(
@@ -19,9 +18,8 @@ def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., Any]:
         from growlm.files import combined_digest, tensor_digests
         from growlm.manifest.manifest import ModuleRecord
         from growlm.modules.lora import Lora
-        from growlm.stack.stack import ModuleStack
 
-        stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
+        stack = empty_stack(family)
         of_each = (skill,) * len(modules) if isinstance(skill, str) else skill
         for number, name in enumerate(modules):
             stack.attach(name, {"lora": Lora(rank=2)}, seed=number)

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,11 +34,11 @@ def draw() -> Callable[[str], Callable[[str, int], Prompts]]:
 
 
 @pytest.fixture
-def new_stack(tiny_bases: dict[str, Path]) -> Callable[..., ModuleStack]:
+def new_stack(empty_stack: Callable[..., ModuleStack]) -> Callable[..., ModuleStack]:
     """Make a stack with modules of a kind, each moved as training would, none grown on another."""
 
     def make(*names: str, kind: str = "lora", on: str = "none", family: str = "llama") -> ModuleStack:
-        stack = ModuleStack.from_base(str(tiny_bases[family])).eval()
+        stack = empty_stack(family)
         for number, name in enumerate(names):
             add_module(stack, name, kind, () if on == "none" else names[:number])
         return stack

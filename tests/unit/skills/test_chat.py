@@ -8,8 +8,6 @@ from growlm.data.example import Example
 from growlm.skills.chat import Chat
 from growlm.tinyworld import lexicon
 
-pytestmark = pytest.mark.no_cover  # tracing makes the drawing of examples four times as slow
-
 GENERIC = (
     "Hello! How are you?",
     "I am happy to help you.",

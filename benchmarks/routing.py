@@ -1,10 +1,11 @@
 """Which path the router of a stack chooses, and what a wrong choice costs: ``python benchmarks/routing.py``.
 
 Tables of choices: prompts of every module's test split, each up to one of its turns; conversations that switch from one
-skill to another; look-alikes, which have the surface of one skill and ask for another, or ask in another form;
-composites, which need several skills, so that no single path is right; stories begun with few tokens; texts of kinds
-that no skill teaches. Then the scores of every skill's questions on every path, and on the path that the router chooses
-for each. ``--out results/routing.json`` writes them, and the page ``docs/results/router.md``.
+skill to another; look-alikes, which have the surface of one skill and ask for another, or ask in another form, once
+those that the router's options were chosen on and once those that nothing was chosen on; composites, which need several
+skills, so that no single path is right; stories begun with few tokens; texts of kinds that no skill teaches. Then the
+scores of every skill's questions on every path, and on the path that the router chooses for each.
+``--out results/routing.json`` writes them, and the page ``docs/results/router.md``.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any
 
 from jsonargparse import auto_cli
 from rich.console import Console
-from routing_prompts import look_alikes, other_texts, switches
+from routing_prompts import CHOSEN_ON, HELD_OUT, look_alikes, other_texts, switches
 
 from growlm.data.encode import encode_prompt
 from growlm.files import write_json
@@ -34,6 +35,8 @@ from growlm.train.machine import machine_kind
 
 LENGTHS = (4, 8, 16, 32, 64, 128)
 PAGE = FilePath(__file__).parents[1] / "docs" / "results" / "router.md"
+
+LOOK_ALIKES = {"look-alikes, held out": HELD_OUT, "look-alikes, chosen on": CHOSEN_ON}
 
 Table = dict[str, dict[str, float]]
 """For each sort of prompt, the share of each path among the choices."""
@@ -92,8 +95,12 @@ def choices(stack: ModuleStack, count: int) -> dict[str, Table]:
             )
             for name in names
         },
-        "look-alikes": {
-            f"{sort} (right: {skill})": router.shares(prompts) for sort, skill, prompts in look_alikes(stack, count)
+        **{
+            title: {
+                f"{sort} (right: {skill})": router.shares(prompts)
+                for sort, skill, prompts in look_alikes(stack, sorts, count)
+            }
+            for title, sorts in LOOK_ALIKES.items()
         },
         "composites": {
             name: router.shares(drawn_prompts(skills.build(name), "test", stack.tokenizer, count))
@@ -132,8 +139,9 @@ def page(found: Mapping[str, Any]) -> str:
     texts = {
         "own prompts": "Prompts of each skill's test split, each up to one of its turns.",
         "last turn": "An example of another skill to its end, then the first turn of one of this skill.",
-        "look-alikes": "Prompts with the surface of one skill that ask for another, or in another form than the "
-        "skill's own.",
+        "look-alikes, held out": "Prompts with the surface of one skill that ask for another, or in another form than "
+        "the skill's own. No option of a router was chosen on these.",
+        "look-alikes, chosen on": "More such prompts: the defaults of router `ridge` were chosen on these.",
         "composites": "Tasks that need two skills at once: no single module is right.",
         "stories": "The base's own stories, begun with few tokens: the base path is right.",
         "other texts": "Texts that no skill teaches, four of a kind (`tests/data/other_texts.yaml`): the base path is "
@@ -158,16 +166,21 @@ def page(found: Mapping[str, Any]) -> str:
 
 def _summary(found: Mapping[str, Any]) -> str:
     """State the shares of right choices, and what wrong ones cost."""
-    own, similar = found["choices"]["own prompts"], found["choices"]["look-alikes"]
-    rights = {sort: sort.rpartition("(right: ")[2].removesuffix(")") for sort in similar}
-    scores = found["scores"]
+    own, scores = found["choices"]["own prompts"], found["scores"]
+    held_out, chosen_on = (_mean(_right(found["choices"][title])) for title in LOOK_ALIKES)
+    others = _mean(shares.get(BASE, 0) for shares in found["choices"]["other texts"].values())
     return (
-        f"Of the skills' own prompts {_mean(own[name].get(name, 0) for name in own)} are on the right path, of "
-        f"look-alikes {_mean(similar[sort].get(right, 0) for sort, right in rights.items())}: the router knows prompts "
-        f"by their surface. Routed, the skills score {_mean(row['routed'] for row in scores.values())} on average, "
-        f"each on its own path {_mean(row[name] for name, row in scores.items())}; on another module's path next to "
-        "nothing is right.\n"
+        f"Of the skills' own prompts {_mean(own[name].get(name, 0) for name in own)} are on the right path; of "
+        f"look-alikes that nothing was chosen on {held_out}, of those that the router's defaults were chosen on "
+        f"{chosen_on}; of texts that no skill teaches {others} are left to the base. Routed, the skills score "
+        f"{_mean(row['routed'] for row in scores.values())} on average, each on its own path "
+        f"{_mean(row[name] for name, row in scores.items())}; on another module's path next to nothing is right.\n"
     )
+
+
+def _right(table: Table) -> Iterator[float]:
+    """Yield the share of right choices of each sort, whose name says what is right."""
+    return (shares.get(sort.rpartition("(right: ")[2].removesuffix(")"), 0) for sort, shares in table.items())
 
 
 def _mean(shares: Iterable[float]) -> str:

@@ -11,11 +11,13 @@ from growlm.data.example import Example, Message
 from growlm.skills.procedural import new_cast
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
-from growlm.tinyworld.arithmetic import draw_sum
+from growlm.tinyworld.arithmetic import digits_problem, draw_sum
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.instructions import draw_instruction
+from growlm.tinyworld.instructions import command_problem, draw_instruction
+from growlm.tinyworld.lexicon import PLACES, THINGS, in_words
 from growlm.tinyworld.memory import draw_scene, memory_problem
+from growlm.tinyworld.program import write_program
 from growlm.tinyworld.reasoning import ask_most, draw_chain, reasoning_problem
 
 OTHER_TEXTS = Path(__file__).parents[1] / "tests" / "data" / "other_texts.yaml"
@@ -44,7 +46,42 @@ def _program_in_a_sentence(cast: Cast) -> str:
     return f"If {first} = {cast.dice.number(0, 20)} and {second} = {first}, what does print({second}) print?"
 
 
-LOOK_ALIKES: Mapping[str, tuple[str, Callable[[Cast], str]]] = {
+def _sum_after_facts(cast: Cast) -> str:
+    return f"{' '.join(draw_scene(cast, 0.5).sentences)} {digits_problem(cast, 99).text}"
+
+
+def _reasoning_among_politeness(cast: Cast) -> str:
+    return f"Hi, I am {cast.person().name}. {reasoning_problem(cast, 0.5).text} Thank you so much!"
+
+
+def _program_after_words(cast: Cast) -> str:
+    return f"Hello! Here is a small program. What does it print?\n{write_program(cast, 0.5).text}"
+
+
+def _command_after_small_talk(cast: Cast) -> str:
+    command = command_problem(cast.dice, draw_instruction(cast.dice, 0.5)).text
+    return f"It is me, {cast.person().name}. I had a good day at the {cast.noun(PLACES)}. {command}"
+
+
+def _greeting_after_facts(cast: Cast) -> str:
+    return f"{' '.join(draw_scene(cast, 0.5).sentences)} Good morning! I am {cast.person().name}. How are you?"
+
+
+def _sum_in_a_sentence(cast: Cast) -> str:
+    total = draw_sum(cast, 99)
+    said = f"{in_words(total.first)} {'plus' if total.plus else 'minus'} {in_words(total.second)}"
+    return f"{cast.person().name} wants to know what {said} is before the others come home."
+
+
+def _story_after_a_sum(cast: Cast) -> str:
+    total = draw_sum(cast, 99)
+    return f"{total.text} = {total.result}. Now tell me a story about {cast.person().name} and a {cast.noun(THINGS)}."
+
+
+Sorts = Mapping[str, tuple[str, Callable[[Cast], str]]]
+"""What a prompt looks like: the skill that answers it, and how one is made."""
+
+CHOSEN_ON: Sorts = {
     "a story asked for after facts of memory": ("chat", _story_after_facts),
     "a sum among politeness": ("arithmetic", _sum_among_politeness),
     "a comparison after facts of memory": ("reasoning", _comparison_after_facts),
@@ -53,20 +90,33 @@ LOOK_ALIKES: Mapping[str, tuple[str, Callable[[Cast], str]]] = {
     "a command without the robot": ("commands", _command_without_robot),
     "a program in a sentence": ("code", _program_in_a_sentence),
 }
-"""What a prompt looks like: the skill that answers it, and how one is made."""
+"""The look-alikes that options of routers are chosen on."""
+
+HELD_OUT: Sorts = {
+    "a sum after facts of memory": ("arithmetic", _sum_after_facts),
+    "reasoning among politeness": ("reasoning", _reasoning_among_politeness),
+    "a program after words": ("code", _program_after_words),
+    "memory in capitals": ("memory", lambda cast: memory_problem(cast, 0.5).text.upper()),
+    "a command after small talk": ("commands", _command_after_small_talk),
+    "a greeting after facts of memory": ("chat", _greeting_after_facts),
+    "a sum in words in a sentence": ("arithmetic", _sum_in_a_sentence),
+    "a story asked for after a sum": ("chat", _story_after_a_sum),
+}
+"""The look-alikes that nothing is chosen on."""
 
 
-def look_alikes(stack: ModuleStack, count: int) -> Iterator[tuple[str, str, list[list[int]]]]:
+def look_alikes(stack: ModuleStack, sorts: Sorts, count: int) -> Iterator[tuple[str, str, list[list[int]]]]:
     """Make prompts that look like another skill's, or are put in another form than their skill's.
 
     Args:
         stack: the stack, for its tokenizer.
+        sorts: which ones, ``CHOSEN_ON`` or ``HELD_OUT``.
         count: how many of each sort.
 
     Yields:
         What they look like, the skill that answers them, and their tokens.
     """
-    for name, (skill, make) in LOOK_ALIKES.items():
+    for name, (skill, make) in sorts.items():
         casts = [new_cast(Dice("look-alikes", name, number), "test") for number in range(count)]
         yield name, skill, [_prompt(stack, make(cast)) for cast in casts]
 

@@ -26,20 +26,22 @@ class _SeenError(Exception):
 
 
 @torch.no_grad()
-def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tensor:
+def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int, last_words: int = 0) -> Tensor:
     """Pool the hidden states that enter a decoder layer of the bare base; no deeper layer is run.
 
     Of a conversation only the last turn is looked at. Every token's hidden state is scaled to a mean square of 1; then
-    the mean over the turn's words and the last token's are put beside each other. The words are the last stretch of
-    tokens that are not special; where no special token parts them, they are the whole prompt.
+    the mean over the turn's words, the last token's and, if it is asked for, the mean over the turn's last words are
+    put beside each other. The words are the last stretch of tokens that are not special; where no special token parts
+    them, they are the whole prompt.
 
     Args:
         stack: the stack; its active path is left as it was.
         prompts: N prompts.
         layer: index of the decoder layer, from 0.
+        last_words: over how many of the turn's last words a mean is taken, too; all of a shorter turn; 0: none.
 
     Returns:
-        Features, Double[N, 2 D], on the CPU.
+        Features, Double[N, 2 D], or Double[N, 3 D] with last words, on the CPU.
     """
     prompts = last_turns(stack, prompts)
     special = _special_ids(stack.tokenizer)
@@ -49,8 +51,11 @@ def shallow_features(stack: "ModuleStack", prompts: Prompts, layer: int) -> Tens
             tokens = prompts[row][: stack.rows.num_read(prompts[row])]
             scaled_TD = hidden_TD[: len(tokens)].float().cpu().double()  # not every device has doubles
             scaled_TD = scaled_TD * scaled_TD.square().mean(1, keepdim=True).clamp_min(1e-12).rsqrt()
-            begin, end = last_words(tokens, special)
-            features_ND[row] = torch.cat([scaled_TD[begin:end].mean(0), scaled_TD[-1]])
+            begin, end = turn_words(tokens, special)
+            pooled = [scaled_TD[begin:end].mean(0), scaled_TD[-1]]
+            if last_words:
+                pooled.append(scaled_TD[max(begin, end - last_words) : end].mean(0))
+            features_ND[row] = torch.cat(pooled)
     return torch.stack([feature for feature in features_ND if feature is not None])
 
 
@@ -70,7 +75,7 @@ def within_context(stack: "ModuleStack", prompts: Prompts) -> Prompts:
     return [prompt[-longest:] for prompt in prompts]
 
 
-def last_words(tokens: Sequence[int], special: set[int]) -> tuple[int, int]:
+def turn_words(tokens: Sequence[int], special: set[int]) -> tuple[int, int]:
     """Find the last stretch of tokens that are not special.
 
     Args:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from growlm.data.encode import encode_prompt, prompt_frame
 from growlm.data.example import Example, Message, Split
 from growlm.errors import GrowlmError
+from growlm.routing._augmentation import changed_copies
 from growlm.skills.skill import Skill
 
 TEXT_PROMPT = 32
@@ -120,7 +122,7 @@ class DrawnPrompts(list[Sequence[int]]):
         return self._computed[key]
 
 
-def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> DrawnPrompts:
+def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int, augment: bool = False) -> DrawnPrompts:
     """Return one prompt of each example of a split: of one the first turn, of the next the second, and so on.
 
     Of a plain text a beginning is taken, often a short one, its length a function of the example's name.
@@ -130,6 +132,7 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
         split: which of its splits.
         tokenizer: the base's tokenizer.
         limit: greatest number of examples, from the first on.
+        augment: add changed copies of each prompt.
 
     Returns:
         The prompts' tokens, as a router sees them.
@@ -142,13 +145,22 @@ def drawn_prompts(skill: Skill, split: Split, tokenizer: Any, limit: int) -> Dra
         prompts = list(prompts_before_answers(example))
         if not prompts:
             continue
-        ids = routed_prompt(prompts[number % len(prompts)], tokenizer)
-        if example.text is not None:
-            _, after = prompt_frame(tokenizer)
-            longest = max(1, min(len(ids) - len(after), _LONGEST_BEGINNING))
-            ids = [*ids[: max(1, round(longest ** random.Random(example.name).random()))], *after]
-        drawn.append(ids)
+        prompt, is_text = prompts[number % len(prompts)], example.text is not None
+        drawn.append(_encoded(prompt, is_text, tokenizer))
+        for copy in changed_copies(prompt, surround=not is_text) if augment else ():
+            with suppress(GrowlmError):  # small letters can turn what was none into a special token
+                drawn.append(_encoded(copy, is_text, tokenizer))
     return drawn
+
+
+def _encoded(prompt: Example, is_text: bool, tokenizer: Any) -> list[int]:
+    """Encode a prompt, of a plain text a beginning."""
+    ids = routed_prompt(prompt, tokenizer)
+    if not is_text:
+        return ids
+    _, after = prompt_frame(tokenizer)
+    longest = max(1, min(len(ids) - len(after), _LONGEST_BEGINNING))
+    return [*ids[: max(1, round(longest ** random.Random(prompt.name).random()))], *after]
 
 
 def _same_beginning(first: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:

@@ -7,8 +7,9 @@ without forgetting. With x an augmented feature vector [x; 1] of a prompt, y the
     M_c = mean of x xᵀ over the prompts of c,     G = sum_c M_c,     C = [last column of M_c]_c = sum_c mean of x yᵀ,
 
 the weights are W = (G + λ diag(G))⁻¹ C: every module counts alike however many prompts it has, and no feature's scale
-matters. Unlike there, the M_c are kept apart rather than summed, so that a module can be unlearned exactly, and no
-recursion of the inverse (Woodbury) is needed, which would gather rounding.
+matters. λ is greater for the mean over the whole turn than for its last words, which mostly say what is wanted. Unlike
+there, the M_c are kept apart rather than summed, so that a module can be unlearned exactly, and no recursion of the
+inverse (Woodbury) is needed, which would gather rounding.
 
 Out of domain: M_c also holds the mean and covariance of c. A prompt goes to the bare base if its Mahalanobis distance
 (Lee et al. 2018, arXiv 1807.03888, with a covariance of its own for each module) from the module it was given to is
@@ -20,6 +21,7 @@ Proved by tests/unit/routing/test_ridge.py. Shapes: N prompts, D features, E = D
 
 import random
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,25 +47,33 @@ class Ridge(Router):
 
     Args:
         layer: index of the decoder layer whose input is looked at; None: the middle one.
-        width: greatest number of features; more are hashed into this many, with signs.
+        width: greatest number of features; more are hashed into this many, with signs. With last words half of them
+            are theirs, a quarter the last token's and a quarter the whole turn's.
         penalty: the ridge, relative to the features' own squares.
         slack: how many times as far as the farthest held-out prompt of a module a prompt may be from it.
         blend: how much of the base's covariance is mixed into a module's, which may vary in a few directions only.
         num_prompts: how many prompts of a skill are looked at.
+        last_words: over how many of the last words of a turn a mean is taken, beside that over all of it; 0: none.
+        turn_penalty: with last words, the ridge of the mean over the whole turn.
+        augment: learn from changed copies of each prompt, too: see ``growlm.routing._augmentation``.
     """
 
     name = "ridge"
 
     encoder_decoder = True
+    later_options = MappingProxyType({"last_words": 0, "augment": False})
 
     def __init__(
         self,
         layer: int | None = None,
-        width: int = 256,
+        width: int = 512,
         penalty: float = 1e-3,
-        slack: float = 3.0,
+        slack: float = 2.0,
         blend: float = 0.3,
         num_prompts: int = 1_000,
+        last_words: int = 12,
+        turn_penalty: float = 0.03,
+        augment: bool = True,
     ) -> None:
         self.layer = layer
         self.width = width
@@ -71,17 +81,22 @@ class Ridge(Router):
         self.slack = slack
         self.blend = blend
         self.num_prompts = num_prompts
-        if width < 1 or num_prompts < 1 or penalty <= 0 or slack <= 0 or not 0 <= blend < 1:
+        self.last_words = last_words
+        self.turn_penalty = turn_penalty
+        self.augment = augment
+        positive = width > 0 and num_prompts > 0 and penalty > 0 and turn_penalty > 0 and slack > 0
+        if not positive or not 0 <= blend < 1 or last_words < 0 or (last_words and width < 4):
             raise GrowlmError(
-                f"router 'ridge' cannot work with {self.options()}: width, num_prompts, penalty and slack have to be "
-                "above 0, blend from 0 to below 1"
+                f"router 'ridge' cannot work with {self.options()}: width, num_prompts, penalty, turn_penalty and "
+                "slack have to be above 0, blend from 0 to below 1, last_words at least 0 and, if above, width at "
+                "least 4"
             )
         self._moments: dict[str, Tensor] = {}
         self._limits: dict[str, Tensor] = {}
 
     def options(self) -> dict[str, Any]:
         """Return the options; see ``Router.options``."""
-        keys = ("layer", "width", "penalty", "slack", "blend", "num_prompts")
+        keys = ("layer", "width", "penalty", "slack", "blend", "num_prompts", "last_words", "turn_penalty", "augment")
         return {key: getattr(self, key) for key in keys}
 
     def known(self) -> tuple[str, ...]:
@@ -92,12 +107,14 @@ class Ridge(Router):
         """Refuse a layer that the base does not have, and a skill without prompts."""
         self._layer(stack)
         for split in _SPLITS:
-            if not draw(split, self.num_prompts):
+            if not draw(split, self.num_prompts, augment=self.augment):
                 raise GrowlmError(f"skill {name!r} has no prompt in its {split} split to learn routing from: add some")
 
     def learn(self, stack: "ModuleStack", name: str, draw: DrawPrompts) -> None:
         """Learn to choose a module from prompts of its skill; see ``Router.learn``."""
-        learned_ND, held_out_ND = (self._features(stack, draw(split, self.num_prompts)) for split in _SPLITS)
+        learned_ND, held_out_ND = (
+            self._features(stack, draw(split, self.num_prompts, augment=self.augment)) for split in _SPLITS
+        )
         moment_EE = moment(learned_ND)
         self._moments[name] = unpacked(packed(moment_EE), len(moment_EE))  # to the last bit what a file gives back
         farthest = torch.tensor(torch.inf, dtype=torch.float64)
@@ -134,7 +151,11 @@ class Ridge(Router):
             W, Double[E, K], a column for each name of ``known``.
         """
         means = [self._moments[name] / self._moments[name][-1, -1] for name in self.known()]
-        return ridge_weights(means, self.penalty)
+        num_features = len(means[0]) - 1
+        penalty_D = torch.full((num_features,), self.penalty, dtype=torch.float64)
+        if self.last_words:
+            penalty_D[: min(self.width // 4, num_features // 3)] = self.turn_penalty
+        return ridge_weights(means, penalty_D)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return, for each module, the upper triangle of its summed moments, and its limit."""
@@ -143,7 +164,7 @@ class Ridge(Router):
 
     def load_state_dict(self, state: Mapping[str, Tensor], architecture: Architecture) -> None:
         """Restore what ``state_dict`` returned; see ``Router.load_state_dict``."""
-        size = min(self.width, 2 * architecture.config.hidden_size) + 1
+        size = sum(self._sizes(architecture.config.hidden_size)) + 1
         names = {key.partition("/")[2] for key in state}
         shapes = {
             f"{what}/{name}": shape
@@ -170,15 +191,28 @@ class Ridge(Router):
             )
         return layer
 
+    def _sizes(self, hidden_size: int) -> tuple[int, ...]:
+        """Return how many features are made of the whole turn, the last token and the last words, or of the first two.
+
+        Without last words these are hashed together.
+        """
+        if not self.last_words:
+            return (min(self.width, 2 * hidden_size),)
+        quarter, half = min(self.width // 4, hidden_size), min(self.width // 2, hidden_size)
+        return quarter, quarter, half
+
     def _features(self, stack: "ModuleStack", prompts: Prompts) -> Tensor:
         layer = self._layer(stack)
 
         def features() -> Tensor:
-            return hashed(shallow_features(stack, prompts, layer), self.width)
+            sizes = self._sizes(stack.architecture.config.hidden_size)
+            pooled = shallow_features(stack, prompts, layer, self.last_words).chunk(len(sizes), 1)
+            return torch.cat([hashed(part_ND, size) for part_ND, size in zip(pooled, sizes, strict=True)], 1)
 
         if not isinstance(prompts, DrawnPrompts):
             return features()
-        return prompts.get_or_compute((stack.manifest.base.digest, str(stack.dtype), layer, self.width), features)
+        key = (stack.manifest.base.digest, str(stack.dtype), layer, self.width, self.last_words)
+        return prompts.get_or_compute(key, features)
 
     def _distance(self, name: str, features_ND: Tensor) -> Tensor:
         """Compute the mean squared Mahalanobis distance of features from a module's, Double[N]."""
@@ -209,19 +243,19 @@ def mean_and_covariance(moment_EE: Tensor) -> tuple[Tensor, Tensor]:
     return mean_D, mean_EE[:-1, :-1] - torch.outer(mean_D, mean_D)
 
 
-def ridge_weights(means: list[Tensor], penalty: float) -> Tensor:
+def ridge_weights(means: list[Tensor], penalty_D: Tensor) -> Tensor:
     """Solve W = (G + λ diag(G))⁻¹ C; the constant feature is not penalised.
 
     Args:
         means: for each of K modules, the mean of x xᵀ over its prompts, [E, E].
-        penalty: λ.
+        penalty_D: λ of each feature.
 
     Returns:
         W, [E, K].
     """
     total_EE = torch.stack(means).sum(0)
-    ridge_E = penalty * total_EE.diagonal().clamp_min(1e-12)
-    ridge_E[-1] = 0
+    ridge_E = total_EE.diagonal().clamp_min(1e-12)
+    ridge_E = torch.cat([penalty_D * ridge_E[:-1], ridge_E.new_zeros(1)])
     sums_EK = torch.stack([mean_EE[:, -1] for mean_EE in means], 1)
     return torch.linalg.solve(total_EE + torch.diag(ridge_E), sums_EK)
 

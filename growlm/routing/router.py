@@ -1,8 +1,9 @@
 """What a router is: it chooses the path of a prompt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 Prompts = Sequence[Sequence[int]]
 """Token ids of prompts, each exactly as the model gets it."""
 
-DrawPrompts = Callable[[Split, int], Prompts]
-"""Return prompts, at most the given number, of a split of a skill."""
+
+class DrawPrompts(Protocol):
+    """What draws the prompts of a skill."""
+
+    def __call__(self, split: Split, limit: int, *, augment: bool = False) -> Prompts:
+        """Return prompts of a split, at most the given number, and if it is asked for changed copies of each."""
 
 
 class Router(ABC):
@@ -29,10 +34,13 @@ class Router(ABC):
     Attributes:
         name: the router's name in the registry.
         encoder_decoder: it works on encoder-decoders, too.
+        later_options: options that stored routers of earlier versions do not name, with the values that mean what
+            those routers did.
     """
 
     name: str
     encoder_decoder: ClassVar[bool] = False
+    later_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     @abstractmethod
     def options(self) -> dict[str, Any]:

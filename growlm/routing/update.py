@@ -26,22 +26,26 @@ class SkillPrompts:
     def __init__(self, skill: Skill, tokenizer: Any) -> None:
         self._skill = skill
         self._tokenizer = tokenizer
-        self._drawn: dict[tuple[Split, int], Prompts] = {}
+        self._drawn: dict[tuple[Split, int, bool], Prompts] = {}
 
-    def __call__(self, split: Split, limit: int) -> Prompts:
-        """Draw prompts, at most the given number, of a split."""
-        if (split, limit) not in self._drawn:
-            self._drawn[split, limit] = drawn_prompts(self._skill, split, self._tokenizer, limit)
-        return self._drawn[split, limit]
+    def __call__(self, split: Split, limit: int, *, augment: bool = False) -> Prompts:
+        """Draw prompts of a split; see ``drawn_prompts``."""
+        key = (split, limit, augment)
+        if key not in self._drawn:
+            self._drawn[key] = drawn_prompts(self._skill, split, self._tokenizer, limit, augment)
+        return self._drawn[key]
 
 
 def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | None = None) -> Router:
     """Return the router that a phase trains: the stack's own if it is the one that is asked for, or a new one.
 
+    The stack's own goes on with options that are not asked for as it has them: one of an earlier version, or grown with
+    options of its own, would else have to learn again from data of earlier skills, which may be gone.
+
     Args:
         stack: the stack.
         name: the router's name.
-        options: its options.
+        options: the options that are asked for.
 
     Returns:
         The router.
@@ -54,9 +58,10 @@ def next_router(stack: "ModuleStack", name: str, options: Mapping[str, Any] | No
         usable = [name for name in routers if routers.get(name).encoder_decoder]
         raise GrowlmError(f"router {name!r} does not work on an encoder-decoder: use {', '.join(usable)}, or none")
     own = stack.router
-    if isinstance(own, Router) and (own.name, own.options()) == (asked.name, asked.options()):
-        return own
-    return asked
+    if not isinstance(own, Router) or own.name != asked.name:
+        return asked
+    own_options, asked_options = own.options(), asked.options()
+    return own if all(own_options[key] == asked_options[key] for key in options or {}) else asked
 
 
 def update_router(stack: "ModuleStack", router: Router, draws: Mapping[str, DrawPrompts]) -> None:

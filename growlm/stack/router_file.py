@@ -97,7 +97,8 @@ def read_router(folder: Path, architecture: Architecture, manifest: Manifest) ->
     tensors = read_tensors(path)
     content = _unsealed(read_metadata(path).get(_KEY, ""), tensors, path)
     try:
-        router = cast(StackRouter, routers.build(content["name"], content["options"]))
+        options = {**routers.get(content["name"]).later_options, **content["options"]}
+        router = cast(StackRouter, routers.build(content["name"], options))
         router.load_state_dict(tensors, architecture)
         current = {record.name: record.digest for record in manifest.modules}
         _forget_others(

@@ -18,10 +18,10 @@ WORDS = {
 }
 
 
-def drawn(name: str) -> Callable[[str, int], Prompts]:
+def drawn(name: str) -> Callable[..., Prompts]:
     """Return prompts of a module's skill: words of its own, other ones in each split."""
 
-    def draw(split: str, limit: int) -> Prompts:
+    def draw(split: str, limit: int, *, augment: bool = False) -> Prompts:
         dice = random.Random(f"{name}/{split}")
         return [[0, *dice.choices(WORDS[name], k=dice.randint(3, 9))] for _ in range(min(limit, 80))]
 
@@ -29,7 +29,7 @@ def drawn(name: str) -> Callable[[str, int], Prompts]:
 
 
 @pytest.fixture
-def draw() -> Callable[[str], Callable[[str, int], Prompts]]:
+def draw() -> Callable[[str], Callable[..., Prompts]]:
     return drawn
 
 

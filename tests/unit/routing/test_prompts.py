@@ -53,6 +53,40 @@ def test_of_a_text_beginnings_of_many_lengths_are_drawn(tokenizer: Any):
     assert len({len(ids) for ids in drawn}) > 5
 
 
+def test_changed_copies_come_after_their_prompt(tokenizer: Any):
+    skill = Fixed(Example("x", messages=(Message("user", "The cat sat. The dog ran."), Message("assistant", "yes"))))
+
+    def said(text: str) -> list[int]:
+        return encode_prompt(Example("x", messages=(Message("user", text),)), tokenizer)
+
+    texts = ("The cat sat. The dog ran.", "The dog ran.", "the cat sat. the dog ran")
+    *drawn, among = drawn_prompts(skill, "train", tokenizer, 1, augment=True)
+    assert drawn == [said(text) for text in texts]
+    assert len(among) > len(drawn[0])
+    assert drawn_prompts(skill, "train", tokenizer, 1) == [said(texts[0])]
+
+
+def test_of_a_changed_text_a_beginning_is_drawn(tokenizer: Any):
+    story = "Tom sat. The cat ran. The dog sat. The cat ran."
+    whole, small = (
+        encode_prompt(Example("x", prompt=text), tokenizer) for text in (story, story.lower().removesuffix("."))
+    )
+    for number in range(20):
+        text, later, letters = drawn_prompts(
+            Fixed(Example(f"x/{number}", text=story)), "train", tokenizer, 1, augment=True
+        )
+        assert text == whole[: len(text)]
+        assert letters == small[: len(letters)]
+        assert later[0] == whole[0]
+
+
+def test_a_copy_that_would_hold_a_special_token_is_left_out(tokenizer: Any):
+    special = tokenizer.eos_token
+    assert special.upper() != special
+    skill = Fixed(Example("x", prompt=f"the cat {special.upper()}", completion=" yes"))
+    assert len(drawn_prompts(skill, "train", tokenizer, 1, augment=True)) == 2, "it and it among other words"
+
+
 @pytest.mark.parametrize("template", ["own", "plain"])
 def test_the_last_turn_is_what_it_would_be_alone(tokenizer: Any, template: str):
     if template == "plain":

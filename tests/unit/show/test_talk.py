@@ -300,7 +300,9 @@ def test_the_commands_show_the_path_on_request(
     stack = new_stack()
     stack.router = Ridge(width=8)
     for number, name in enumerate(("base", "first")):
-        stack.router.learn(stack, name, lambda split, limit, number=number: [[0, 50 + number + n] for n in range(4)])
+        stack.router.learn(
+            stack, name, lambda split, limit, augment, number=number: [[0, 50 + number + n] for n in range(4)]
+        )
     stack.save_pretrained(tmp_path / "stack")
     assert main(["generate", str(tmp_path / "stack"), "the cat", "--max_new_tokens", "3", "--show_path"]) == 0
     assert capsys.readouterr().err in ("path base\n", "path first\n")

@@ -22,7 +22,7 @@ def routed_stack(new_stack: Callable[..., Any], *modules: str) -> Any:
     stack = new_stack(modules=modules)
     router = Ridge(width=12)
     for name in ("base", *modules):
-        router.learn(stack, name, lambda split, limit, name=name: PROMPTS[name])
+        router.learn(stack, name, lambda split, limit, augment, name=name: PROMPTS[name])
     stack.router = router
     return stack
 
@@ -45,6 +45,24 @@ def test_a_router_comes_back_to_the_last_bit(new_stack: Callable[..., Any], fold
     assert stack.router.known() == ("base", "first", "second")
     stack.save_pretrained(tmp_path / "again")
     assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_a_router_of_an_earlier_version_stays_what_it_was(new_stack: Callable[..., Any], tmp_path: Path):
+    """Its file does not name the options that came later: what it has learned is of no other features."""
+    stack = new_stack(modules=["first"])
+    stack.router = Ridge(width=80, last_words=0, augment=False)
+    for name in ("base", "first"):
+        stack.router.learn(stack, name, lambda split, limit, augment, name=name: PROMPTS[name])
+    earlier = stack.router.options()
+    del earlier["last_words"], earlier["augment"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ridge, "options", lambda router: earlier)
+        stack.save_pretrained(tmp_path / "stack")
+    assert "last_words" not in read_metadata(tmp_path / "stack" / ROUTER_FILE)["growlm"]
+    loaded = ModuleStack.from_pretrained(tmp_path / "stack").router
+    assert isinstance(loaded, Ridge)
+    assert loaded.options() == stack.router.options()
+    assert torch.equal(loaded.weights(), stack.router.weights())
 
 
 def test_undo_restores_the_router(new_stack: Callable[..., Any], folder: Path, tmp_path: Path):

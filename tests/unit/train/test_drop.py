@@ -38,7 +38,7 @@ def grow(tiny_bases: dict[str, Path]) -> Callable[..., Path]:
         stack = ModuleStack.from_base(str(tiny_bases["llama"])).eval()
         store.begin(folder, stack.manifest, stack.config)
         stack.router = Ridge(width=8)
-        stack.router.learn(stack, "base", lambda split, limit: [[0, 50 + n] for n in range(4)])
+        stack.router.learn(stack, "base", lambda split, limit, augment: [[0, 50 + n] for n in range(4)])
         for name, parents in modules.items():
             add(stack, name, parents)
             manifest = stack.manifest
@@ -79,7 +79,7 @@ def add(stack: ModuleStack, name: str, parents: tuple[str, ...]) -> None:
     )
     stack.freeze(record, kept)
     assert stack.router is not None
-    stack.router.learn(stack, name, lambda split, limit: [[0, number + n] for n in range(4)])  # type: ignore[attr-defined]
+    stack.router.learn(stack, name, lambda split, limit, augment: [[0, number + n] for n in range(4)])  # type: ignore[attr-defined]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import Callback, Trainer
 
 from growlm.errors import GrowlmError
-from growlm.files import read_metadata
+from growlm.files import read_metadata, read_tensors
 from growlm.manifest import store
 from growlm.manifest.own_files import ROUTER_FILE
 from growlm.stack.stack import ModuleStack
@@ -98,6 +99,19 @@ def test_none_leaves_the_router_as_it_is(run: Run, tmp_path: Path):
     assert (tmp_path / "stack" / ROUTER_FILE).read_bytes() == before
     assert "routed" not in grown.record.scores["first"]
     assert ModuleStack.from_pretrained(tmp_path / "stack").router.known() == ("base", "first")  # type: ignore[union-attr]
+
+
+def test_a_stacks_router_goes_on_with_its_own_options(run: Run, tmp_path: Path):
+    """It could not be made anew where the data of an earlier skill are gone."""
+    run("first", router_options={"width": 20, "last_words": 0})
+    before = read_tensors(tmp_path / "stack" / ROUTER_FILE)
+    (tmp_path / "first.jsonl").unlink()
+    with pytest.raises(GrowlmError, match="has to learn module 'first', whose data are gone"):
+        run("second", router_options={"width": 30})
+    run("second")
+    after = read_tensors(tmp_path / "stack" / ROUTER_FILE)
+    assert set(described(tmp_path / "stack")["modules"]) == {"first", "second"}
+    assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
 
 
 def test_another_router_learns_every_module(run: Run, tmp_path: Path):

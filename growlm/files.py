@@ -306,7 +306,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
-    was_there = folder.exists()
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     path = folder / ".lock"
     with plain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -334,8 +334,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
         finally:
             with plain_os_errors(folder):
                 path.unlink(missing_ok=True)
-                if not was_there and folder.exists() and not any(folder.iterdir()):
-                    folder.rmdir()
+                for made in missing:  # what was made here and is still empty goes again, from the folder upwards
+                    if made.exists() and not any(made.iterdir()):
+                        made.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -234,7 +234,7 @@ def _answer_spans(example: Example, text: str, tokenizer: Any) -> Iterator[tuple
     for index, message in enumerate(example.messages):
         if message.role != "assistant":
             continue
-        before = _text(example.messages[:index], tokenizer, True, example.tools)
+        before = _before_answer(example, index, tokenizer)
         through = _text(example.messages[: index + 1], tokenizer, False, example.tools).rstrip()
         if not (through.startswith(before) and text.startswith(through)):
             raise GrowlmError(
@@ -243,6 +243,20 @@ def _answer_spans(example: Example, text: str, tokenizer: Any) -> Iterator[tuple
                 "tokenizer's chat_template"
             )
         yield (len(before), len(through)), message
+
+
+def _before_answer(example: Example, index: int, tokenizer: Any) -> str:
+    if index:
+        return _text(example.messages[:index], tokenizer, True, example.tools)
+    # templates render no empty conversation: what opens an answer is what the generation prompt adds
+    whole = _text(example.messages[:1], tokenizer, False, example.tools)
+    opening = _text(example.messages[:1], tokenizer, True, example.tools).removeprefix(whole)
+    if not opening or opening not in whole:
+        raise GrowlmError(
+            f"{example.name}, turn 1: where the chat template begins an answer that no turn precedes is not known; "
+            "begin with the user's turn"
+        )
+    return whole[: whole.index(opening) + len(opening)]
 
 
 def _places(encoding: Any) -> list[tuple[int, int]]:

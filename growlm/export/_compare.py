@@ -35,7 +35,8 @@ def compare_model(stack: ModuleStack, model: Any) -> list[Check]:
         The checks.
 
     Raises:
-        GrowlmError: if fp32 logits differ by more than ``TOLERANCE``, or a greedy token differs.
+        GrowlmError: if fp32 logits differ by more than ``TOLERANCE``, times the largest logit where that is above 1, or
+            a greedy token differs.
     """
     prompts_BT = sample_prompts(stack)
     exact = next(model.parameters()).dtype == torch.float32

@@ -127,7 +127,9 @@ class Engine:
         """
         length, context = len(self._encode(messages)), self.stack.context_length
         if length >= context:  # refused before the router reads it
-            raise GrowlmError(f"the conversation has {length} tokens, the context {context}: send fewer turns")
+            raise GrowlmError(
+                f"the conversation has {length} tokens, the context {context}: send fewer or shorter turns"
+            )
         path = self._path(model, messages)
         ids = self._encode(needed_turns(self.stack, path, messages))
         most = min(sampling.max_new_tokens, context - len(ids))

@@ -42,6 +42,8 @@ _ROLES = {
     "function": "tool",
     "observation": "tool",
 }
+_CALL = "function_call"
+"""ShareGPT's role of an assistant's turn whose content is its tool calls as JSON."""
 _FOLLOWING = {
     None: ("user", "assistant"),
     "system": ("user", "assistant"),
@@ -203,6 +205,9 @@ class RowReader:
             if not isinstance(turn, dict):
                 raise GrowlmError(f"{at}: no object; write {{'role': ..., 'content': ...}}")
             given = turn.get(self.fields["role"])
+            if given == _CALL:
+                turn = self._calling(turn, at)
+                given = "assistant"
             role = _ROLES.get(given, given) if isinstance(given, str) else given
             if role not in _FOLLOWING[before] and not (before is None and role == "system"):
                 wanted = " or ".join(map(repr, _FOLLOWING[before]))
@@ -227,6 +232,21 @@ class RowReader:
             "assistant"
         )
         return messages
+
+    def _calling(self, turn: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Write a turn that is a tool call, or a list of them, as OpenAI's messages have it."""
+        key = self.fields["content"]
+        calls = turn.get(key)
+        try:
+            calls = json.loads(calls) if isinstance(calls, str) else calls
+        except json.JSONDecodeError:
+            calls = None
+        calls = calls if isinstance(calls, list) else [calls]
+        if not calls or not all(isinstance(call, dict) and {"name", "arguments"} <= set(call) for call in calls):
+            raise GrowlmError(
+                f"{where}: {key!r} of a {_CALL!r} is no JSON object with 'name' and 'arguments'; give one"
+            )
+        return {**turn, key: "", "tool_calls": [{"type": "function", "function": call} for call in calls]}
 
     def _tools(self, row: Mapping[str, Any], where: str) -> str:
         tools = row.get(self.fields["tools"])

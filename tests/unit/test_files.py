@@ -207,6 +207,9 @@ def test_the_lock_excludes_others_and_goes_away_with_its_holder(tmp_path: Path) 
 
 
 def test_the_lock_leaves_nothing_behind(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "checkpoints" / "new"):
+        pass
+    assert not any(tmp_path.iterdir())
     with folder_lock(tmp_path / "new"):
         pass
     assert not (tmp_path / "new").exists()

@@ -73,7 +73,8 @@ def importance(name: str, title: str, found: ImportanceMap) -> Plot:
     def draw(axes: "Axes", theme: Theme) -> None:
         del theme
         image = draw_importance(axes, found)
-        axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).outline.set_visible(False)
+        bar = axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, format="{x:g}")
+        bar.outline.set_visible(False)
         _bare(axes)
 
     return Plot(name, title, draw, 0.75 + 0.24 * min(len(found.layers), _MOST_ROWS))

@@ -193,6 +193,21 @@ def test_of_a_stock_template_every_answer_and_its_end_is_trained(tokenizer: Any,
         assert encoded.input_ids[: len(prompt)] == tuple(prompt)
 
 
+@pytest.mark.parametrize("shape", sorted(set(SHAPES) - {"instructions"}))
+def test_a_conversation_may_begin_with_the_assistant(tokenizer: Any, shape: str) -> None:
+    tokenizer.chat_template = SHAPES[shape]
+    encoded = encode(Example("x", messages=TALK[1:]), tokenizer, 200)
+    assert said(encoded, tokenizer) == [
+        f"{text}{ENDS.get(shape, '<|endoftext|>')}" for text in ("hello Lily", "no 12.")
+    ]
+
+
+def test_a_first_answer_that_no_generation_prompt_opens_is_refused(tokenizer: Any) -> None:
+    tokenizer.chat_template = SHAPES["instructions"]
+    with pytest.raises(GrowlmError, match=r"x, turn 1: where the chat template begins .* begin with the user's turn"):
+        encode(Example("x", messages=TALK[1:]), tokenizer, 200)
+
+
 ENDS = {None: "<|end|>", "chatml": "<|end|>", "headers": "<|reserved_2|>", "turns": "<|reserved_4|>"}
 WORDS = ("the", "cat", "dog\n", " sat", "on ", "12", "yes.", "hello", "é", "[INST]")
 

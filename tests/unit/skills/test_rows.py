@@ -81,6 +81,28 @@ def test_tools_go_to_the_chat_template() -> None:
     assert (example.messages[2].content, example.messages[3].content) == ("", " 12 ")
 
 
+def test_a_function_call_of_sharegpt_is_a_tool_call() -> None:
+    called = [{"name": "add", "arguments": {"a": 1}}, {"name": "add", "arguments": "{}"}]
+    for value, wanted in ((json.dumps(called[0]), called[:1]), (called, called)):
+        turns = [("function_call", value), ("observation", "2"), ("gpt", "two")]
+        rows = [
+            {"conversations": [{"from": role, "value": text} for role, text in [("human", f"{n}?"), *turns]]}
+            for n in range(3)
+        ]
+        example = examples(rows)[0]
+        assert [message.role for message in example.messages] == ["user", "assistant", "tool", "assistant"]
+        assert (example.messages[1].content, example.messages[1].trained) == ("", True)
+        calls = json.loads(example.messages[1].extra)["tool_calls"]
+        assert calls == [{"type": "function", "function": call} for call in wanted]
+
+
+@pytest.mark.parametrize("value", ["add(1)", '{"name": "add"}', "[]", "3", None])
+def test_a_function_call_that_calls_nothing_is_refused(value: Any) -> None:
+    row = {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": value}]}
+    with pytest.raises(GrowlmError, match=r"turn 2: 'value' of a 'function_call' is no JSON object"):
+        examples(numbered(row))
+
+
 def test_an_instruction_takes_a_template() -> None:
     rows = [{"instruction": f"add {n}", "input": "{instruction}", "output": "x"} for n in range(3)]
     assert (

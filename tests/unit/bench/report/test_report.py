@@ -158,6 +158,7 @@ def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Writ
     assert page.count("<h2>Importance</h2>") == 1
     assert (folder / "plots" / "importance.png").read_bytes().startswith(b"\x89PNG")
     assert "importance1" in page
+    assert "mathdefault" not in page  # the scale of the colours is in plain numbers
     assert "importance0" not in page
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -334,8 +334,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         finally:
             with plain_os_errors(folder):
                 path.unlink(missing_ok=True)
-                for made in missing:  # what was made here and is still empty goes again, from the folder upwards
-                    if made.exists() and not any(made.iterdir()):
+                for made in missing:  # what was made here goes again, from the folder upwards, unless it is in use
+                    with suppress(OSError):
                         made.rmdir()
 
 

@@ -46,7 +46,7 @@ SLOW = (
 )
 """Files and tests of several seconds of one core whose invariant a faster test protects, too; nox and CI run them."""
 SELECTED = {
-    "unit/train/test_encoder_decoder.py::test_methods_train_two_phases": ("osft", "replay"),
+    "unit/train/test_encoder_decoder.py::test_methods_train_two_phases": ("osft",),
     "e2e/test_bad_input.py::test_examples_that_cannot_be_used": ("train-special token", "test-too long"),
     "golden/test_pmoe.py::test_phases_leave_older_experts_as_they_were": ("sequence",),
     "unit/export/test_formats.py::test_hf_folders_compute_what_the_path_does": ("llama",),

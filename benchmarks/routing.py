@@ -149,7 +149,8 @@ def page(found: Mapping[str, Any]) -> str:
     }
     lines = [
         "# The router\n",
-        f"```bash\npython benchmarks/routing.py --stack {found['stack']} --count {found['count']} --out results/routing.json\n```\n",
+        f"```bash\npython benchmarks/routing.py --stack {found['stack']} --count {found['count']} "
+        "--out results/routing.json\n```\n",
         f"The router `{found['router']}` of `{found['stack']}`, on base `{found['base']}`; {found['count']} prompts of "
         f"each sort, {found['machine']}, {found['date']}. A path is named by its last module.\n",
         _summary(found),

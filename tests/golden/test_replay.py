@@ -147,7 +147,9 @@ def test_a_method_with_rows_of_its_own_is_refused(stack: ModuleStack, run_phase:
         run_phase(stack, "replay", "one", {"method": "grpo"})
 
 
-@pytest.mark.parametrize("method", sorted({*methods} - {"replay", "grpo"}))
+@pytest.mark.parametrize(
+    "method", [name for name in methods if methods.get(name).trains and name not in ("replay", "grpo")]
+)
 def test_it_composes_with_every_method(stack: ModuleStack, run_phase: RunPhase, method: str) -> None:
     alone = copy.deepcopy(stack)
     for name in ("one", "three"):

@@ -145,7 +145,7 @@ def page(found: Mapping[str, Any]) -> str:
         "composites": "Tasks that need two skills at once: no single module is right.",
         "stories": "The base's own stories, begun with few tokens: the base path is right.",
         "other texts": "Texts that no skill teaches, four of a kind (`tests/data/other_texts.yaml`): the base path is "
-        "right.",
+        "right. The defaults of router `ridge` were chosen on these, too.",
     }
     lines = [
         "# The router\n",
@@ -173,7 +173,8 @@ def _summary(found: Mapping[str, Any]) -> str:
     return (
         f"Of the skills' own prompts {_mean(own[name].get(name, 0) for name in own)} are on the right path; of "
         f"look-alikes that nothing was chosen on {held_out}, of those that the router's defaults were chosen on "
-        f"{chosen_on}; of texts that no skill teaches {others} are left to the base. Routed, the skills score "
+        f"{chosen_on}; of texts that no skill teaches, which they were chosen on, too, {others} are left to the base. "
+        "Routed, the skills score "
         f"{_mean(row['routed'] for row in scores.values())} on average, each on its own path "
         f"{_mean(row[name] for name, row in scores.items())}; on another module's path next to nothing is right.\n"
     )

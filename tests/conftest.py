@@ -39,6 +39,14 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_disks() -> Iterator[None]:
+    """Write to the system's cache alone: no test cuts the power, and waiting takes a tenth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 _CONNECT = socket.socket.connect
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")
 
@@ -77,24 +85,25 @@ def short_answers() -> Iterator[None]:
 
 
 def shorten_answers(patch: pytest.MonkeyPatch) -> None:
+    from growlm.skills.chat import Chat
+    from growlm.skills.code import Code
     from growlm.skills.commands import Commands
     from growlm.skills.procedural import Procedural
     from growlm.skills.skill import Skill
 
-    for skill in (Skill, Procedural, Commands):
+    for skill in (Skill, Procedural, Chat, Code, Commands):
         patch.setattr(skill, "max_answer_tokens", 6)
 
 
 @pytest.fixture
-def untraced() -> Iterator[None]:
-    """Do not measure the coverage of a test that draws many examples, which takes a third of the time then.
+def few_router_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let routers look at a few prompts of a skill, also of the base's own stories."""
+    from growlm.routing.prompts import drawn_prompts
 
-    pytest-cov's marker for this has no effect in the workers of pytest-xdist.
-    """
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(tracer)
+    def few(skill: Any, split: Any, tokenizer: Any, limit: int, augment: bool = False) -> Any:
+        return drawn_prompts(skill, split, tokenizer, min(limit, 20), augment)
+
+    monkeypatch.setattr("growlm.routing.update.drawn_prompts", few)
 
 
 LAYER_TYPES = ["sliding_attention", "full_attention"] * 2

@@ -23,14 +23,17 @@ from growlm.stack.stack import ModuleStack
 from tests.contracts.conftest import DECODERS
 
 TOKENS = torch.arange(6, 42).reshape(2, 18)
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Model has `tie_word_embeddings=True`",
-    "ignore:`is_gradient_checkpointing`",
-    "ignore:Setting `save_embedding_layers`",
-    "ignore:fan_in_fan_out is set to",
-    "ignore:Model with `tie_word_embeddings=True`",
-    "ignore:You passed `ensure_weight_tying=True`",
-)
+pytestmark = [
+    pytest.mark.usefixtures("few_router_prompts", "short_answers"),
+    pytest.mark.filterwarnings(
+        "ignore:Model has `tie_word_embeddings=True`",
+        "ignore:`is_gradient_checkpointing`",
+        "ignore:Setting `save_embedding_layers`",
+        "ignore:fan_in_fan_out is set to",
+        "ignore:Model with `tie_word_embeddings=True`",
+        "ignore:You passed `ensure_weight_tying=True`",
+    ),
+]
 
 MIXTURES = ("mixtral", "qwen3_moe")
 Adapt = Callable[..., tuple[Path, Tensor]]
@@ -194,7 +197,7 @@ def rows(file: Path) -> str:
 
 
 def test_an_adapter_with_a_skill_is_scored_and_routed_like_a_grown_module(
-    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], capsys: pytest.CaptureFixture[str], short_answers: None
+    adapt: Adapt, tmp_path: Path, tiny_bases: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, logits = adapt("llama", target_modules=["q_proj"])
     stack, data = tmp_path / "stack", rows(tmp_path / "own.jsonl")

@@ -70,6 +70,8 @@ def examples(count: int) -> list[Example]:
 class Fixed(Skill):
     """A skill of given examples."""
 
+    max_answer_tokens = 6
+
     def __init__(self, metric: str, given: list[Example]) -> None:
         self.metric = metric  # type: ignore[assignment]
         self.given = given
@@ -140,7 +142,8 @@ def test_no_question_no_answer(new_stack: NewStack) -> None:
 def test_exact_match(new_stack: NewStack) -> None:
     stack = new_stack()
     prompts = examples(4)
-    answers = generate_answers(stack, [Example(example.name, prompt=example.prompt) for example in prompts])
+    asked = [Example(example.name, prompt=example.prompt) for example in prompts]
+    answers = generate_answers(stack, asked, Fixed.max_answer_tokens)
     given = [
         Example(example.name, prompt=example.prompt, completion=f" {answer} " if number < 3 else "the cat")
         for number, (example, answer) in enumerate(zip(prompts, answers, strict=True))

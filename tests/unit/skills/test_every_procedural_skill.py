@@ -81,7 +81,6 @@ def test_there_are_some():
     assert any(len(skills.get(name).parts) == 3 for name in COMPOSITE)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE, "stories"])
 def test_the_examples_are_the_same_everywhere(name: str):
     counts = {"train": 40, "validation": 10, "test": 10}
@@ -90,7 +89,6 @@ def test_the_examples_are_the_same_everywhere(name: str):
     assert tuple(skill.digest(split)[:16] for split in splits) == DIGESTS[name]  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_more_examples_keep_the_first_ones(name: str):
     few = list(build(name, num_test=4).examples("test"))
@@ -122,7 +120,6 @@ def test_the_question_does_not_hold_the_answer(name: str):
     assert echoed <= (0.45 if name == "chat" else 0.05) * len(pairs)  # chat has to say again what one tells it
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("num_test", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_an_answer_that_lists_every_choice_is_wrong(name: str, num_test: int):
@@ -146,7 +143,6 @@ def test_choices_hold_the_right_one(name: str):
             assert len(set(message.choices)) == len(message.choices)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("num_test", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_chance_and_majority_are_low(name: str, num_test: int):
@@ -155,7 +151,6 @@ def test_chance_and_majority_are_low(name: str, num_test: int):
     assert 0 < skill.majority() < 0.25
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("num_train", [40, pytest.param(800, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", PROCEDURAL)
 def test_splits_share_nothing(name: str, num_train: int):
@@ -169,7 +164,6 @@ def test_splits_share_nothing(name: str, num_train: int):
     assert asked["validation"] & asked["test"] == set()
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [name for name in PROCEDURAL if name != "commands"])
 @pytest.mark.parametrize("kept", ["validation", "test"])
 def test_held_out_words_are_absent_from_training(name: str, kept: str):
@@ -187,7 +181,6 @@ def test_the_first_edition_is_refused(name: str):
         build(name, edition=1)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_difficulty_makes_examples_longer(name: str):
     def length(difficulty: float) -> int:

@@ -25,7 +25,6 @@ def stems(wanted: str) -> list[str]:
     return ["".join(skill.hashed(exchange)) for exchange in exchanges(wanted)]
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("sort", SORTS, ids=lambda sort: sort[0])
 def test_texts_of_a_sort_are_the_same_whatever_is_wanted(sort: tuple[str, ...]):
     first, *others = [stems(wanted) for wanted in sort]
@@ -53,7 +52,6 @@ def test_steps_are_said_or_counted():
         assert count.expected == ((str(len(said)),),)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("wanted", [wanted for sort in SORTS for wanted in sort])
 def test_what_is_wanted_may_come_first(wanted: str):
     skill = skills.build("look_alike", {"wanted": wanted, "difficulty": 0.25, "place": "first"})

@@ -26,6 +26,7 @@ def folder(new_stack: NewStack, tmp_path: Path) -> Path:
     return tmp_path / "stack"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["growlm", "transformers"])
 def test_the_auto_classes_know_stacks_after_the_import(folder: Path, first: str) -> None:
     imports = ["import growlm", "import transformers.models.auto"]

@@ -35,7 +35,9 @@ def base(tiny_bases: dict[str, Path], tmp_path: Path) -> Path:
 def prepared(base: Path, folder: Path, module: dict[str, Any]) -> Prepared:
     rows = [{"prompt": f"hello {i}", "completion": ANSWERS[i % 2]} for i in range(40)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "stories.txt").write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
     options = {"base": str(base), "num_scored": 2, "parents": "none", "method_options": {"module": module}}
+    options["stories"] = str(folder / "stories.txt")
     (folder / "stack").mkdir()
     phase = GrowPhase(str(folder / "rows.jsonl"), stack=folder / "stack", **options)
     return prepare(phase.config, {"steps": 1}, ScoreCache())

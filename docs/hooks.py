@@ -4,12 +4,14 @@ import contextlib
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import growlm
 from growlm import registry
@@ -52,6 +54,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Keep every name of an option in one piece: browsers break lines after a hyphen."""
+    return re.sub(r"(?<!</span>)<code>([^<]*--[^<]*)</code>", lambda code: f"<code>{_unbroken(code[1])}</code>", html)
+
+
+def _unbroken(code: str) -> str:
+    return re.sub(r"(?<![\w-])--\w[\w.-]*", r'<span class="option">\g<0></span>', code)
+
+
 def python_page() -> Iterator[str]:
     """Yield the page of the public names, ``growlm.__all__``."""
     yield "# Python\n\nEverything here comes with `import growlm`; each name imports what it needs when it is used.\n"
@@ -89,9 +100,9 @@ def classes_of_options(member: type) -> Iterator[type]:
 def commands_page() -> Iterator[str]:
     """Yield every command with what its ``--help`` prints."""
     yield "# Command line\n\nEvery command takes `--config file.yaml`; what follows it on the line wins.\n"
-    os.environ["COLUMNS"] = "88"
+    os.environ["COLUMNS"] = "82"  # what a page of usual width shows without scrolling
     for name in command_names():
-        yield f"## growlm {name}\n\n```text\n{help_of(name)}```\n"
+        yield f"## growlm {name}\n\n```{{.text .aligned}}\n{help_of(name)}```\n"
 
 
 def help_of(name: str) -> str:

@@ -55,12 +55,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Keep every name of an option in one piece: browsers break lines after a hyphen."""
-    return re.sub(r"(?<!</span>)<code>([^<]*--[^<]*)</code>", lambda code: f"<code>{_unbroken(code[1])}</code>", html)
+    """Keep in one line what browsers would break: options and names with hyphens, and a number and its percent sign."""
+    parts = re.split(r"(<pre>.*?</pre>)", html, flags=re.DOTALL)
+    parts[::2] = (re.sub(r"(?<!</span>)<code>([^<]*)</code>", _code, part) for part in parts[::2])
+    parts[::2] = (re.sub(r"(?<=\d) %", "&nbsp;%", part) for part in parts[::2])
+    return re.sub(r'(?<=<div class="language-bash highlight">).*?(?=</div>)', _block, "".join(parts), flags=re.DOTALL)
 
 
-def _unbroken(code: str) -> str:
-    return re.sub(r"(?<![\w-])--\w[\w.-]*", r'<span class="option">\g<0></span>', code)
+def _code(found: re.Match[str]) -> str:
+    return f"<code>{_whole_words(found[1])}</code>"
+
+
+def _block(found: re.Match[str]) -> str:
+    return re.sub(r"(?<=>)[^<]+", lambda text: _whole_words(text[0]), found[0])
+
+
+def _whole_words(text: str) -> str:
+    """Mark words with a hyphen that are short enough for a line of a phone."""
+    return re.sub(r"(?<![^\s,])(?=[^\s,]*-)[^\s,]{2,36}(?![^\s,])", r'<span class="whole">\g<0></span>', text)
 
 
 def python_page() -> Iterator[str]:
@@ -99,7 +111,7 @@ def classes_of_options(member: type) -> Iterator[type]:
 
 def commands_page() -> Iterator[str]:
     """Yield every command with what its ``--help`` prints."""
-    yield "# Command line\n\nEvery command takes `--config file.yaml`; what follows it on the line wins.\n"
+    yield "# Command line\n\nEvery command takes `--config file.yaml`; options after it override the file.\n"
     os.environ["COLUMNS"] = "82"  # what a page of usual width shows without scrolling
     for name in command_names():
         yield f"## growlm {name}\n\n```{{.text .aligned}}\n{help_of(name)}```\n"

@@ -71,7 +71,7 @@ def _block(found: re.Match[str]) -> str:
 
 
 def _whole_words(text: str) -> str:
-    """Mark words with a hyphen that are short enough for a line of a phone."""
+    """Wrap each word with a hyphen that is short enough for a line of a phone."""
     return re.sub(r"(?<![^\s,])(?=[^\s,]*-)[^\s,]{2,36}(?![^\s,])", r'<span class="whole">\g<0></span>', text)
 
 
@@ -84,23 +84,27 @@ def python_page() -> Iterator[str]:
         if isinstance(value, registry.Registry):
             yield f"## {name}\n\nThe registry of each {value.what}: {', '.join(f'`{member}`' for member in value)}.\n"
         else:
-            yield f"::: {home}.{name}\n"
+            yield f"::: {home}.{name}\n    options:\n      inherited_members: true\n"
 
 
 def members_page(title: str, members: registry.Registry[object], parent: str) -> Iterator[str]:
     """Yield the page of a registry: a table, the class that members extend, and every member."""
     yield f"# {title}\n\n| name | what it is |\n|---|---|"
     for name in members:
-        yield f"| `{name}` | {members.summary(name)} |"
+        summary = members.summary(name).replace("|", r"\|")
+        yield f"| `{name}` | {summary} |"
     yield f"\n::: {parent}\n"
     for shared in dict.fromkeys(cls for name in members for cls in classes_of_options(members.get(name))):
         yield f"::: {shared.__module__}.{shared.__name__}\n    options:\n      members: false\n"
     for name in members:
         member = members.get(name)
-        source = Path(sys.modules[member.__module__].__file__ or "").read_text(encoding="utf-8")
-        if f"\nclass {member.__name__}" not in source:  # made from a table: there is nothing to read
+        module = sys.modules[member.__module__]
+        if f"\nclass {member.__name__}" not in inspect.getsource(module):  # made from a table: there is nothing to read
             continue
         yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
+        yield f"Its name in commands and recipes: `{name}`.\n"
+        if "\n\n" in (about := inspect.getdoc(module) or ""):  # the paper, the formula, what differs from it
+            yield f"```text\n{about}\n```\n"
 
 
 def classes_of_options(member: type) -> Iterator[type]:

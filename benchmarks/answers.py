@@ -132,7 +132,11 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         "split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if it "
         "holds what was asked for). Greedy decoding, each module on its own path. One seed: the intervals hold the "
         "sampling of questions, not that of trainings.\n",
-        "| skill | right | 95 % interval | drawn | constant | stateless | question-blind | names copied | training |",
+        "What a score has to beat, none of which understands the question: *random*, a choice drawn at random; "
+        "*constant*, the best single answer; *stateless*, a simple rule that keeps no state, where the skill has "
+        "one; *question-blind*, each word of the answer guessed from the four before it. *Names copied*: answers that "
+        "repeat every name of the question right, of those that should repeat one.\n",
+        "| skill | right | 95 % interval | random | constant | stateless | question-blind | names copied | training |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, one in results["skills"].items():
@@ -153,9 +157,10 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         text += [f"\n## {name}\n", f"Loss per trained token, by twentieths of the training: {curve}.\n"]
         text += ["| questions | right |", "|---|---|"]
         text += [f"| {label} | {value} |" for label, value in one["splits"].items()]
-        text.append("\nThe first answers, right (+) or not (-):\n\n```text")
+        text.append("\nThe first questions, answered right (+) or not (-):\n\n```text")
         for sample in one["samples"][:3]:
-            text.append(f"{'+' if sample['right'] else '-'} {sample['asked']}\n  {sample['answered']}")
+            asked = sample["asked"].replace("\n", "\n  ")
+            text.append(f"{'+' if sample['right'] else '-'} {asked}\n  → {sample['answered']}")
             if not sample["right"]:
                 text.append(f"  expected: {sample['expected']}")
         text.append("```")
@@ -184,14 +189,14 @@ def _free_turns(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "Two hundred first turns, written by hand and not from the skill's wordings, and the rules that judge replies "
         "are in `tests/data/free_turns.yaml`. "
-        f"Sensible by them, on the path `{results['path']}`: **{percent(results['share'])}** "
+        f"Sensible by these rules, on the path `{results['path']}`: **{percent(results['share'])}** "
         f"({percent(low)} to {percent(high)}).\n"
     )
     yield "| rule | sensible |\n|---|---|"
     yield from (f"| {rule} | {right} of {count} |" for rule, (right, count) in results["by_rule"].items())
     yield "\n```text"
     for turn in results["turns"][:: len(results["turns"]) // 10]:
-        yield f"{'+' if turn['sensible'] else '-'} {turn['turn']}\n  {turn['reply']}"
+        yield f"{'+' if turn['sensible'] else '-'} {turn['turn']}\n  → {turn['reply']}"
     yield "```"
 
 

@@ -170,13 +170,17 @@ def _summary(found: Mapping[str, Any]) -> str:
     own, scores = found["choices"]["own prompts"], found["scores"]
     held_out, chosen_on = (_mean(_right(found["choices"][title])) for title in LOOK_ALIKES)
     others = _mean(shares.get(BASE, 0) for shares in found["choices"]["other texts"].values())
+    wrong = max(share for name, row in scores.items() for path, share in row.items() if path not in (name, "routed"))
     return (
-        f"Of the skills' own prompts {_mean(own[name].get(name, 0) for name in own)} are on the right path; of "
-        f"look-alikes that nothing was chosen on {held_out}, of those that the router's defaults were chosen on "
-        f"{chosen_on}; of texts that no skill teaches, which they were chosen on, too, {others} are left to the base. "
-        "Routed, the skills score "
-        f"{_mean(row['routed'] for row in scores.values())} on average, each on its own path "
-        f"{_mean(row[name] for name, row in scores.items())}; on another module's path next to nothing is right.\n"
+        "On the right path are\n\n"
+        f"- {_mean(own[name].get(name, 0) for name in own)} of the skills' own prompts,\n"
+        f"- {held_out} of the look-alikes that no default of the router was chosen on,\n"
+        f"- {chosen_on} of those that its defaults were chosen on,\n"
+        f"- {others} of texts that no skill teaches, which belong to the base; defaults were chosen on these, too.\n\n"
+        f"Routed, the skills score {_mean(row['routed'] for row in scores.values())} on average, each on its own path "
+        f"{_mean(row[name] for name, row in scores.items())}. On a wrong path at most {percent(wrong)} of a skill's "
+        "questions are answered right. How the defaults were chosen: [options of "
+        "`ridge`](../design/routing.md#options-of-ridge).\n"
     )
 
 

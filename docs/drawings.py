@@ -108,7 +108,7 @@ def growing_stack() -> Drawing:
 
 def one_phase() -> Drawing:
     """Return the order of events in a phase."""
-    picture = Drawing(980, 150, "A phase: lock, attach, digest, train, digest again, freeze, score, record")
+    picture = Drawing(980, 150, "A phase: attach, digest, train, digest again, freeze, score, record")
     steps = [
         ("attach", "changes no output"),
         ("digest", "every frozen tensor"),
@@ -173,8 +173,8 @@ def accuracy_matrix() -> Drawing:
     ]
     for number, (term, text) in enumerate(notes):
         if term:
-            picture.text(480, 88 + 32 * number, term, INK)
-        picture.text(668, 88 + 32 * number, text, SOFT, 13)
+            picture.text(470, 88 + 32 * number, term, INK)
+        picture.text(700, 88 + 32 * number, text, SOFT, 13)
     picture.text(24, 258, "The numbers are an example.", SOFT, 12)
     return picture
 

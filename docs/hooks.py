@@ -4,12 +4,14 @@ import contextlib
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import growlm
 from growlm import registry
@@ -52,6 +54,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Keep in one line what browsers would break: options and names with hyphens, and a number and its percent sign."""
+    parts = re.split(r"(<pre>.*?</pre>)", html, flags=re.DOTALL)
+    parts[::2] = (re.sub(r"(?<!</span>)<code>([^<]*)</code>", _code, part) for part in parts[::2])
+    parts[::2] = (re.sub(r"(?<=\d) %", "&nbsp;%", part) for part in parts[::2])
+    return re.sub(r'(?<=<div class="language-bash highlight">).*?(?=</div>)', _block, "".join(parts), flags=re.DOTALL)
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"<code>{_whole_words(found[1])}</code>"
+
+
+def _block(found: re.Match[str]) -> str:
+    return re.sub(r"(?<=>)[^<]+", lambda text: _whole_words(text[0]), found[0])
+
+
+def _whole_words(text: str) -> str:
+    """Wrap each word with a hyphen that is short enough for a line of a phone."""
+    return re.sub(r"(?<![^\s,])(?=[^\s,]*-)[^\s,]{2,36}(?![^\s,])", r'<span class="whole">\g<0></span>', text)
+
+
 def python_page() -> Iterator[str]:
     """Yield the page of the public names, ``growlm.__all__``."""
     yield "# Python\n\nEverything here comes with `import growlm`; each name imports what it needs when it is used.\n"
@@ -61,23 +84,27 @@ def python_page() -> Iterator[str]:
         if isinstance(value, registry.Registry):
             yield f"## {name}\n\nThe registry of each {value.what}: {', '.join(f'`{member}`' for member in value)}.\n"
         else:
-            yield f"::: {home}.{name}\n"
+            yield f"::: {home}.{name}\n    options:\n      inherited_members: true\n"
 
 
 def members_page(title: str, members: registry.Registry[object], parent: str) -> Iterator[str]:
     """Yield the page of a registry: a table, the class that members extend, and every member."""
     yield f"# {title}\n\n| name | what it is |\n|---|---|"
     for name in members:
-        yield f"| `{name}` | {members.summary(name)} |"
+        summary = members.summary(name).replace("|", r"\|")
+        yield f"| `{name}` | {summary} |"
     yield f"\n::: {parent}\n"
     for shared in dict.fromkeys(cls for name in members for cls in classes_of_options(members.get(name))):
         yield f"::: {shared.__module__}.{shared.__name__}\n    options:\n      members: false\n"
     for name in members:
         member = members.get(name)
-        source = Path(sys.modules[member.__module__].__file__ or "").read_text(encoding="utf-8")
-        if f"\nclass {member.__name__}" not in source:  # made from a table: there is nothing to read
+        module = sys.modules[member.__module__]
+        if f"\nclass {member.__name__}" not in inspect.getsource(module):  # made from a table: there is nothing to read
             continue
         yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
+        yield f"Its name in commands and recipes: `{name}`.\n"
+        if "\n\n" in (about := inspect.getdoc(module) or ""):  # the paper, the formula, what differs from it
+            yield f"```text\n{about}\n```\n"
 
 
 def classes_of_options(member: type) -> Iterator[type]:
@@ -88,10 +115,10 @@ def classes_of_options(member: type) -> Iterator[type]:
 
 def commands_page() -> Iterator[str]:
     """Yield every command with what its ``--help`` prints."""
-    yield "# Command line\n\nEvery command takes `--config file.yaml`; what follows it on the line wins.\n"
-    os.environ["COLUMNS"] = "88"
+    yield "# Command line\n\nEvery command takes `--config file.yaml`; options after it override the file.\n"
+    os.environ["COLUMNS"] = "82"  # what a page of usual width shows without scrolling
     for name in command_names():
-        yield f"## growlm {name}\n\n```text\n{help_of(name)}```\n"
+        yield f"## growlm {name}\n\n```{{.text .aligned}}\n{help_of(name)}```\n"
 
 
 def help_of(name: str) -> str:

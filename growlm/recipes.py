@@ -1,6 +1,8 @@
 """Recipes: the YAML files that come with growlm, by group and name, and the one strict reader of YAML."""
 
+import re
 from collections.abc import Hashable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,14 @@ def recipe_groups() -> tuple[str, ...]:
 
 
 def recipe_summary(path: Path) -> str:
-    """Return the first comment line of a recipe, which says what it is for."""
+    """Return the first sentence of the comment that a recipe begins with, which says what it is for.
+
+    Lines of the comment that are indented further are commands and end it.
+    """
     with path.open(encoding="utf-8") as lines:
-        first = next(lines, "")
-    return first.lstrip("# ").rstrip() if first.startswith("#") else ""
+        words = list(takewhile(re.compile(r"# ?\S").match, lines))
+    comment = " ".join(line.lstrip("#").strip() for line in words)
+    return re.split(r"(?<=\.) (?=[A-Z\d])", comment)[0].rstrip(":")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def load_base(name_or_path: str | Path, dtype: "torch.dtype | Literal['auto'] | 
     """Load a base, frozen.
 
     Args:
-        name_or_path: see ``find_base``.
+        name_or_path: a shipped name such as ``"mini"``, a folder, or a model id such as ``"org/model"``.
         dtype: type of the weights in memory; fp32 if left out, whatever they are on disk; ``"auto"``: as on disk.
 
     Returns:
@@ -138,7 +138,7 @@ def load_tokenizer(name_or_path: str | Path, encoder_decoder: bool = False) -> "
     """Load the tokenizer that belongs to a base.
 
     Args:
-        name_or_path: see ``find_base``; or a folder with a tokenizer alone.
+        name_or_path: a shipped name, a folder, which may hold a tokenizer alone, or a model id.
         encoder_decoder: whether the base is an encoder-decoder.
 
     Returns:

@@ -1,5 +1,6 @@
 """The help of ``growlm grow`` and ``growlm fit``: a phase's options and those of Lightning's trainer, by group."""
 
+import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -45,8 +46,10 @@ Train the same phase as growlm grow by Lightning's own command line.
 _USAGE = """\
 usage: growlm grow --skill NAME [--option value ...]
 
-Teach the stack a new skill: attach a module, train it alone, prove that nothing else moved, freeze it.
-An interrupted phase resumes when the same command is run again."""
+Teach the stack a new skill: attach a module, train it alone, prove that nothing
+else moved, freeze it. An interrupted phase resumes when the same command is
+run again."""
+_INDENT, _NARROWEST, _WIDEST = 30, 40, 84
 _MORE = "and every option of `growlm fit --help`, such as --trainer.accelerator cpu."
 
 
@@ -104,7 +107,8 @@ def _phase_options(
 
 
 def _option(name: str, text: str) -> list[str]:
-    wrapped = textwrap.wrap(text, 84) or [""]
     head = f"  --{name:<25} "
-    first = [head + wrapped[0]] if len(head) == 30 else [head.rstrip(), " " * 30 + wrapped[0]]
-    return [*first, *(" " * 30 + line for line in wrapped[1:])]
+    room = shutil.get_terminal_size().columns - 2 - _INDENT
+    wrapped = textwrap.wrap(text, min(max(room, _NARROWEST), _WIDEST)) or [""]
+    first = [head + wrapped[0]] if len(head) == _INDENT else [head.rstrip(), " " * _INDENT + wrapped[0]]
+    return [*first, *(" " * _INDENT + line for line in wrapped[1:])]

@@ -83,11 +83,12 @@ class CommandParser(ArgumentParser):
         return {name: parsed[name] for name in self._parameters}
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
-        """Format the help with types named as a reader would."""
-        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter))
+        """Format the help for a terminal: types named as a reader would, and no markup of docstrings."""
+        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", super().format_help(formatter)).replace("``", "'")
         for option, parameter in self._keywords.items():
-            text = text.replace(f"{parameter} {parameter[2:].upper()}", f"{option} {option[2:].upper()}")
-        return text
+            own = f"{parameter} {parameter[2:].upper()}"
+            text = text.replace(own, f"{option} {option[2:].upper()}".ljust(len(own)))
+        return re.sub(r" +$", "", text, flags=re.MULTILINE)
 
     def _named(self, words: Sequence[str]) -> list[str]:
         """Put the option's name before every free word, and a value behind every bare boolean."""

@@ -76,7 +76,7 @@ def bench(
         curve: how often skills are scored in the middle of each phase, on a quarter of the examples, to compare methods
             at equal tokens, FLOPs and seconds; for metrics of tokens only.
         few: numbers of training examples joined by commas, such as 50,200: everything is run once more with as many of
-            every skill, to see what is kept of the strangest one.
+            every skill, to see what is kept of the one that the bare base is worst at.
         few_phase: settings of these phases where they differ from the others, as JSON, such as {"epochs": 4}.
         out: folder of the results; by default results/<stream>-<base>, and the list's name if it is another.
         workers: processes side by side (with submitit: jobs); by default one for each GPU, else for each core.

@@ -30,7 +30,7 @@ def ls(sort: Sort | None = None, json: bool = False) -> None:
 
 
 def _members(registry: Registry[Any]) -> Callable[[], dict[str, str]]:
-    return lambda: {name: registry.summary(name) for name in registry}
+    return lambda: {name: registry.summary(name).replace("``", "`") for name in registry}
 
 
 def _recipes() -> dict[str, str]:

@@ -127,7 +127,17 @@ def version_1_json(manifest: Manifest) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a stack's manifest; see ``read_stack_file``."""
+    """Read a stack's manifest, and check that nothing in it was edited.
+
+    Args:
+        folder: the stack's folder; another process may be writing to it.
+
+    Returns:
+        The records of the base and of the modules.
+
+    Raises:
+        GrowlmError: if the folder is not a stack, its format is newer than this growlm, or a file was changed.
+    """
     return read_stack_file(folder).manifest
 
 

@@ -49,6 +49,8 @@ def test_your_own_are_used_only_by_their_path(own: Path):
     mine = recipes.recipe_file("skills", "recipes/skills/chat.yaml")
     assert recipes.recipe_summary(mine) == "mine"
     assert recipes.recipe_summary(own / "poems.yaml") == ""
+    (own / "chat.yaml").write_text("# Mine, of 3.0 MB,\n# on two lines. More.\n#   growlm grow\nmodel: {}\n# no\n")
+    assert recipes.recipe_summary(mine) == "Mine, of 3.0 MB, on two lines."
     assert recipes.recipe_file("skills", "chat") == shipped
 
 

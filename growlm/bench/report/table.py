@@ -97,10 +97,11 @@ def to_latex(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Write a table as Markdown; text that would be markup is escaped."""
-    lines = [table.columns, ("---", *("--:" for _ in table.columns[1:]))]
+    """Write a table as Markdown: columns of numbers at the right; text that would be markup is escaped."""
+    places = range(1, len(table.columns))
+    numeric = [any(re.search(r"\d", row[place]) for row in table.rows) for place in places]
     escaped = [tuple(map(markdown_text, row)) for row in (table.columns, *table.rows)]
-    rows = [escaped[0], lines[1], *escaped[1:]]
+    rows = [escaped[0], ("---", *("--:" if known else "---" for known in numeric)), *escaped[1:]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 

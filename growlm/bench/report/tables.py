@@ -41,13 +41,18 @@ MODE_TITLES = {
     "routed": "routed (the router chooses)",
     "all": "all (all modules are active)",
 }
-DEFINITIONS = (
-    "AP: mean score over all skills after the last phase. Learning accuracy: mean score of each skill right after its "
-    "own phase. BWT: mean change of a skill's score from right after its own phase to the end; negative means "
-    "forgotten. Forgetting: mean fall from a skill's best score to its last one; never negative, lower is better. FWT: "
-    "mean gain over the bare base on a skill before its own phase, from the phases before it; positive means they "
-    "helped. Arrows point to the better side. ± is the standard deviation over seeds and orders (n - 1)."
-)
+DEFINED = {
+    "ap": "AP: mean score over all skills after the last phase.",
+    "learning_accuracy": "Learning accuracy: mean score of each skill right after its own phase.",
+    "bwt": "BWT: mean change of a skill's score from right after its own phase to the end; negative means forgotten.",
+    "forgetting": "Forgetting: mean fall from a skill's best score to its last one; never negative, lower is better.",
+    "fwt": "FWT: mean gain over the bare base on a skill before its own phase, from the phases before it; positive "
+    "means they helped.",
+}
+"""What the keys of ``TITLES`` mean."""
+ARROWS = "Arrows point to the better side."
+SPREAD = "± is the standard deviation over seeds and orders (n - 1)."
+DEFINITIONS = " ".join([*DEFINED.values(), ARROWS, SPREAD])
 TEST = (
     "Each entry against the best other one, both in their own mode. p: exact two-sided sign-flip test of the paired "
     "differences; a pair is a test question (its score averaged over common seeds and orders) where the cells keep "

@@ -169,3 +169,5 @@ def test_an_option_may_be_a_word_of_python():
     text = CommandParser(reading).format_help()
     assert "--from FROM" in text
     assert "from_" not in text
+    texts = ("where from", "as JSON")
+    assert len({line.index(word) for line in text.splitlines() for word in texts if word in line}) == 1

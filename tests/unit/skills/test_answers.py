@@ -66,4 +66,4 @@ def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
     assert "growlm grow --skill code --base mini --parents memory --stack checkpoints/x\n" in text
     assert "| on `memory`: 1,000 steps, 20,000 tokens, 62 s |" in text
     assert "by twentieths of the training: 2.00, 0.25." in text
-    assert "- Where is Tim?\n  Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  2.\n" in text
+    assert "- Where is Tim?\n  → Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  → 2.\n" in text

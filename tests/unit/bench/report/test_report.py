@@ -255,6 +255,7 @@ def test_a_table_as_csv_latex_and_markdown():
     latex = to_latex(HARD)
     assert r"\caption{50 \% \& more}" in latex
     assert r"$<$b$>$ & -1.5 $\pm$ 0.1 \\" in latex
+    assert to_markdown(Table("t", "", ("method", "mode"), (("x", "all"),))).splitlines()[1] == "| --- | --- |"
     assert to_markdown(HARD) == ("| method | a\\|b |\n| --- | --: |\n| x\\_1 | =cmd() |\n| &lt;b&gt; | -1.5 ± 0.1 |\n")
 
 
@@ -313,7 +314,23 @@ def test_pages_say_what_retention_cannot_show(make_cell: Make, write_cells: Writ
     cell = make_cell()
     write_report(folder := write_cells(cell))
     numbers = read_numbers(folder / NUMBERS)
-    assert "Retention" not in results_page(numbers, None, "x").partition("AP: mean")[2]
+    assert not re.search("Retention (in these|is undefined)", results_page(numbers, None, "x"))
     assert "Retention in these results of version 0.1" in results_page({**numbers, "format_version": 1}, None, "x")
     numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
     assert "Retention is undefined here" in results_page(numbers, None, "x")
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_page_has_and_explains_only_columns_with_values(make_cell: Make, write_cells: Write):
+    write_report(folder := write_cells(make_cell()))
+    numbers = read_numbers(folder / NUMBERS)
+    columns = metrics_table(numbers).columns
+    assert "retention, bits per byte ↓" in columns
+    assert "FWT ↑" not in columns, "needs the whole matrix"
+    page = results_page(numbers, None, "x")
+    assert "Retention: " in page
+    assert "FWT: " not in page
+    assert "±" not in page, "one cell has no deviation"
+    numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
+    assert "retention, bits per byte ↓" not in metrics_table(numbers).columns
+    assert "Retention: " not in results_page(numbers, None, "x")

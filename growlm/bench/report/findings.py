@@ -59,7 +59,7 @@ def _references(summary: Summary) -> str:
     if best is not joint and not math.isnan(share):
         text += f", so {best.label} reaches {100 * share:.0f} % of the usable range"
     elif summary.no_range:
-        text += ", below a score that needs no model: these phases are too short for what is said of the skills"
+        text += ", below a score that needs no model: these phases are too short to compare what methods can learn"
     composite = Spread.of(composite_score(cell, best.mode) for cell in best.cells)
     if not math.isnan(composite.mean):
         text += f"; on composite skills it scores {summary.score(composite)}"

@@ -274,7 +274,9 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
                 raise GrowlmError(f"--{name} needs a value")
             given[name] = "true" if bare else waiting.popleft()
         if name == "skill" and waiting and not waiting[0].startswith("--"):  # what a shell makes of a glob
-            raise GrowlmError(f"--skill takes one value, found {waiting[0]!r} after it: put a glob into quotes")
+            raise GrowlmError(
+                f"--skill takes one value, found {waiting[0]!r} after it: put a glob into quotes, a stack after --stack"
+            )
     return given, rest
 
 

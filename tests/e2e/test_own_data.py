@@ -96,6 +96,23 @@ def test_every_sort_of_data_is_taken_by_its_path(
         assert "training examples of" in outcome.err
 
 
+def test_a_data_set_of_the_hub_is_taken_by_its_id(
+    command: Command, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    asked: list[tuple[object, ...]] = []
+
+    def load(*words: object, **options: object) -> object:
+        asked.append(words)
+        return datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS))
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    outcome = command(files.grow(tmp_path / "stack", "--dry_run", skill="someone/talks"))
+    assert outcome.status == 0, outcome.err
+    assert asked == [("someone/talks", None)]
+    assert "someone/talks: 66 instructions with answers (Alpaca); 66 with an input" in outcome.err
+
+
 def test_a_path_is_never_answered_with_the_list_of_skills(command: Command, files: Files, tmp_path: Path) -> None:
     for name, message in {
         f"{tmp_path}/no.csv": "no.csv is missing",

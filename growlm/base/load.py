@@ -188,15 +188,21 @@ def no_progress_bar() -> Iterator[None]:
 
 
 def _check_layers(config: "PreTrainedConfig", folder: Path) -> None:
-    """Refuse a config that names more layers than the files have tensors, before any is built.
+    """Refuse weights that are not safetensors, and a config that names more layers than there are tensors.
 
     Raises:
-        GrowlmError: if it does.
+        GrowlmError: if it does, before any layer is built.
     """
     from safetensors import safe_open
 
+    files = list(folder.glob("*.safetensors"))
+    if not files:
+        raise GrowlmError(
+            f"{folder} has no .safetensors file, and other weights are not read: load the model with transformers, and "
+            "save it again with save_pretrained"
+        )
     tensors = 0
-    for file in folder.glob("*.safetensors"):
+    for file in files:
         with safe_open(file, "pt") as opened:
             tensors += len(opened.keys())
     layers = getattr(config, "num_hidden_layers", None)
@@ -238,4 +244,6 @@ def _restore_scales(model: "PreTrainedModel") -> None:
 def _unloadable(source: Path | str, what: str, error: Exception) -> GrowlmError:
     reason = " ".join(str(error).split())[:300]
     remedy = "restore the folder from a copy" if isinstance(source, Path) else "check the id and the network"
+    if isinstance(error, ImportError):  # weights in a format of another package, such as GPTQ
+        remedy = "install that package, or take the base in full precision"
     return GrowlmError(f"{source}: its {what} cannot be loaded ({reason}); {remedy}")

@@ -1,7 +1,9 @@
 """Lightning's loggers by name: ``--trainer.logger CSVLogger`` writes below ``logs``, without further options."""
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,6 +12,7 @@ from lightning.pytorch import loggers
 
 from growlm.errors import needs_extra, unknown_name
 
+_LOGGER = "--trainer.logger"
 _OPTIONS: dict[str, dict[str, Any]] = {
     "CSVLogger": {"save_dir": "logs", "name": "growlm"},
     "TensorBoardLogger": {"save_dir": "logs", "name": "growlm"},
@@ -22,24 +25,53 @@ _NEEDS = {"TensorBoardLogger": ("tensorboard", "tensorboardX"), "WandbLogger": (
 _NO_CLASS = ("true", "false", "null", "none")
 
 
-def logger_word(value: str) -> str:
-    """Add the options to loggers that a word of the command line names, as JSON.
+def logger_words(arguments: Sequence[str]) -> list[str]:
+    """Write a logger that a command line names, and its options, as one word.
 
     Args:
-        value: the word: a name, or YAML or JSON with a list of them or with classes and their options.
+        arguments: the words; after ``--trainer.logger`` comes a name, or YAML or JSON with a list of names or with
+            classes and their options; ``--trainer.logger.save_dir`` and the like belong to a single name.
 
     Returns:
-        The word, or another one that means the same.
+        Words that mean the same to Lightning's parser; the same words where no known logger is named.
 
     Raises:
-        GrowlmError: for a name that no logger has.
+        GrowlmError: for a name that no logger has, or an option that it has not.
     """
+    rest: list[str] = []
+    given: dict[str, str] = {}
+    place = 0
+    waiting = deque(arguments)
+    while waiting:
+        option, equals, value = (word := waiting.popleft()).partition("=")
+        if option != _LOGGER and not option.startswith(f"{_LOGGER}."):
+            rest.append(word)
+            continue
+        if not equals and (not waiting or waiting[0].startswith("--")):  # parsing says so
+            return list(arguments)
+        place = place if given else len(rest)
+        given[option] = value if equals else waiting.popleft()
+    named = given.pop(_LOGGER, None)
+    logger = None if named is None else spelled_out(_content(named))
+    if given and isinstance(logger, Mapping):
+        options = {option.removeprefix(f"{_LOGGER}."): _content(value) for option, value in given.items()}
+        logger = spelled_out({"class_path": _short(logger), "init_args": {**logger.get("init_args", {}), **options}})
+    elif given or not isinstance(logger, list | Mapping):
+        return list(arguments)
+    return [*rest[:place], f"{_LOGGER}={json.dumps(logger)}", *rest[place:]]
+
+
+def _short(logger: Mapping[str, Any]) -> str:
+    """Return the name of a class of Lightning's loggers, and the whole path of any other."""
+    return str(logger.get("class_path")).removeprefix(f"{loggers.__name__}.")
+
+
+def _content(value: str) -> Any:
+    """Read the value of an option; what is not YAML is itself."""
     try:
-        given = yaml.safe_load(value) if value.lstrip().startswith(("[", "{")) else value
-    except yaml.YAMLError:  # parsing says so
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
         return value
-    spelled = spelled_out(given)
-    return value if spelled is given else json.dumps(spelled)
 
 
 def spelled_out(logger: Any) -> Any:
@@ -52,7 +84,7 @@ def spelled_out(logger: Any) -> Any:
         The same as Lightning's parser takes it.
 
     Raises:
-        GrowlmError: for a name that no logger has.
+        GrowlmError: for a name that no logger has, or an option that it has not.
     """
     if isinstance(logger, list):
         return [spelled_out(entry) for entry in logger]
@@ -70,6 +102,11 @@ def spelled_out(logger: Any) -> Any:
 
 
 def _known(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(getattr(loggers, name)).parameters
+    takes_others = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for option in options:
+        if option not in parameters and not takes_others:
+            raise unknown_name(f"option of {name}", option, parameters)
     return {"class_path": f"{loggers.__name__}.{name}", "init_args": {**_OPTIONS[name], **options}}
 
 

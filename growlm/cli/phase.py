@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
-from growlm.cli.loggers import check_installed, logger_word, spelled_out
+from growlm.cli.loggers import check_installed, logger_words, spelled_out
 from growlm.data.sources import is_own_data
 from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
@@ -38,12 +38,12 @@ SHORT = {
 }
 """Short options of ``growlm grow``, and the long ones that they abbreviate."""
 
-_LOGGER = "--trainer.logger"
 _FLAGS = tuple(option.name for option in fields(PhaseConfig) if option.type in (bool, "bool"))
 _logger = logging.getLogger(__name__)
 _SPELLED_OUT = ("skill", "module", "config")
 
 
+_OWN_OPTIMIZER = "a phase trains by AdamW; --learning_rate, --weight_decay and --warmup say how"
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
 
 
@@ -100,6 +100,9 @@ class PhaseCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and say in one line what is wrong."""
+        for word in args:
+            if word.startswith(("--optimizer", "--lr_scheduler")):  # of LightningCLI's commands elsewhere
+                raise GrowlmError(f"{word.partition('=')[0]} is not offered: {_OWN_OPTIMIZER}")
         check_configs(parser, args)
         try:
             super().parse_arguments(parser, args)
@@ -176,13 +179,8 @@ def grow(skill: str | Iterable[Any], **options: Any) -> Grown:
 def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:
     """Spell words and recipe files of version 0.1.0 as today, and loggers by name with their options."""
     words: list[str] = []
-    of_logger = any(word.startswith(f"{_LOGGER}.") for word in arguments)
-    for word in arguments:
+    for word in logger_words(arguments):
         option, equals, value = word.partition("=")
-        if option == _LOGGER and equals and not of_logger:
-            value = logger_word(value)
-        elif words and words[-1] == _LOGGER and not of_logger:
-            option, equals, value = logger_word(word), "", ""
         if option.startswith("--"):
             option = f"--{OLD_OPTIONS.get(option[2:], option[2:])}"
         previous = words[-1] if words else ""
@@ -275,6 +273,10 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
             if not bare and not waiting:
                 raise GrowlmError(f"--{name} needs a value")
             given[name] = "true" if bare else waiting.popleft()
+        if name == "skill" and waiting and not waiting[0].startswith("--"):  # what a shell makes of a glob
+            raise GrowlmError(
+                f"--skill takes one value, found {waiting[0]!r} after it: put a glob into quotes, a stack after --stack"
+            )
     return given, rest
 
 

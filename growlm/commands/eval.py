@@ -28,7 +28,7 @@ def eval(
 
     Args:
         stack: the stack's folder, or the name of a shipped base.
-        skill: only this one: a module's name, a skill, or a .jsonl file; left out: the base's stories and every
+        skill: only this one: a module's name, a skill, or data of your own; left out: the base's stories and every
             module's skill.
         suite: instead of skills, a fixed battery: ``base`` measures general ability (bits per byte on --stories,
             BLiMP, story consistency) on the bare base, or on --path.

@@ -27,9 +27,9 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise GrowlmError(f"{path} is missing: give the path of a .jsonl file, compressed or not")
     found = False
     with opened(path) as lines:
-        for number, line in numbered_lines(lines, path):
+        for number, line in numbered_lines(lines):
             where = f"{path}, line {number}"
-            text = line_text(line, number, where)
+            text = row_text(line, number, where)
             if text.strip():
                 found = True
                 yield number, json_object(text, where)
@@ -37,18 +37,25 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise GrowlmError(f"{path} is empty: give a file with one JSON object per line")
 
 
-def numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file with their numbers, from 1.
-
-    Raises:
-        GrowlmError: for a line that is too long to be a row.
-    """
+def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers, from 1; of a line that is too long to be a row, its beginning."""
     number = 1
     while line := file.readline(MAX_ROW_BYTES + 1):
-        if len(line) > MAX_ROW_BYTES:
-            raise GrowlmError(f"{path}, line {number}: longer than {MAX_ROW_BYTES:,} bytes; break it into several rows")
         yield number, line
+        while len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):  # the rest of it
+            line = file.readline(MAX_ROW_BYTES + 1)
         number += 1
+
+
+def row_text(line: bytes, number: int, where: str) -> str:
+    """Decode a line that holds a row; see ``line_text``.
+
+    Raises:
+        GrowlmError: if it is too long to be a row, or not UTF-8.
+    """
+    if len(line) > MAX_ROW_BYTES:
+        raise GrowlmError(f"{where}: longer than {MAX_ROW_BYTES:,} bytes; break it into several rows")
+    return line_text(line, number, where)
 
 
 def line_text(line: bytes, number: int, where: str) -> str:

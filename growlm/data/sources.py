@@ -14,7 +14,7 @@ from typing import Any
 
 from growlm.data.compressed import COMPRESSIONS, opened
 from growlm.data.example import Split
-from growlm.data.json_lines import json_object, json_value, line_text, numbered_lines
+from growlm.data.json_lines import json_object, json_value, line_text, numbered_lines, row_text
 from growlm.errors import GrowlmError, needs_extra, one_line
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
@@ -74,6 +74,8 @@ def data_files(name: str) -> dict[Split, list[Path]]:
     Raises:
         GrowlmError: if there is none.
     """
+    if "://" in name:
+        raise GrowlmError(f"{name} is an address: download the file, and give its path")
     path = Path(name).expanduser()
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and _suffix(file) in SUFFIXES)
@@ -121,10 +123,10 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 def _json_lines(path: Path) -> Iterator[Row]:
     with opened(path) as lines:
-        for number, line in numbered_lines(lines, path):
+        for number, line in numbered_lines(lines):
             where = f"{path}, line {number}"
             try:
-                text = line_text(line, number, where)
+                text = row_text(line, number, where)
                 if text.strip():
                     yield where, json_object(text, where)
             except GrowlmError as error:
@@ -134,7 +136,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _json_array(path: Path) -> Iterator[Row]:
     with opened(path) as file:
         text = line_text(file.read(), 1, str(path))
-    content = json_value(text, str(path))
+    content = json_value(text, str(path)) if text.strip() else []
     if not isinstance(content, list):
         raise GrowlmError(f"{path}: a .json file holds a list of objects; call a file with one object per line .jsonl")
     for number, row in enumerate(content, 1):
@@ -190,7 +192,11 @@ def _text_columns(file: Path, separator: str, path: Path) -> Any:
             names = next(csv.reader(lines, delimiter=separator), [])
     except UnicodeDecodeError as error:
         raise GrowlmError(f"{path}: no UTF-8 text ({error.reason} at byte {error.start}); convert it") from None
-    if not names or len(set(names)) < len(names) or not all(names):
+    if not names:
+        raise GrowlmError(f"{path} is empty: give a file whose first line names the columns")
+    if separator == "," and len(names) == 1 and ";" in names[0]:
+        raise GrowlmError(f"{path}: its columns are separated by ';': save it with ',', or with tabs as a .tsv file")
+    if len(set(names)) < len(names) or not all(names):
         raise GrowlmError(f"{path}: its first line must name the columns, each once (found: {', '.join(names)[:200]})")
     return datasets.Features({name: datasets.Value("string") for name in names})
 

@@ -94,7 +94,7 @@ class RowExamples:
         name = self._reader.name_of(self._shape or "text")
         lines = [f"{source}: " + "; ".join([f"{self._count} {name}", *details])]
         if self._bad:
-            lines.append(f"{source}: {len(self._bad)} bad rows are left out; the first: {self._bad[0]}")
+            lines.append(f"{source}: bad rows left out: {len(self._bad)}; the first: {self._bad[0]}")
         if self._reader.unused:
             keys = ", ".join(f"{key!r} ({count} times)" for key, count in self._reader.unused.most_common())
             lines.append(f"{source}: keys that are not used: {keys}")

@@ -57,6 +57,7 @@ _OF_TURNS = ("tool_calls", "tool_call_id", "name")
 """Further keys of a turn that a chat template may use."""
 _OPTIONAL = {"messages": ("tools",), "completion": ("choices",), "preference": ("prompt",), "instruction": ("input",)}
 _WANTED = "'messages', 'turns', 'prompt' with 'completion', 'instruction' with 'output', or 'text'"
+_FIELDS_GIVEN = """--skill_options '{"fields": {"prompt": "question", "completion": "answer"}}'"""
 _DEFAULT_TEMPLATE = "{instruction}\n\n{input}"
 
 
@@ -126,7 +127,9 @@ class RowReader:
             )
         if not found:
             keys = ", ".join(map(repr, row)) or "none"
-            hint = " as fields says" if self._mapped else f": {_WANTED}; or name them in fields"
+            hint = (
+                " as fields says" if self._mapped else f": {_WANTED}; or name them in fields, such as {_FIELDS_GIVEN}"
+            )
             raise GrowlmError(f"{where}: the keys needed are missing (found: {keys}); give them{hint}")
         return found[0]
 

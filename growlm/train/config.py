@@ -80,8 +80,8 @@ class PhaseConfig:
     """Options of the method."""
     strict: bool = field(default=False, metadata=_WHAT)
     """Refuse keys of your own data that nothing is made of, instead of listing them."""
-    on_bad: str = field(default="error", metadata=_WHAT)
-    """What to do with a bad row of your own data: error, or skip, which counts them."""
+    on_bad: Literal["error", "skip"] = field(default="error", metadata=_WHAT)
+    """What to do with a bad row of your own data: refuse it, or leave it out and count it."""
     batch_size: int = field(default=16, metadata=_TRAINING)
     """Examples per batch."""
     max_length: int = field(default=512, metadata=_TRAINING)

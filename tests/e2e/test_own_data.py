@@ -1,8 +1,11 @@
 """Data of one's own from a file to a grown module: said before it is trained, validated and logged while it is."""
 
 import csv
+import gzip
 import json
+import lzma
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,56 @@ def test_a_table_is_read_validated_and_logged(
     assert "learning_rate: 0.01" in next(Path("logs").rglob("hparams.yaml")).read_text()
 
 
+def write_data(folder: Path) -> tuple[str, ...]:
+    """Write the same rows in every sort of file and folder; return what names them, data sets last."""
+    datasets, zstandard = pytest.importorskip("datasets"), pytest.importorskip("zstandard")
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    (folder / "rows.json").write_text(json.dumps(ROWS))
+    with (folder / "rows.tsv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["instruction", "input", "output"], delimiter="\t")
+        writer.writeheader()
+        writer.writerows(ROWS)
+    (folder / "rows.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (folder / "rows.jsonl.xz").write_bytes(lzma.compress(lines.encode()))
+    (folder / "rows.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines.encode()))
+    (folder / "parts").mkdir()
+    (folder / "parts" / "train.jsonl").write_text(lines)
+    saved = datasets.Dataset.from_list(ROWS)
+    saved.to_parquet(str(folder / "rows.parquet"))
+    saved.save_to_disk(str(folder / "saved"))
+    datasets.DatasetDict(train=saved).save_to_disk(str(folder / "splits"))
+    files = ("rows.json", "rows.tsv", "rows.jsonl.gz", "rows.jsonl.xz", "rows.jsonl.zst", "rows.parquet")
+    return (*files, "./parts", "parts/*.jsonl", "./saved", "./splits")
+
+
+def test_every_sort_of_data_is_taken_by_its_path(
+    command: Command, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in write_data(tmp_path):
+        outcome = command(files.grow(Path("stack"), "--dry_run", skill=name))
+        assert outcome.status == 0, (name, outcome.err)
+        assert f"{name}: 66 instructions with answers (Alpaca); 66 with an input" in outcome.err
+        assert "training examples of" in outcome.err
+
+
+def test_a_data_set_of_the_hub_is_taken_by_its_id(
+    command: Command, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    asked: list[tuple[object, ...]] = []
+
+    def load(*words: object, **options: object) -> object:
+        asked.append(words)
+        return datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS))
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    outcome = command(files.grow(tmp_path / "stack", "--dry_run", skill="someone/talks"))
+    assert outcome.status == 0, outcome.err
+    assert asked == [("someone/talks", None)]
+    assert "someone/talks: 66 instructions with answers (Alpaca); 66 with an input" in outcome.err
+
+
 def test_a_path_is_never_answered_with_the_list_of_skills(command: Command, files: Files, tmp_path: Path) -> None:
     for name, message in {
         f"{tmp_path}/no.csv": "no.csv is missing",
@@ -80,6 +133,10 @@ def test_rows_of_python_become_a_module(files: Files, tmp_path: Path) -> None:
     grown = growlm.grow((row for row in ROWS), name="rows", **options)
     assert grown.record.skill["name"] == "rows"
     assert growlm.grow(ROWS, name="rows", **options).already_there
+    if find_spec("datasets"):
+        from datasets import Dataset
+
+        assert growlm.grow(Dataset.from_list(ROWS), name="rows", **options).already_there
     with pytest.raises(GrowlmError, match="rows have no name of their own"):
         growlm.grow(ROWS, **options)
     assert json.loads((tmp_path / "stack" / "modules" / "00-rows" / "module.json").read_text())["name"] == "rows"

@@ -108,6 +108,22 @@ def test_a_base_of_another_kind_is_not_called_damaged(tmp_path: Path) -> None:
         load_base(tmp_path)
 
 
+def test_weights_that_are_pickled_are_refused(tiny_bases: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bases["llama"], tmp_path / "base")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(GrowlmError, match=r"base has no \.safetensors file, and other weights are not read: load the"):
+        load_base(folder)
+
+
+def test_a_package_that_a_base_needs_is_named(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*args: object, **options: object) -> None:
+        raise ImportError("Loading a GPTQ quantized model requires optimum")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", load)
+    with pytest.raises(GrowlmError, match=r"requires optimum\); install that package, or take the base in full preci"):
+        load_base("tiny")
+
+
 @pytest.mark.parametrize(
     ("family", "old", "new", "said"),
     [

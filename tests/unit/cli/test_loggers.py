@@ -8,7 +8,7 @@ import pytest
 import yaml
 from lightning.pytorch.loggers import CSVLogger
 
-from growlm.cli.loggers import spelled_out
+from growlm.cli.loggers import logger_words, spelled_out
 from growlm.cli.phase import PhaseCLI
 from growlm.errors import GrowlmError
 
@@ -30,9 +30,34 @@ def test_a_name_is_enough(words: list[str]) -> None:
 
 
 def test_its_options_can_be_given() -> None:
-    words = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "elsewhere"]
+    words = ["--trainer.logger", "CSVLogger", "--trainer.logger.name", "mine"]
     (logger,) = PhaseCLI([*PHASE, *words], "growlm fit").trainer.loggers
-    assert logger.save_dir == "elsewhere"
+    assert (logger.save_dir, logger.name) == ("logs", "mine")
+
+
+@pytest.mark.parametrize(
+    "name", ["WandbLogger", "lightning.pytorch.loggers.WandbLogger", '{"class_path": "WandbLogger"}']
+)
+def test_options_leave_the_others_as_they_are_by_name_alone(name: str) -> None:
+    words = ["--trainer.logger.project", "mine", "--seed=1", f"--trainer.logger={name}", "--trainer.logger.id=7"]
+    logger, seed = logger_words(words)
+    path, options = json.loads(logger.removeprefix("--trainer.logger=")).values()
+    assert (path, seed) == ("lightning.pytorch.loggers.WandbLogger", "--seed=1")
+    assert options == {"save_dir": "logs", "offline": True, "project": "mine", "id": 7}
+
+
+def test_options_of_what_is_no_single_logger_of_a_known_name_are_left_to_the_parser() -> None:
+    for name in ("mine.Logger", "[CSVLogger, WandbLogger]", "true"):
+        words = ["--trainer.logger", name, "--trainer.logger.save_dir", "elsewhere"]
+        assert logger_words(words) == words
+    for words in (["--trainer.logger.save_dir", "x"], ["--trainer.logger", "--seed=1"], ["--trainer.logger"]):
+        assert logger_words(words) == words
+
+
+def test_an_option_that_a_logger_has_not_is_refused() -> None:
+    words = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dri", "elsewhere"]
+    with pytest.raises(GrowlmError, match="unknown option of CSVLogger 'save_dri': did you mean 'save_dir'"):
+        PhaseCLI([*PHASE, *words], "growlm fit")
 
 
 @pytest.mark.parametrize(

@@ -100,11 +100,26 @@ def test_module_kinds_with_options_of_their_own() -> None:
         (["--skill", "chat", "--module", "lora+blok"], "unknown module kind 'blok': did you mean 'block'"),
         (["--skill", "chat", "--module", ""], "unknown module kind ''"),
         (["--skill", "chat", "--module", "{lora"], "--module is not YAML"),
+        (["--skill", "a.jsonl", "b.jsonl"], r"takes one value, found 'b\.jsonl' after it: put a glob into quotes"),
     ],
 )
 def test_what_is_wrong_is_said(words: list[str], message: str) -> None:
     with pytest.raises(GrowlmError, match=message):
         long_options(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--optimizer", "SGD"], "^--optimizer is not offered: a phase trains by AdamW"),
+        (["--optimizer.lr=1"], "^--optimizer.lr is not offered"),
+        (["--lr_scheduler=StepLR"], "^--lr_scheduler is not offered"),
+        (["--model.on_bad=ignore"], "--model.on_bad: unknown value 'ignore': known: error, skip"),
+    ],
+)
+def test_what_a_phase_has_not_is_said(words: list[str], message: str) -> None:
+    with pytest.raises(GrowlmError, match=message):
+        PhaseCLI(["--model.skill=chat", *words], "growlm fit")
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a\n- b\n"])

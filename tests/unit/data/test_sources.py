@@ -82,11 +82,13 @@ def test_a_text_is_documents(tmp_path: Path, separator: str) -> None:
         ("a.csv", b'a,b\n"1\n{x', r"a\.csv is not a \.csv file that can be read"),
         ("a.csv", b"a,a\n1,2\n", r"first line must name the columns, each once \(found: a, a\)"),
         ("a.csv", b"\xff,b\n1,2\n", "no UTF-8 text"),
-        ("a.csv", b"", "first line must name the columns"),
+        ("a.csv", b"", r"a\.csv is empty"),
+        ("a.csv", b"prompt;completion\n1;2\n", r"its columns are separated by ';': save it with ','"),
         ("a.csv", b"a,b\n", r"a\.csv is empty"),
         ("a.parquet", b"PAR1", r"a\.parquet is not a \.parquet file that can be read"),
         ("a.json", b'{"text": "x"}', "holds a list of objects"),
         ("a.json", b"[]", r"a\.json is empty"),
+        ("a.json", b"\n", r"a\.json is empty"),
         ("a.json", b"[1", "no JSON"),
         ("a.txt", b" \n", r"a\.txt is empty"),
         ("a.jsonl.gz", b"no gzip", r"not a whole \.gz file"),
@@ -114,6 +116,8 @@ def test_a_folder_is_splits_and_a_glob_is_files(tmp_path: Path) -> None:
     assert data_files(f"{tmp_path}/*.jsonl") == {"train": [tmp_path / "a.jsonl", tmp_path / "valid.jsonl"]}
     with pytest.raises(GrowlmError, match="no file matches"):
         data_files(f"{tmp_path}/*.json")
+    with pytest.raises(GrowlmError, match=r"^https://a\.org/b\.jsonl is an address: download the file"):
+        data_files("https://a.org/b.jsonl")
     (tmp_path / "empty").mkdir()
     with pytest.raises(GrowlmError, match="holds no data: put files ending in"):
         data_files(str(tmp_path / "empty"))

@@ -288,8 +288,13 @@ def test_unknown_keys_are_named_once_with_their_number(tmp_path: Path):
     assert "'id' (9 times), 'reasoning_content' (1 times)" in notices[-1]
 
 
-def test_a_row_of_more_than_a_megabyte_is_refused_by_its_line(tmp_path: Path) -> None:
+def test_a_row_of_more_than_a_megabyte_is_refused_by_its_line_or_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"text": "a"}\n{"text": "' + "a" * 1_000_000 + '"}\n')
+    rows = ['{"text": "a"}', '{"text": "' + "a" * 2_100_000 + '"}', *(f'{{"text": "{n}"}}' for n in range(3, 6))]
+    path.write_text("\n".join(rows))
     with pytest.raises(GrowlmError, match=r"rows\.jsonl, line 2: longer than 1,000,000 bytes"):
         Jsonl(str(path))
+    skill = Jsonl(str(path), on_bad="skip")
+    found = [example for split in ("train", "validation", "test") for example in skill.examples(split)]
+    assert sorted(example.name for example in found) == [f"rows.jsonl:{line}" for line in (1, 3, 4, 5)]
+    assert f"bad rows left out: 1; the first: {path}, line 2" in skill.notices[1]

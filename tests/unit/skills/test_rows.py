@@ -119,7 +119,7 @@ def test_bad_rows_are_refused_or_left_out_and_counted(tmp_path: Path) -> None:
         Jsonl(str(path))
     skill = Jsonl(str(path), on_bad="skip")
     assert sum(len(contents(skill, split)) for split in ("train", "validation", "test")) == 9
-    assert f"{path}: 2 bad rows are left out; the first: {path}, line 10: no JSON" in skill.notices[1]
+    assert f"{path}: bad rows left out: 2; the first: {path}, line 10: no JSON" in skill.notices[1]
     path.write_text("no JSON\n{}")
     with pytest.raises(GrowlmError, match=r"none of 2 rows can be used; the first: .* line 1"):
         Jsonl(str(path), on_bad="skip")
@@ -136,6 +136,10 @@ def test_strict_refuses_keys_that_nothing_is_made_of(row: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        (
+            {"question": "x"},
+            r"""the keys needed .* in fields, such as --skill_options '{"fields": {"prompt": "question",""",
+        ),
         ({"chosen": "x", "rejected": "y"}, "'chosen' is text without a prompt"),
         ({"instruction": "x", "output": " "}, "'output' is empty"),
         ({"instruction": "x", "output": "y", "input": 3}, "'input' is not a string"),

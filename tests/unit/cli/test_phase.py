@@ -152,6 +152,21 @@ def test_every_option_has_one_place_in_the_help() -> None:
     assert sorted(listed) == sorted([*(f"model.{name}" for name in option_names()), *trained, "config", "print_config"])
 
 
+def test_the_help_of_fit_groups_its_options() -> None:
+    groups = dict(re.findall(r"^(\S.*):\n((?: .*\n)+)", fit_help() + "\n", re.MULTILINE))
+    for option, group in {
+        "model.skill": "what is learned",
+        "model.base": "what it is learned on",
+        "model.learning_rate": "training",
+        "model.router": "scores and router",
+        "trainer.max_time": "length (Lightning's trainer)",
+        "trainer.strategy": "hardware (Lightning's trainer)",
+        "trainer.precision": "precision and gradients (Lightning's trainer)",
+        "trainer.logger": "logging (Lightning's trainer)",
+    }.items():
+        assert [name for name, lines in groups.items() if f"  --{option} " in lines] == [group]
+
+
 @pytest.mark.parametrize("words", [["--restart"], ["--restart", "--steps", "3"], ["--restart", "true", "--steps=3"]])
 def test_an_option_that_is_true_or_false_needs_no_value(words: list[str]) -> None:
     assert "--model.restart=true" in long_options(["--skill", "chat", *words])

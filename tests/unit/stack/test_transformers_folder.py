@@ -1,5 +1,6 @@
 """A stack's folder as transformers, its pipelines and its Trainer use it."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -162,6 +163,7 @@ def test_labels_give_the_loss(new_stack: NewStack) -> None:
     output = stack(TOKENS, labels=TOKENS)
     expected = torch.nn.functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), TOKENS[:, 1:].flatten())
     torch.testing.assert_close(output.loss, expected)
+    assert "labels" in inspect.signature(stack.forward).parameters, "trainers look for it by name"
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set", "ignore:`use_cache=True` is incompatible")

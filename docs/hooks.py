@@ -104,7 +104,7 @@ def members_page(title: str, members: registry.Registry[object], parent: str) ->
         yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
         yield f"Its name in commands and recipes: `{name}`.\n"
         if "\n\n" in (about := inspect.getdoc(module) or ""):  # the paper, the formula, what differs from it
-            yield f"```text\n{about}\n```\n"
+            yield "```text\n" + about.replace("``", "'") + "\n```\n"
 
 
 def classes_of_options(member: type) -> Iterator[type]:

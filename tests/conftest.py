@@ -1,6 +1,7 @@
 """What every test gets: fixed seeds, one thread, no network; and a manifest written by hand for those that ask."""
 
 import gc
+import json
 import os
 import random
 import socket
@@ -23,6 +24,24 @@ from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord, module_
 from tests.tiers import tiers_of
 
 TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--min-coverage``; SlipCover's own limit keeps it from showing what processes side by side have covered."""
+    parser.addoption("--min-coverage", type=float, help="fail below this percentage; under slipcover, with -n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if fewer lines are covered than ``--min-coverage`` asks."""
+    wanted = session.config.getoption("min_coverage")
+    if wanted is None or hasattr(session.config, "workerinput"):
+        return
+    merged = Path(os.environ.get("SLIPCOVER_COVERAGE_DIR", "")) / "merged.json"
+    covered = json.loads(merged.read_text())["summary"]["percent_covered"] if merged.is_file() else 0.0
+    if covered < wanted:
+        session.config.get_terminal_writer().line(f"\ncoverage is {covered:.1f} %, wanted are {wanted:g} %")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

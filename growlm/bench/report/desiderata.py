@@ -116,7 +116,7 @@ def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Ro
         cells += [DIVERGENCE.written(row)] if divergence else []
         cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
         lines.append((title(row), *cells))
-    note = "Retention is in bits per byte; the others are shares of 1. Each is defined below."
+    note = "Retention is in bits per byte, KL in nats; the others are shares of 1. Each is defined below."
     return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(lines), (), note)
 
 

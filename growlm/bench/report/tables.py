@@ -68,8 +68,8 @@ COST = (
 OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {
     "ap": "not measured in this mode",
-    "bwt": "one phase",
-    "forgetting": "one phase",
+    "bwt": "not measured in this mode",
+    "forgetting": "not measured in this mode",
     "learning_accuracy": "not measured in this mode",
     "fwt": "needs --matrix full",
 }
@@ -240,7 +240,7 @@ class Summary:
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
             used = mode[row.label]
-            reasons = _REASONS | (_AT_ONCE if row.cells[0].at_once else {})
+            reasons = _REASONS | (_AT_ONCE if row.cells[0].at_once or len(row.cells[0].skills) == 1 else {})
             cells = [self.title(row), *([used] if with_mode else [])]
             cells += [self.score(row.metric(used, metric), reasons[metric]) for metric in shown]
             cells += [self.score(Spread.of(composite_score(c, used) for c in row.cells))] if has_composites else []

@@ -97,7 +97,10 @@ def compare(row: Row, other: Row) -> Comparison:
     finals = [(final_score(mine), final_score(theirs)) for mine, theirs in pairs]
     if any(math.isnan(score) for pair in finals for score in pair):
         return Comparison(other.label, math.nan, len(pairs), "cell", math.nan, "a last score was not measured")
-    return _tested(other.label, [mine - theirs for mine, theirs in finals], "cell")
+    differences = [mine - theirs for mine, theirs in finals]
+    if row.cells[0].at_once or other.cells[0].at_once:  # paired with every order, a cell is still one sample
+        differences = _means_by_seed(pairs, differences)
+    return _tested(other.label, differences, "cell")
 
 
 def _tested(label: str, differences: Sequence[float], unit: str) -> Comparison:
@@ -107,6 +110,13 @@ def _tested(label: str, differences: Sequence[float], unit: str) -> Comparison:
         reason = f"{count} pairs cannot give p below {least:g}"
         return Comparison(label, mean, count, unit, math.nan, reason)
     return Comparison(label, mean, count, unit, sign_flip_test(differences))
+
+
+def _means_by_seed(pairs: Sequence[tuple[CellResult, CellResult]], differences: Sequence[float]) -> list[float]:
+    by_seed: dict[int, list[float]] = {}
+    for (mine, _), difference in zip(pairs, differences, strict=True):
+        by_seed.setdefault(mine.settings["seed"], []).append(difference)
+    return [math.fsum(found) / len(found) for found in by_seed.values()]
 
 
 def _paired_cells(row: Row, other: Row) -> list[tuple[CellResult, CellResult]]:

@@ -60,6 +60,14 @@ def test_cells_without_answers_are_paired_by_seed_and_order(make_cell: Make):
     assert compare(Row("grow", mine.cells[:1]), Row("other", other.cells[1:])).reason == "no common seed and order"
 
 
+def test_a_cell_without_an_order_is_one_sample(make_cell: Make):
+    joint = Row("joint", tuple(make_cell("joint", seed=seed, mode="all", at_once=True) for seed in range(6)))
+    other = Row("other", tuple(make_cell("other", seed=seed, mode="all") for seed in range(6) for _ in range(2)))
+    found = compare(joint, other)
+    assert (found.pairs, found.unit) == (6, "cell")
+    assert compare(other, joint).pairs == 6
+
+
 def test_answers_are_paired_by_question(make_cell: Make):
     mine = Row("grow", tuple(with_answers(make_cell(seed=seed), 15) for seed in range(2)))
     other = Row("other", tuple(with_answers(make_cell("other", seed=seed), 11) for seed in range(2)))

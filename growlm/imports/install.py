@@ -49,7 +49,7 @@ def import_adapter(
         base: where the base is, if not where the manifest (for a new stack: the adapter) says.
         skill: what the adapter was trained on: a skill's name or data of your own; None: the module has no skill.
         skill_options: options of the skill.
-        num_scored: greatest number of the skill's test examples that are scored, 100 by default.
+        num_scored: greatest number of the skill's test examples that are scored.
 
     Returns:
         The stack, the new module's path active.

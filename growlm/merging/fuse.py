@@ -96,7 +96,7 @@ def fused(
         *names: the modules, each for the skill that it was grown for; what they were grown on comes with them.
         moments: for each of them, the second moments of the inputs on its own path; None: what its method kept, or
             measured on the skill's examples.
-        off_diagonal: what inner products of different inputs are multiplied by, 0.9 by default.
+        off_diagonal: what inner products of different inputs are multiplied by.
 
     Raises:
         GrowlmError: for an unknown name, a module that is not a change of weights, or moments that cannot be measured.

@@ -51,7 +51,7 @@ class Replay(Method):
     """Trains by another method while rehearsing examples of earlier skills.
 
     Args:
-        method: the method that is wrapped; by default ``sequential``.
+        method: the method that is wrapped.
         method_options: its options.
         share: share of old examples among the trained rows; with 0 it is the wrapped method.
         selection: which examples are kept: any with the same probability (``reservoir``), or equally many of every

@@ -149,7 +149,7 @@ def _load(dataset: str, config: str | None, revision: str | None) -> Any:
             loaded = datasets.load_dataset(str(folder) if folder.is_dir() else dataset, config, revision=revision)
     # an IndexError is what the package itself makes of a saved split without rows
     except (OSError, ValueError, RuntimeError, IndexError, datasets.exceptions.DatasetsError) as error:
-        where = "" if folder.exists() else " from the hub, and no file or folder here is called so"
+        where = "" if folder.exists() else " from the hub, and no file or folder here has that name"
         raise GrowlmError(f"{dataset} cannot be loaded{where}: {one_line(str(error))[:300]}") from error
     return loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
 

@@ -65,7 +65,7 @@ class PhaseConfig:
     stack: Path = field(default=Path("checkpoints/stack"), metadata=_BASE)
     """Folder of the stack; created if it does not exist."""
     base: str | None = field(default=None, metadata=_BASE)
-    """Base of a new stack: name of a shipped one, a folder or a Hugging Face id (default: mini)."""
+    """Base of a new stack: name of a shipped one, a folder or a Hugging Face id (default: the shipped default base)."""
     tokenizer: str | None = field(default=None, metadata=_BASE)
     """Where the base's tokenizer is, a folder or a Hugging Face id, if not with the base."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = field(default=None, metadata=_BASE)

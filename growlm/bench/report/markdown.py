@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from growlm.bench.report.desiderata import DESIDERATA
 from growlm.bench.report.general import DIVERGENCE
 from growlm.bench.report.statistics import Spread
 from growlm.bench.report.table import NOT_KNOWN, Table, to_markdown, written
@@ -22,9 +23,9 @@ _COMPOSITES, _RETENTION, _COMPOSITION = "composites ↑", "retention, bits per b
 _MODES = "Mode: oracle, the skill is named; routed, the router chooses the modules; all, every module is active."
 _DEFINED = {
     _COMPOSITES: "Composites: mean score on tasks that need several skills and that nothing was trained on.",
-    _RETENTION: "Retention: bits per byte of the base's own text, after minus before.",
-    DIVERGENCE.title: "KL from base: KL(base ‖ model) of the next token on stories that no skill trains.",
-    _COMPOSITION: "Composition: (score - base) / (joint - base) on the composites.",
+    _RETENTION: f"Retention: {DESIDERATA['retention'].definition}",
+    DIVERGENCE.title: f"KL from base: {DIVERGENCE.definition}",
+    _COMPOSITION: f"Composition: {DESIDERATA['composition'].definition}",
 }
 
 

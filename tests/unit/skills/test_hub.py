@@ -136,7 +136,7 @@ def test_what_cannot_be_loaded(tmp_path: Path):
         with pytest.raises(GrowlmError, match="cannot be loaded") as error:
             Hub(name)
         assert "\n" not in str(error.value)
-        assert ("no file or folder here is called so" in str(error.value)) == name.endswith("nothing")
+        assert ("no file or folder here has that name" in str(error.value)) == name.endswith("nothing")
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch):

@@ -118,7 +118,7 @@ def measure(arm: Arm) -> dict[str, Any]:
     else:
         loss_of = _loss_as_before(model)
     parts = batch.split(_ROWS_PER_PASS) if passes else [batch]
-    optimizer = muon_and_adamw(model, 0.01, 0.002, 0.1)
+    optimizer = muon_and_adamw(model, 0.01, 0.002, 0.1, torch.bfloat16)
     clock = time.perf_counter if arm.clock == "wall" else time.process_time
     losses: list[float] = []
     seconds: list[float] = []

@@ -41,7 +41,8 @@ class PretrainRun:
         dropout: dropout of the attention weights.
         rows_per_pass: rows of a forward and backward pass, whose gradients are added up to those of the step; null: all
             rows of the step. Fewer need less memory, and on a CPU they are faster.
-        precision: ``bf16`` trains fp32 weights under bf16 autocast, ``fp32`` does without.
+        precision: ``bf16`` trains fp32 weights under bf16 autocast, ``fp32`` does without; null: bf16 where the
+            hardware multiplies it.
         compile: compile the model with ``torch.compile``.
         threads: CPU threads; results repeat bit for bit only at the same number.
         watch_every: steps between two measurements and samples, 0 for none before the end.
@@ -62,7 +63,7 @@ class PretrainRun:
     clip: float = 1.0
     dropout: float = 0.0
     rows_per_pass: int | None = None
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp32"] | None = None
     compile: bool = False
     threads: int | None = None
     watch_every: int = 100

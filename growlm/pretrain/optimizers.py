@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from growlm.pretrain.muon import Muon
+
 
 class Together(torch.optim.Optimizer):
     """Several optimizers over disjoint parameters that step as one.
@@ -48,17 +50,16 @@ class Together(torch.optim.Optimizer):
 
 
 def muon_and_adamw(
-    model: nn.Module, muon_lr: float | None, adamw_lr: float, weight_decay: float
+    model: nn.Module, muon_lr: float | None, adamw_lr: float, weight_decay: float, muon_dtype: torch.dtype
 ) -> torch.optim.Optimizer:
-    """Build Muon (Jordan et al., 2024) for a transformer's inner matrices and AdamW for embeddings and vectors.
-
-    Where torch has no Muon yet (before 2.9), AdamW takes the matrices as well, at its own rate.
+    """Build Muon for a transformer's inner matrices and AdamW for embeddings and vectors.
 
     Args:
         model: the model; embeddings are recognised by their type.
         muon_lr: learning rate of the matrices; None: AdamW takes them as well, at its own rate.
         adamw_lr: learning rate of embeddings, norms and biases, which do not decay.
         weight_decay: decoupled weight decay of the matrices.
+        muon_dtype: the type of numbers in which Muon makes its updates orthogonal.
 
     Returns:
         The optimizer; every group has its peak rate as ``initial_lr``.
@@ -69,11 +70,10 @@ def muon_and_adamw(
     for parameter in model.parameters():
         if parameter.requires_grad:
             (matrices if parameter.ndim == 2 and id(parameter) not in embeddings else rest).append(parameter)
-    muon: Any = getattr(torch.optim, "Muon", None)
     first = (
         torch.optim.AdamW(matrices, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay)
-        if muon is None or muon_lr is None
-        else muon(matrices, lr=muon_lr, weight_decay=weight_decay)
+        if muon_lr is None
+        else Muon(matrices, muon_lr, weight_decay, dtype=muon_dtype)
     )
     optimizer = Together([first, torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)])
     for group in optimizer.param_groups:

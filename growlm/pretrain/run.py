@@ -31,6 +31,7 @@ from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch
 from growlm.train.machine import (
+    fastest_precision,
     keep_compiled_code,
     keep_freed_memory,
     machine_kind,
@@ -71,7 +72,9 @@ class PretrainPhase(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build Muon and AdamW."""
-        return muon_and_adamw(self.model, self.run.muon_lr, self.run.adamw_lr, self.run.weight_decay)
+        run = self.run
+        dtype = torch.bfloat16 if run.precision == "bf16" else torch.float32
+        return muon_and_adamw(self.model, run.muon_lr, run.adamw_lr, run.weight_decay, dtype)
 
     def on_train_batch_start(self, batch: PackedBatch, batch_idx: int) -> None:
         """Set the learning rate of the step."""
@@ -146,6 +149,8 @@ def pretrain_base(
         raise GrowlmError(f"{folder} exists: choose another --name or --out, or give --overwrite to replace it")
     if not data.sources:
         raise GrowlmError("a base needs text: give data.sources in the recipe")
+    if run.precision is None:
+        run = replace(run, precision="bf16" if fastest_precision() == "bf16-mixed" else "fp32")
     if run.compile:
         require_compiler()
         keep_compiled_code()

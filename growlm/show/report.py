@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from growlm.data.example import Example
+from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.card import score_rows, score_titles
 from growlm.manifest.path import format_path
@@ -20,6 +20,7 @@ from growlm.metrics.references import references
 from growlm.metrics.scoring import generate_answers
 from growlm.show.beside import reference_rows
 from growlm.skills.metric import OF_MESSAGES
+from growlm.skills.skill import Skill
 from growlm.terminal import safe_console
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from growlm.train.result import Grown
 
 _NUM_SAMPLES = 3
+_NUM_LOOKED_AT = 100  # of the test examples, for samples that differ
 
 
 def print_grown(grown: "Grown", console: Console | None = None) -> None:
@@ -84,7 +86,7 @@ def _samples(stack: "ModuleStack", record: ModuleRecord) -> Group:
         skill = recorded_skill(record)
     except GrowlmError:  # grown by somebody else
         return Group()
-    prompts = [prompt for example in islice(skill.examples("test"), _NUM_SAMPLES) if (prompt := _first_prompt(example))]
+    prompts = list(islice(_distinct_prompts(skill), _NUM_SAMPLES))
     with stack.active():
         before = generate_answers(stack, prompts, max_new_tokens=48)
     with stack.active(*stack.path_of(record.name)):
@@ -97,6 +99,15 @@ def _samples(stack: "ModuleStack", record: ModuleRecord) -> Group:
         lines.append(Text.assemble(("after   ", "bold green"), " ".join(new.split())))
         lines.append(Text())
     return Group(*lines)
+
+
+def _distinct_prompts(skill: Skill) -> Iterator[Example]:
+    seen: set[tuple[str | None, tuple[Message, ...]]] = set()
+    for example in islice(skill.examples("test"), _NUM_LOOKED_AT):
+        prompt = _first_prompt(example)
+        if prompt is not None and (text := (prompt.prompt, prompt.messages)) not in seen:
+            seen.add(text)
+            yield prompt
 
 
 def _first_prompt(example: Example) -> Example | None:

@@ -19,7 +19,7 @@ NewStack = Callable[..., Any]
 COUNT = {"count": 4}
 TALK = (Message("user", "hello"), Message("assistant", "yes"), Message("user", "Tom"), Message("assistant", "no"))
 EXAMPLES = {
-    "talk": [Example("a", messages=TALK), Example("b", messages=TALK[2:])],
+    "talk": [Example("a", messages=TALK), Example("again", messages=TALK), Example("b", messages=TALK[2:])],
     "rows": [Example("a", prompt="the cat", completion=" sat")],
     "text": [Example("a", text="the cat sat")],
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import subprocess
 from functools import cache
@@ -103,6 +104,18 @@ def test_members_are_counted_and_listed_as_they_are():
     assert f"| adapter kinds | {len(module_kinds.names())} |" in README
     assert f"| continual-learning methods | {len(methods.names())} |" in README
     assert sorted(re.findall(r"^\| `(\w+)` \|", PAGES["docs/concepts.md"], re.MULTILINE)) == module_kinds.names()
+
+
+def test_scores_are_those_of_the_results():
+    skills = json.loads((ROOT / "results/skills-mini/answers.json").read_text(encoding="utf-8"))["skills"]
+    guesses = [max(value for value in skill["references"].values() if value is not None) for skill in skills.values()]
+    rows = {
+        "% right": [f"`{name}`" for name in skills],
+        "own path": [f"{100 * skill['share']:.1f}" for skill in skills.values()],
+        "best guess": [f"{100 * guess:.1f}" for guess in guesses],
+    }
+    for title, cells in rows.items():
+        assert f"| {title} | {' | '.join(cells)} |" in README
 
 
 def test_links_between_pages_lead_somewhere():

@@ -115,6 +115,15 @@ def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
     assert str(tmp_path) not in card.replace(str(data.validation), "")
 
 
+@pytest.mark.parametrize(("fastest", "expected"), [("32-true", "fp32"), ("bf16-mixed", "bf16")])
+def test_precision_left_out_is_what_the_machine_multiplies(
+    data: PretrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fastest: str, expected: str
+) -> None:
+    monkeypatch.setattr("growlm.pretrain.run.fastest_precision", lambda: fastest)
+    folder = build(data, tmp_path, replace(RUN, steps=1, warmup_steps=0, watch_every=0, precision=None))
+    assert json.loads((folder / "training.json").read_text())["run"]["precision"] == expected
+
+
 def test_fewer_documents_are_measured_if_asked_for(data: PretrainData, tmp_path: Path) -> None:
     folder = build(data, tmp_path, replace(RUN, steps=1, warmup_steps=0, watch_every=0, final_stories=3))
     validation = json.loads((folder / "training.json").read_text())["validation"]

@@ -226,19 +226,25 @@ def test_each_skill_after_its_own_phase_and_after_the_last(
     request_words: list[str], whole: Path, command: Command, tmp_path: Path
 ) -> None:
     words = [*request_words, "--methods", "lora", "--seeds", "0", "--matrix", "last", "--out", tmp_path / "last"]
-    words += ["--general_ability", "true"]
     assert command(words).status == 0
-    cell = measured(tmp_path / "last")["cells/lora/order-1/seed-0/cell.json"]
-    found = cell["scores"]["modes"]["oracle"]
-    assert set(cell["general"]) == {"divergence", "consistency", "ended", "distinct_3"}
-    assert all(set(values) == {"base", "oracle", "routed", "all"} for values in cell["general"].values())
-    assert cell["general"]["divergence"]["all"] > cell["general"]["divergence"]["oracle"] == 0.0
+    found = measured(tmp_path / "last")["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
     expected = measured(whole)["cells/lora/order-1/seed-0/cell.json"]["scores"]["modes"]["oracle"]
     assert found == expected, "of two skills the last row is the only one that has an older skill"
     other = command([*words, "--matrix", "lower"])
     assert other.status == 2
     (complaint,) = complaints(other)
     assert "matrix 'last', now 'lower'" in complaint
+
+
+def test_general_ability_is_measured_where_it_is_asked_for(
+    request_words: list[str], command: Command, tmp_path: Path
+) -> None:
+    words = [*request_words, "--methods", "lora", "--seeds", "0", "--general_ability", "true", "--matrix", "last"]
+    assert command([*words, "--out", tmp_path / "results"]).status == 0
+    found = measured(tmp_path / "results")["cells/lora/order-1/seed-0/cell.json"]["general"]
+    assert set(found) == {"divergence", "consistency", "ended", "distinct_3"}
+    assert all(set(values) == {"base", "oracle", "routed", "all"} for values in found.values())
+    assert found["divergence"]["all"] > found["divergence"]["oracle"] == 0.0
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # submitit's debug executor leaves its logs open

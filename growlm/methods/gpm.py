@@ -23,15 +23,14 @@ Shapes: O output dim, I input dim, K basis vectors, B batch, T tokens.
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from growlm.data.batches import StepBatches, collate
 from growlm.errors import GrowlmError, check_at_least
+from growlm.methods._projected_weight import ProjectedWeight
 from growlm.methods.method import VersionedMethod
 from growlm.modules.dense import DensePart
 from growlm.modules.kind import ModuleKind
@@ -72,32 +71,6 @@ def without_span(change_OI: Tensor, basis_IK: Tensor) -> Tensor:
     return change_OI - (change_OI @ basis_IK) @ basis_IK.T
 
 
-@dataclass
-class _Protected:
-    """A trained difference and the input directions in which it must not change."""
-
-    parameter: nn.Parameter
-    start: Tensor
-    basis: Tensor  # [I, K]
-    transposed: bool
-
-    @torch.no_grad()
-    def project_gradient(self) -> None:
-        gradient = cast(Tensor, self.parameter.grad)
-        gradient.copy_(self._projected(gradient))
-
-    @torch.no_grad()
-    def project_change(self) -> None:
-        self.start = self.start.to(self.parameter.device)  # the phase may have moved since it began
-        self.parameter.copy_(self.start + self._projected(self.parameter - self.start))
-
-    def _projected(self, change: Tensor) -> Tensor:
-        self.basis = self.basis.to(change)
-        if self.transposed:
-            return without_span(change.T, self.basis).T
-        return without_span(change, self.basis)
-
-
 class Gpm(VersionedMethod):
     """Continues fine-tuning the linears without changing what they make of earlier skills' inputs.
 
@@ -120,7 +93,7 @@ class Gpm(VersionedMethod):
         self._sites: list[str] = []
         self._phase = 0
         self._bases: dict[str, Tensor] = {}
-        self._protected: list[_Protected] = []
+        self._projected: list[ProjectedWeight] = []
 
     def kinds(self) -> dict[str, ModuleKind]:
         """Return a full difference of the linears."""
@@ -148,9 +121,7 @@ class Gpm(VersionedMethod):
                 )
             self._bases[site] = basis_IK
             part = cast(DensePart, sites[site].parts[part_key(name, "dense")])
-            parameter = cast(nn.Parameter, part.layer.weight)
-            start, transposed = parameter.detach().clone(), isinstance(part.layer, Conv1D)
-            self._protected.append(_Protected(parameter, start, basis_IK, transposed))
+            self._projected.append(ProjectedWeight(part, without_span, basis_IK))
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
         """Return the weights of the linears, without biases."""
@@ -159,12 +130,12 @@ class Gpm(VersionedMethod):
 
     def after_backward(self) -> None:
         """Project the gradients."""
-        for weight in self._protected:
+        for weight in self._projected:
             weight.project_gradient()
 
     def after_step(self) -> None:
         """Project what has changed since the phase began."""
-        for weight in self._protected:
+        for weight in self._projected:
             weight.project_change()
 
     @torch.no_grad()

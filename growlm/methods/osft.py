@@ -42,18 +42,17 @@ Shapes: O output dim, I input dim, k preserved directions.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from growlm.data.batches import StepBatches
 from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.path import Path
 from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, linear_importance, some_examples
+from growlm.methods._projected_weight import ProjectedWeight
 from growlm.methods.method import VersionedMethod
 from growlm.modules.dense import DensePart
 from growlm.modules.directions import free_directions, num_free, num_preserved, preserved_directions, without_block
@@ -67,43 +66,6 @@ if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
 
 _IMPORTANCE = "importance."
-
-
-@dataclass
-class ProtectedWeight:
-    """A weight whose preserved block is kept, for the ``block`` form.
-
-    Args:
-        parameter: the trained difference, [O, I], or [I, O] if transposed.
-        start: its value when the phase began.
-        U_h_Ok: preserved output directions.
-        V_h_Ik: preserved input directions.
-        transposed: whether the layer lays its weight out as [I, O].
-    """
-
-    parameter: nn.Parameter
-    start: Tensor
-    U_h_Ok: Tensor
-    V_h_Ik: Tensor
-    transposed: bool = False
-
-    @torch.no_grad()
-    def project_gradient(self) -> None:
-        """Remove the preserved block from the gradient."""
-        gradient = cast(Tensor, self.parameter.grad)
-        gradient.copy_(self._rest(gradient))
-
-    @torch.no_grad()
-    def project_change(self) -> None:
-        """Remove the preserved block from what has changed since the phase began."""
-        self.start = self.start.to(self.parameter.device)  # the phase may have moved since it began
-        self.parameter.copy_(self.start + self._rest(self.parameter - self.start))
-
-    def _rest(self, change: Tensor) -> Tensor:
-        self.U_h_Ok, self.V_h_Ik = self.U_h_Ok.to(change.device), self.V_h_Ik.to(change.device)
-        if self.transposed:
-            return without_block(change.T, self.U_h_Ok, self.V_h_Ik).T
-        return without_block(change, self.U_h_Ok, self.V_h_Ik)
 
 
 class Osft(VersionedMethod):
@@ -157,7 +119,7 @@ class Osft(VersionedMethod):
         self.target_modules = target_modules
         self._counts: dict[str, int] = {}
         self._subspaces: dict[str, SubspacePart] = {}
-        self._protected: list[ProtectedWeight] = []
+        self._projected: list[ProjectedWeight] = []
         self._directions: dict[str, Tensor] = {}
 
     # -- what is attached ----------------------------------------------------------------------------------------------
@@ -245,11 +207,8 @@ class Osft(VersionedMethod):
                 self._subspaces[site] = part
             elif preserved > 0:
                 dense = cast(DensePart, sites[site].parts[part_key(name, "dense")])
-                difference = cast(nn.Parameter, dense.layer.weight)
-                start = difference.detach().clone()
-                U_h_Ok, V_h_Ik = preserved_directions(weight_OI, preserved)
-                transposed = isinstance(dense.layer, Conv1D)
-                self._protected.append(ProtectedWeight(difference, start, U_h_Ok, V_h_Ik, transposed))
+                directions = preserved_directions(weight_OI, preserved)
+                self._projected.append(ProjectedWeight(dense, without_block, *directions))
 
     def parameters(self, stack: "ModuleStack", name: str) -> Iterable[nn.Parameter]:
         """Return the coordinates in the free directions; in the ``block`` form, weights that are not all preserved."""
@@ -260,12 +219,12 @@ class Osft(VersionedMethod):
 
     def after_backward(self) -> None:
         """Project the gradients, in the ``block`` form."""
-        for weight in self._protected:
+        for weight in self._projected:
             weight.project_gradient()
 
     def after_step(self) -> None:
         """Project the changes, in the ``block`` form."""
-        for weight in self._protected:
+        for weight in self._projected:
             weight.project_change()
 
     def end(self, stack: "ModuleStack", batches: StepBatches) -> dict[str, Tensor]:

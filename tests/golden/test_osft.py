@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from growlm.errors import GrowlmError
 from growlm.merging.merge import effective_weight
 from growlm.methods._preserved_ranks import adaptive_ratios, input_output_cosine
+from growlm.methods._projected_weight import ProjectedWeight
 from growlm.methods.method import Method
-from growlm.methods.osft import Osft, ProtectedWeight
-from growlm.modules.directions import linear_weight, num_preserved, preserved_directions
+from growlm.methods.osft import Osft
+from growlm.modules.dense import DensePart
+from growlm.modules.directions import linear_weight, num_preserved, preserved_directions, without_block
 from growlm.registry import methods
 from growlm.stack.stack import ModuleStack
 from tests.golden.conftest import NO_SKILL, RunPhase, encoded
@@ -100,9 +102,10 @@ def block_after(steps: int, *, gradient: bool, change: bool) -> float:
     """Train a difference with AdamW and return how much of it lies in the preserved block."""
     generator = torch.Generator().manual_seed(0)
     weight = 0.1 * torch.randn(32, 20, generator=generator)
-    difference = nn.Parameter(0.02 * torch.randn(32, 20, generator=generator))
-    start = difference.detach().clone()
-    protected = ProtectedWeight(difference, start, *preserved_directions(weight + start, 12))
+    part = DensePart(nn.Linear(20, 32, bias=False))
+    difference = part.layer.weight
+    start = difference.detach().copy_(0.02 * torch.randn(32, 20, generator=generator)).clone()
+    projected = ProjectedWeight(part, without_block, *preserved_directions(weight + start, 12))
     optimizer = torch.optim.AdamW([difference], lr=3e-3, weight_decay=0.1)
     target = torch.randn(32, 20, generator=generator)
     for _ in range(steps):
@@ -110,10 +113,10 @@ def block_after(steps: int, *, gradient: bool, change: bool) -> float:
         optimizer.zero_grad()
         (inputs @ (weight + difference - target).T).square().mean().backward()
         if gradient:
-            protected.project_gradient()
+            projected.project_gradient()
         optimizer.step()
         if change:
-            protected.project_change()
+            projected.project_change()
     delta = (difference.detach() - start).double()
     assert delta.norm() > 1
     return leaks((weight + start).double(), delta, 12)[2]

@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from whole_words import keep_words_whole
 
 import growlm
 from growlm import registry
@@ -55,24 +55,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Keep in one line what browsers would break: options and names with hyphens, and a number and its percent sign."""
-    parts = re.split(r"(<pre>.*?</pre>)", html, flags=re.DOTALL)
-    parts[::2] = (re.sub(r"(?<!</span>)<code>([^<]*)</code>", _code, part) for part in parts[::2])
-    parts[::2] = (re.sub(r"(?<=\d) %", "&nbsp;%", part) for part in parts[::2])
-    return re.sub(r'(?<=<div class="language-bash highlight">).*?(?=</div>)', _block, "".join(parts), flags=re.DOTALL)
-
-
-def _code(found: re.Match[str]) -> str:
-    return f"<code>{_whole_words(found[1])}</code>"
-
-
-def _block(found: re.Match[str]) -> str:
-    return re.sub(r"(?<=>)[^<]+", lambda text: _whole_words(text[0]), found[0])
-
-
-def _whole_words(text: str) -> str:
-    """Wrap each word with a hyphen that is short enough for a line of a phone."""
-    return re.sub(r"(?<![^\s,])(?=[^\s,]*-)[^\s,]{2,36}(?![^\s,])", r'<span class="whole">\g<0></span>', text)
+    """Keep options, names with hyphens and percentages in one line."""
+    return keep_words_whole(html)
 
 
 def python_page() -> Iterator[str]:
@@ -103,8 +87,9 @@ def members_page(title: str, members: registry.Registry[object], parent: str) ->
             continue
         yield f"::: {member.__module__}.{member.__name__}\n    options:\n      members: false\n"
         yield f"Its name in commands and recipes: `{name}`.\n"
-        if "\n\n" in (about := inspect.getdoc(module) or ""):  # the paper, the formula, what differs from it
-            yield "```text\n" + about.replace("``", "'") + "\n```\n"
+        if "\n\n" in (inspect.getdoc(module) or ""):  # the paper, the formula, what differs from it
+            options = "{members: false, show_root_heading: false, show_root_toc_entry: false}"
+            yield f"::: {module.__name__}\n    options: {options}\n"
 
 
 def classes_of_options(member: type) -> Iterator[type]:

@@ -33,6 +33,7 @@ from growlm.modules.kind import ModuleKind, check_encoder_decoder, check_quantiz
 from growlm.modules.site import Part
 from growlm.registry import module_kinds
 from growlm.stack.active import PathMixin
+from growlm.stack.arguments import check_arguments, known_arguments
 from growlm.stack.checkpointing import CheckpointingMixin
 from growlm.stack.in_context import Given
 from growlm.stack.loading import LoadOptions
@@ -82,6 +83,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         self.base = base.requires_grad_(False).eval()
         self.architecture = Architecture(base)
         self.rows = rows_of(base)
+        self._arguments = known_arguments(ModuleStack.forward, base)
         self.manifest = Manifest(base_record)
         self.router: StackRouter | None = None
         self.quantization: Quantization | None = None
@@ -314,7 +316,12 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         labels: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Run the base with the active path; arguments and result are those of the base's own class."""
+        """Run the base with the active path; arguments and result are those of the base's own class.
+
+        Raises:
+            TypeError: for an argument that this class does not have.
+        """
+        check_arguments(kwargs, self._arguments)
         use_cache = (not self.training) if use_cache is None else use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config.get_text_config())

@@ -17,7 +17,7 @@ from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
 from growlm.train.config import PhaseConfig, difference
 from growlm.train.machine import fastest_precision, keep_freed_memory
-from growlm.train.phase import GrowPhase, trainer_settings
+from growlm.train.phase import GrowPhase, is_trial, trainer_settings
 from growlm.train.progress import suppress_lightning_notices
 from growlm.train.result import Grown
 from growlm.train.resume import AtomicCheckpointIO, ResumeCheckpoint
@@ -80,7 +80,7 @@ def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:
         trainer: what trains it.
 
     Returns:
-        The grown stack.
+        The grown stack; with the trainer's ``fast_dev_run`` it is in memory only.
 
     Raises:
         GrowlmError: if the stack is in use or damaged, the name is taken by another phase, or anything in
@@ -91,12 +91,13 @@ def fit_phase(phase: GrowPhase, trainer: Trainer) -> Grown:
     settings = trainer_settings(trainer)
     if phase.config.epochs is not None or not methods.get(phase.config.method).trains:
         del settings["steps"]  # what they are is known when the examples are; a method may have none
-    ended = _ended_phase(phase.config, settings) if trainer.is_global_zero else None
+    trial = is_trial(trainer)
+    ended = _ended_phase(phase.config, settings) if trainer.is_global_zero and not trial else None
     if ended is not None:
         return ended
     try:
         with suppress_lightning_notices():
-            trainer.fit(phase, ckpt_path=phase.resume_from, weights_only=True)
+            trainer.fit(phase, ckpt_path=None if trial else phase.resume_from, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt(_interruption(trainer)) from None
     if phase.grown is None:  # another process than the first: the result is not its own to report
@@ -157,6 +158,6 @@ def _interruption(trainer: Trainer) -> str:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it in a connector
     saved = next(callback.saved_step for callback in callbacks if isinstance(callback, ResumeCheckpoint))
     where = f"interrupted at step {trainer.global_step} of {trainer.max_steps}"
-    if saved is None:
+    if saved is None or is_trial(trainer):
         return f"{where}; nothing was saved yet, the same command begins again"
     return f"{where}; the same command resumes at step {saved}"

@@ -4,6 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -53,6 +56,7 @@ class GrowPhase(LightningModule):
     ``setup`` prepares: it locks the stack's folder, attaches the module and checks everything. ``on_fit_start`` scores
     the bare base and merges what is frozen. ``on_fit_end`` proves that nothing frozen moved, freezes the module, scores
     every skill and writes the module into the stack's folder. Only the new module's parameters belong to this module.
+    With the trainer's ``fast_dev_run`` all of this runs but for the writing: the stack's folder stays as it was.
 
     Args:
         config: the options, or the skill's name.
@@ -61,7 +65,7 @@ class GrowPhase(LightningModule):
 
     Attributes:
         validation: measures the loss on the validation split.
-        grown: the result, when the phase has ended.
+        grown: the result, when the phase has ended; with ``fast_dev_run`` it is in memory only.
 
     Raises:
         GrowlmError: for an option out of range.
@@ -74,6 +78,7 @@ class GrowPhase(LightningModule):
         self.losses = LossCurve()
         self.validation = Validation(self.config)
         self.grown: Grown | None = None
+        self._work = self.config.stack / WORK
         self._prepared: Prepared | None = None
         self._hidden: HiddenCache | None = None
         self._before: dict[str, Any] = {}
@@ -120,9 +125,11 @@ class GrowPhase(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Show the progress, save the training's state, and leave the folder in order if it fails."""
+        if is_trial(self.trainer):
+            self._work = Path(self._open.enter_context(TemporaryDirectory(prefix="growlm-")))
         every = self.config.checkpoint_every, self.config.checkpoint_seconds
         progress = [] if self.trainer.progress_bar_callback else [PhaseProgress(f"grow {self.config.module}")]
-        resume = ResumeCheckpoint(self.config.stack / WORK, {}, *every)
+        resume = ResumeCheckpoint(self._work, {}, *every)
         return [*progress, self.validation, PhaseLog(), resume, _Close(self)]
 
     def setup(self, stage: str) -> None:
@@ -139,7 +146,10 @@ class GrowPhase(LightningModule):
             self._prepare()
 
     def _prepare(self) -> None:
-        self._prepared = prepare(self.config, trainer_settings(self.trainer), self.cache)
+        config, settings = self.config, trainer_settings(self.trainer)
+        if is_trial(self.trainer):  # the trainer says how many steps, and nothing goes into the stack's folder
+            config = replace(config, epochs=None, dry_run=True)
+        self._prepared = replace(prepare(config, settings, self.cache), work=self._work)
         self.trainer.fit_loop.epoch_loop.max_steps = self.prepared.settings["steps"]  # epochs are counted in steps
         if self.prepared.batches.batch_size < self.trainer.world_size:
             raise GrowlmError(
@@ -303,7 +313,10 @@ class GrowPhase(LightningModule):
         nn.Module.to(stack, stack.device)  # Lightning has taken the trained tensors alone to the CPU
         if self.trainer.is_global_zero:
             self.grown = freeze_and_score(prepared, self._training(), self._before, self.cache)
-            commit(prepared, self.grown)
+            if is_trial(self.trainer):
+                _logger.info("fast_dev_run: training, proof and scores ran; nothing is committed to the stack's folder")
+            else:
+                commit(prepared, self.grown)
 
     def teardown(self, stage: str) -> None:
         """Unlock the stack's folder."""
@@ -356,6 +369,11 @@ class _Close(Callback):
 
     def on_exception(self, *args: Any) -> None:
         self._phase.close()
+
+
+def is_trial(trainer: Any) -> bool:
+    """Return whether a Lightning trainer's ``fast_dev_run`` asks for a run that leaves nothing."""
+    return bool(trainer.fast_dev_run)
 
 
 def trainer_settings(trainer: Any) -> dict[str, Any]:

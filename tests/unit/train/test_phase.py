@@ -218,6 +218,45 @@ def test_a_training_without_a_step_commits_nothing(phase: Phase, tmp_path: Path)
     assert read_manifest(tmp_path / "stack").modules == ()
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("options", [{}, {"epochs": 3.0}, {"method": "k_shot", "method_options": {}}])
+def test_a_fast_dev_run_runs_all_and_leaves_nothing(
+    phase: Phase, tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+):
+    caplog.set_level(logging.INFO, "growlm")
+    before = contents(tmp_path)
+    grown = fit_phase(phase(router="ridge", **options), trainer(400, fast_dev_run=True))
+    assert grown.record.cost["steps"] == (0 if "method" in options else 1)
+    assert set(grown.record.scores["words"]) >= {"base", "oracle", "all", "routed"}
+    assert "fast_dev_run" in caplog.text
+    assert "ended early" not in caplog.text
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "stack").exists()
+
+
+@stock
+def test_a_fast_dev_run_leaves_a_stack_and_its_unfinished_phase_as_they_were(phase: Phase, tmp_path: Path):
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 2:
+                raise RuntimeError("killed")
+
+    fit_phase(phase(name="first"), trainer(1))
+    with pytest.raises(RuntimeError, match="killed"):
+        fit_phase(phase(checkpoint_every=1), trainer(4, callbacks=[Stop()]))
+    before = contents(tmp_path)
+    assert tmp_path / "stack" / ".work" / "resume.ckpt" in before
+    growing = phase(name="second")
+    Trainer(fast_dev_run=2, accelerator="cpu", logger=False, enable_progress_bar=False).fit(growing)
+    assert growing.grown is not None
+    assert growing.grown.record.cost["steps"] == 2
+    assert contents(tmp_path) == before
+    assert fit_phase(phase(), trainer(4)).record.cost["steps"] == 4
+
+
 def test_a_path_worse_than_the_base_is_said(
     phase: Phase, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

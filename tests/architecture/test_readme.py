@@ -126,3 +126,15 @@ def test_links_between_pages_lead_somewhere():
         if not (ROOT / name).parent.joinpath(target).exists() and "reference/" not in target
     ]
     assert broken == []
+
+
+def test_comments_in_the_shell_blocks_of_the_site_fit_a_phone():
+    """The site wraps long lines, and the second line of a comment would look like a command."""
+    long = [
+        f"{name}: {line}"
+        for name, page in PAGES.items()
+        for block in blocks(page, "bash")
+        for line in block.splitlines()
+        if name.startswith("docs/") and re.search(r"(^|\s)# ", line) and len(line) > 39
+    ]
+    assert long == []

@@ -1,4 +1,4 @@
-"""Text that may come from a stranger's file, made safe for a terminal and for Markdown in one place."""
+"""Text for people: what may come from a stranger's file made safe for a terminal and for Markdown, and counts."""
 
 import re
 from collections.abc import Iterable
@@ -19,6 +19,22 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() or character in "\n\t" else " " for character in text)
+
+
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """Write how many there are of something: ``1 step``, ``2,000 steps``; see ``plural``."""
+    return f"{number:,} {plural(number, noun, several)}"
+
+
+def plural(number: float, noun: str, several: str | None = None) -> str:
+    """Return the form of a noun that goes with a number.
+
+    Args:
+        number: how many there are.
+        noun: what one is called.
+        several: what several are called; None: the noun with an s.
+    """
+    return noun if number == 1 else several or f"{noun}s"
 
 
 def safe_console(*, stderr: bool = False, width: int | None = None, soft_wrap: bool = False) -> "Console":

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from growlm.terminal import counted
+
 SAME = 0.98
 """Cosine above which two rows count as one."""
 _AIM = 0.975  # what is written in bf16 stays below SAME
@@ -84,7 +86,7 @@ def describe_twins(tokenizer: Any, groups: Sequence[Sequence[int]], limit: int =
         more = f" (and {len(group) - limit} more)" if len(group) > limit else ""
         return " ".join(repr(str(tokenizer.decode([token]))) for token in group[:limit]) + more
 
-    more = f"; and {len(groups) - limit} more groups" if len(groups) > limit else ""
+    more = f"; and {counted(len(groups) - limit, 'more group')}" if len(groups) > limit else ""
     return "; ".join(named(group) for group in groups[:limit]) + more
 
 

@@ -100,6 +100,7 @@ def bench(
     from growlm.bench.run.tune import tune as tune_entries
     from growlm.bench.run.workers import machine_workers
     from growlm.errors import GrowlmError, check_at_least
+    from growlm.terminal import counted
 
     if tune and choices is not None:
         raise GrowlmError("--tune chooses anew and --choices takes earlier choices: give one of them")
@@ -131,5 +132,8 @@ def bench(
     for count, scarce in scarcer:
         cells = plan_cells(scarce, chosen, named, tested, base, small, Measured("last", base_text=False))
         run_bench(cells, replace(place, out=few_folder(place.out, count), keep_stacks=False), runs)
-    print(f"{done.cells} cells in {done.out}, {done.cells - done.skipped} run now in {done.seconds / 60:.1f} min")
+    print(
+        f"{counted(done.cells, 'cell')} in {done.out}, {done.cells - done.skipped} run now in "
+        f"{done.seconds / 60:.1f} min"
+    )
     print(f"a page of them: growlm report {done.out}")

@@ -46,6 +46,7 @@ def import_(
             print(f"module {added.name!r}: {added.parameters:,} parameters, as in {adapter}, frozen in {stack}")
         return
     from growlm.imports.install import import_adapter
+    from growlm.terminal import counted
 
     record = import_adapter(adapter, stack, name, parents, base, skill, skill_options, num_scored).manifest.modules[-1]
     kinds = ", ".join(f"{kind} of rank {options['rank']}" for kind, options in record.kinds.items())
@@ -53,6 +54,6 @@ def import_(
     if own := record.scores.get(record.name):
         score = own["oracle"]
         print(
-            f"{record.skill['name']}: {score['metric']} {score['value']:.3f} on {score['count']} test examples, "
-            f"the bare base {own['base']['value']:.3f}"
+            f"{record.skill['name']}: {score['metric']} {score['value']:.3f} on "
+            f"{counted(score['count'], 'test example')}, the bare base {own['base']['value']:.3f}"
         )

@@ -12,18 +12,20 @@ def verify(stack: Path = Path("checkpoints/stack"), base: str | None = None) -> 
     """
     from growlm.manifest.integrity import verify_files
     from growlm.stack.stack import ModuleStack
+    from growlm.terminal import counted
 
     loaded = ModuleStack.from_pretrained(stack, base=base)
     manifest = loaded.manifest
-    print(
-        f"base {manifest.base.source}: {len(manifest.base.tensors)} tensors, unchanged (sha256 {manifest.base.digest})"
-    )
+    tensors = counted(len(manifest.base.tensors), "tensor")
+    print(f"base {manifest.base.source}: {tensors}, unchanged (sha256 {manifest.base.digest})")
     if loaded.router is not None:
-        print(f"router {loaded.router.name}: {len(loaded.router.state_dict())} tensors, unchanged")
+        print(f"router {loaded.router.name}: {counted(len(loaded.router.state_dict()), 'tensor')}, unchanged")
     for record in manifest.modules:
-        print(f"module {record.name}: {len(record.tensors)} tensors, unchanged (sha256 {record.digest})")
+        print(f"module {record.name}: {counted(len(record.tensors), 'tensor')}, unchanged (sha256 {record.digest})")
         if loaded.method_tensors(record.name):
-            print(f"  kept by method {record.method['name']}: {len(record.method_tensors)} tensors, unchanged")
+            print(
+                f"  kept by method {record.method['name']}: {counted(len(record.method_tensors), 'tensor')}, unchanged"
+            )
     checked = verify_files(stack)
     note = "" if checked.complete else "; format version 1 has no digests of files: the next change adds them"
     print(f"files: {checked.num_files}, unchanged{note}")

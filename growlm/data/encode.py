@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from growlm.base.tokenizer import ENCODER_DECODER_TEMPLATE, END, PLAIN_TEMPLATE
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
+from growlm.terminal import counted
 
 _NOTHING = re.compile(r"(?!)")
 _SPECIAL_TOKENS: WeakKeyDictionary[Any, tuple[int, re.Pattern[str]]] = WeakKeyDictionary()
@@ -212,8 +213,8 @@ def _marked(example: Example, tokenizer: Any) -> tuple[list[int], list[bool]]:
     starts = [index for index, pair in enumerate(pairwise([False, *trained])) if pair == (False, True)]
     if len(starts) != len(answers):
         raise GrowlmError(
-            f"{example.name}: the chat template tags {len(starts)} turns of {len(answers)}, so turns of weight 0 "
-            "cannot be found; tag every assistant's turn"
+            f"{example.name}: the chat template tags {counted(len(starts), 'turn')} of {len(answers)}, so turns of "
+            "weight 0 cannot be found; tag every assistant's turn"
         )
     for message, start, end in zip(answers, starts, [*starts[1:], len(ids)], strict=True):
         if not message.trained:

@@ -12,6 +12,7 @@ from growlm.data.encode import prompt_frame
 from growlm.errors import GrowlmError
 from growlm.export.exporter import Check
 from growlm.stack.stack import ModuleStack
+from growlm.terminal import counted
 
 NUM_GREEDY = 64
 TOLERANCE = 1e-5
@@ -51,7 +52,9 @@ def compare_model(stack: ModuleStack, model: Any) -> list[Check]:
         )
     same = [ours == theirs for ours, theirs in zip(greedy(stack, prompts_BT), greedy(model, prompts_BT), strict=True)]
     if exact and not all(same):
-        raise GrowlmError(f"the exported model says other tokens than the stack on {same.count(False)} prompts")
+        raise GrowlmError(
+            f"the exported model says other tokens than the stack on {counted(same.count(False), 'prompt')}"
+        )
     return [
         Check("largest difference of logits", f"{difference:.1e}"),
         Check(f"{NUM_GREEDY} greedy tokens, prompts with the same ones", f"{same.count(True)} of {len(same)}"),

@@ -20,6 +20,7 @@ from growlm.errors import GrowlmError, needs_extra
 from growlm.export._compare import NUM_GREEDY, greedy, sample_prompts
 from growlm.export.exporter import Check
 from growlm.stack.stack import ModuleStack
+from growlm.terminal import counted
 
 _NAMES = {
     "input_layernorm": "attn_norm",
@@ -251,7 +252,9 @@ def _check_tokens(file: Path, stack: ModuleStack) -> Check:
         llama.close()
     same = [found == own for found, own in zip(theirs, ours, strict=True)]
     if not all(same):
-        raise GrowlmError(f"llama.cpp says other tokens than the stack on {same.count(False)} of {len(same)} prompts")
+        raise GrowlmError(
+            f"llama.cpp says other tokens than the stack on {same.count(False)} of {counted(len(same), 'prompt')}"
+        )
     return Check(f"{NUM_GREEDY} greedy tokens in llama.cpp, prompts with the same ones", f"{len(same)} of {len(same)}")
 
 

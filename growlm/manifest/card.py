@@ -10,7 +10,7 @@ from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import portable
 from growlm.manifest.records import IMPORT
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
-from growlm.terminal import markdown_code, markdown_text
+from growlm.terminal import counted, markdown_code, markdown_text
 
 ROUTING_ACCURACY = "routing accuracy ↑"
 BARE_BASE = "bare base"
@@ -158,7 +158,8 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
     yield ""
     yield f"- path: {markdown_code(format_path(record.path))}"
     yield f"- kinds: {', '.join(kinds)}"
-    yield f"- parameters: {record.parameters:,} in {len(record.tensors)} tensors, sha256 {markdown_code(record.digest)}"
+    tensors = counted(len(record.tensors), "tensor")
+    yield f"- parameters: {record.parameters:,} in {tensors}, sha256 {markdown_code(record.digest)}"
     digest = record.method.get("options", {}).get("digest")
     origin = (
         f"imported from a PEFT adapter, sha256 {markdown_code(str(digest))}" if digest else "trained outside growlm"
@@ -174,7 +175,7 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
         settings = _json(portable(record.recipe))
         yield f"- method: {markdown_text(record.method['name'])}, seed {record.seed}; settings {settings}"
         steps, tokens, seconds = (record.cost.get(unit, 0) for unit in ("steps", "tokens", "seconds"))
-        yield f"- cost: {steps:,} steps, {tokens:,} tokens, {seconds} s"
+        yield f"- cost: {counted(steps, 'step')}, {counted(tokens, 'token')}, {seconds} s"
     if any(name.endswith("/tokens") for name in record.method_tensors):
         yield "- kept for later phases: token ids of training examples, from which their text can be read"
     elif record.method_tensors:

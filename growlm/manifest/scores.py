@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from growlm.errors import GrowlmError
+from growlm.terminal import counted
 
 FORMAT_VERSION = 2
 MODES = ("oracle", "routed", "all")
@@ -82,7 +83,7 @@ def _matrix(rows: Any, num_skills: int, where: str) -> Matrix:
         raise GrowlmError(f"{where}: expected {num_skills + 1} rows, the bare base's and one for each phase")
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != num_skills:
-            raise GrowlmError(f"{where}, row {number}: expected {num_skills} cells, one for each skill")
+            raise GrowlmError(f"{where}, row {number}: expected {counted(num_skills, 'cell')}, one for each skill")
         for cell in row:
             number_like = isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(cell)
             if cell is not None and not number_like:

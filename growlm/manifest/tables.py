@@ -7,6 +7,7 @@ from typing import Any
 from growlm.manifest.card import BARE_BASE, score_rows, score_titles
 from growlm.manifest.manifest import BaseRecord, Manifest, ModuleRecord
 from growlm.manifest.path import BASE, format_path
+from growlm.terminal import counted
 
 SHORT_DIGEST = 12
 _COST_UNITS = ("steps", "tokens", "seconds")
@@ -31,7 +32,7 @@ def lineage(manifest: Manifest) -> dict[str, list[ModuleRecord]]:
 def base_facts(base: BaseRecord) -> str:
     """Describe a base: architecture, size, digest."""
     return (
-        f"{base.model_type}, {short_number(base.parameters)} parameters in {len(base.tensors)} tensors, "
+        f"{base.model_type}, {short_number(base.parameters)} parameters in {counted(len(base.tensors), 'tensor')}, "
         f"sha256 {base.digest[:SHORT_DIGEST]}…"
     )
 

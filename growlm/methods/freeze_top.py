@@ -20,6 +20,7 @@ from growlm.methods.method import VersionedMethod
 from growlm.modules.kind import ModuleKind
 from growlm.registry import methods, module_kinds
 from growlm.skills.skill import Skill
+from growlm.terminal import counted
 
 if TYPE_CHECKING:
     from growlm.manifest.manifest import ModuleRecord
@@ -58,7 +59,8 @@ class FreezeTop(VersionedMethod):
     def _chosen(self, architecture: Architecture) -> list[int]:
         if self.num_layers is not None and self.num_layers > architecture.num_layers:
             raise GrowlmError(
-                f"num_layers {self.num_layers} is more than the base's {architecture.num_layers} layers: give fewer"
+                f"num_layers {self.num_layers} is more than the base's {counted(architecture.num_layers, 'layer')}: "
+                "give fewer"
             )
         number = self.num_layers or nearest_number(layer_sizes(architecture)[::-1], grown_parameters(architecture))
         return list(range(architecture.num_layers - number, architecture.num_layers))

@@ -44,6 +44,7 @@ from growlm.modules.kind import ModuleKind
 from growlm.registry import module_kinds
 from growlm.routing.gates import gates, run_shallow_layers
 from growlm.skills.skill import Skill
+from growlm.terminal import counted
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -179,8 +180,8 @@ class Pmoe(Method):
                 )
         if mixture == "softmax" and len(specs) + 2 > room:
             raise GrowlmError(
-                f"the router has room for {room - 1} experts, and the path has {len(specs)}: grow on fewer, or begin "
-                "with a larger num_experts"
+                f"the router has room for {counted(room - 1, 'expert')}, and the path has {len(specs)}: grow on "
+                "fewer, or begin with a larger num_experts"
             )
 
     def begin(self, stack: "ModuleStack", name: str, batches: StepBatches) -> None:

@@ -10,6 +10,7 @@ from torchmetrics import Metric
 
 from growlm.errors import GrowlmError, unknown_name
 from growlm.manifest.scores import Matrix, ScoreTables
+from growlm.terminal import counted
 
 Cell = tuple[int, int]
 """After which phase, on which skill."""
@@ -72,9 +73,11 @@ class AccuracyMatrix(Metric):
         """
         n = self.num_skills
         if not 0 <= after <= n:
-            raise GrowlmError(f"no row {after} in a matrix of {n} skills: 'after' is 0 (the bare base) to {n}")
+            raise GrowlmError(
+                f"no row {after} in a matrix of {counted(n, 'skill')}: 'after' is 0 (the bare base) to {n}"
+            )
         if not 0 <= skill < n:
-            raise GrowlmError(f"no skill {skill} in a matrix of {n} skills: they count from 0 to {n - 1}")
+            raise GrowlmError(f"no skill {skill} in a matrix of {counted(n, 'skill')}: they count from 0 to {n - 1}")
         value = float(score)
         if not math.isfinite(value):
             raise GrowlmError(f"the score of skill {skill} after phase {after} is {value}: leave out what was not run")

@@ -11,6 +11,7 @@ from growlm.files import file_digest
 from growlm.metrics.bits_per_byte import bits_per_byte
 from growlm.metrics.blimp import Blimp, blimp
 from growlm.metrics.consistency import Consistency, consistency
+from growlm.terminal import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,12 +64,14 @@ class BaseSuite:
         rows: list[tuple[str, str]] = []
         if self.stories is not None:
             first = min(FIRST, self.stories.stories)
-            rows.append((f"bits per byte ↓, {self.stories.stories:,} stories", f"{self.stories.bits_per_byte:.4f}"))
+            read = counted(self.stories.stories, "story", "stories")
+            rows.append((f"bits per byte ↓, {read}", f"{self.stories.bits_per_byte:.4f}"))
             rows.append((f"bits per byte ↓, first {first}", f"{self.stories.bits_per_byte_first:.4f}"))
         if self.blimp is not None:
-            rows.append((f"BLiMP ↑, {len(self.blimp.files)} files", f"{self.blimp.accuracy:.1%}"))
+            rows.append((f"BLiMP ↑, {counted(len(self.blimp.files), 'file')}", f"{self.blimp.accuracy:.1%}"))
             rows += [(f"  {name}", f"{share:.1%}") for name, share in self.blimp.phenomena.items()]
-        rows.append((f"story consistency ↑, {self.consistency.probes:,} probes", f"{self.consistency.accuracy:.1%}"))
+        probes = counted(self.consistency.probes, "probe")
+        rows.append((f"story consistency ↑, {probes}", f"{self.consistency.accuracy:.1%}"))
         rows += [(f"  {name}", f"{share:.1%}") for name, share in self.consistency.sorts.items()]
         return rows
 

@@ -18,6 +18,7 @@ from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError, check_at_least
 from growlm.modules.kind import ModuleKind
 from growlm.modules.site import Part
+from growlm.terminal import counted
 
 
 class BlockPart(Part):
@@ -91,7 +92,7 @@ class Block(ModuleKind):
         deep = architecture.num_layers - shallow
         if self.num_blocks > deep:
             raise GrowlmError(
-                f"num_blocks {self.num_blocks} is more than the {deep} deep layers of this base: give fewer, or "
-                "the places with 'after'"
+                f"num_blocks {self.num_blocks} is more than the {counted(deep, 'deep layer')} of this base: give "
+                "fewer, or the places with 'after'"
             )
         return tuple(shallow + deep * (index + 1) // self.num_blocks - 1 for index in range(self.num_blocks))

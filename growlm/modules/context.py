@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from growlm.errors import GrowlmError
+from growlm.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class ActivePath:
         """Raise GrowlmError if each row has a path and a batch of ``num_rows`` rows is another number of rows."""
         if self.num_rows not in (None, num_rows):
             raise GrowlmError(
-                f"active_rows got {self.num_rows} paths and the batch has {num_rows} rows: give one path for each row"
+                f"active_rows got {counted(self.num_rows or 0, 'path')} and the batch has {counted(num_rows, 'row')}: "
+                "give one path for each row"
             )
 
 

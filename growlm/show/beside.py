@@ -7,6 +7,7 @@ from statistics import median
 from growlm.manifest.card import percent
 from growlm.metrics.references import References, interval, learned
 from growlm.metrics.scoring import Answer
+from growlm.terminal import plural
 
 Rows = list[tuple[str, str]]
 """Pairs of what a value is, and the value."""
@@ -56,8 +57,8 @@ def split_rows(answers: Sequence[Answer]) -> Rows:
     halves: dict[bool, list[float]] = {False: [], True: []}
     for answer, length in zip(answers, lengths, strict=True):
         halves[length > middle].append(answer.score)
-    rows.append((f"up to {middle:g} words", _share(halves[False])))
-    return [*rows, (f"over {middle:g} words", _share(halves[True]))] if halves[True] else rows
+    rows.append((f"up to {middle:g} {plural(middle, 'word')}", _share(halves[False])))
+    return [*rows, (f"over {middle:g} {plural(middle, 'word')}", _share(halves[True]))] if halves[True] else rows
 
 
 def _share(scores: Sequence[float]) -> str:

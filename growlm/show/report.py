@@ -21,7 +21,7 @@ from growlm.metrics.scoring import generate_answers
 from growlm.show.beside import reference_rows
 from growlm.skills.metric import OF_MESSAGES
 from growlm.skills.skill import Skill
-from growlm.terminal import safe_console
+from growlm.terminal import counted, safe_console
 
 if TYPE_CHECKING:
     from growlm.stack.stack import ModuleStack
@@ -53,7 +53,8 @@ def print_grown(grown: "Grown", console: Console | None = None) -> None:
     )
     console.print(
         f"module {record.name!r}: {record.parameters:,} parameters on {format_path(record.parents)}, "
-        f"{record.cost['steps']:,} steps, {record.cost['tokens']:,} tokens, {record.cost['seconds']} s"
+        f"{counted(record.cost['steps'], 'step')}, {counted(record.cost['tokens'], 'token')}, "
+        f"{record.cost['seconds']} s"
     )
 
 

@@ -9,6 +9,7 @@ from growlm.data.sources import Row
 from growlm.errors import GrowlmError, unknown_name
 from growlm.skills._row_shapes import RowReader
 from growlm.skills.metric import Metric
+from growlm.terminal import counted
 
 OnBad = Literal["error", "skip"]
 _METRICS: dict[str, tuple[Metric, ...]] = {
@@ -88,7 +89,9 @@ class RowExamples:
             GrowlmError: if no row could be used.
         """
         if self._bad and not self._count:
-            raise GrowlmError(f"{source}: none of {len(self._bad)} rows can be used; the first: {self._bad[0]}")
+            raise GrowlmError(
+                f"{source}: none of {counted(len(self._bad), 'row')} can be used; the first: {self._bad[0]}"
+            )
         found = Counter({key: count for key, count in self._reader.found.items() if count})
         details = [f"{count} {key}" for key, count in found.most_common()]
         name = self._reader.name_of(self._shape or "text")
@@ -96,7 +99,7 @@ class RowExamples:
         if self._bad:
             lines.append(f"{source}: bad rows left out: {len(self._bad)}; the first: {self._bad[0]}")
         if self._reader.unused:
-            keys = ", ".join(f"{key!r} ({count} times)" for key, count in self._reader.unused.most_common())
+            keys = ", ".join(f"{key!r} ({counted(count, 'time')})" for key, count in self._reader.unused.most_common())
             lines.append(f"{source}: keys that are not used: {keys}")
         return tuple(lines)
 

@@ -14,6 +14,7 @@ from growlm.skills._row_shapes import RowReader
 from growlm.skills._splits_apart import hold_out
 from growlm.skills._task_files import Cut, TaskFiles
 from growlm.skills.metric import Metric, Scoring
+from growlm.terminal import counted
 
 _TEMPLATES = ("prompt", "completion", "text")
 _OF_A_TURN = ("role", "content")
@@ -183,7 +184,9 @@ def _label(row: Mapping[str, Any], key: str, names: list[str], where: str) -> st
     if isinstance(value, str) and value in names:
         return value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < len(names):
-        raise GrowlmError(f"{where}: {key!r} is {value!r}, which is none of its {len(names)} labels; correct labels")
+        raise GrowlmError(
+            f"{where}: {key!r} is {value!r}, which is none of its {counted(len(names), 'label')}; correct labels"
+        )
     return names[value]
 
 

@@ -14,6 +14,7 @@ import torch
 
 from growlm.errors import GrowlmError
 from growlm.files import cache_folder
+from growlm.terminal import counted
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PACKAGES = ("growlm", "torch", "lightning", "transformers", "tokenizers")
@@ -74,7 +75,7 @@ def machine_kind() -> str:
     flags = [flag for flag in ("avx512_bf16", "amx_bf16", "avx512f", "avx2") if flag in known]
     kind = ", ".join([platform.machine(), *flags[:1]])  # not its name: a record may be published
     threads = torch.get_num_threads()
-    return f"{threads} thread{'s' if threads > 1 else ''} of a CPU ({kind})"
+    return f"{counted(threads, 'thread')} of a CPU ({kind})"
 
 
 def versions() -> dict[str, str]:

@@ -34,6 +34,7 @@ from growlm.routing.update import SkillPrompts, next_router, unlearned_modules
 from growlm.skills.skill import Skill
 from growlm.stack.layer_split import lowest_layer
 from growlm.stack.stack import ModuleStack
+from growlm.terminal import counted
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, difference
 from growlm.train.score_cache import ScoreCache
 
@@ -169,10 +170,11 @@ def training_summary(prepared: Prepared) -> str:
     cut = f"{prepared.num_truncated:,} are cut" if prepared.num_truncated else "none is cut"
     per_step = prepared.batches.batch_size * int(settings["accumulate_grad_batches"])
     epochs = int(settings["steps"]) * per_step / len(examples)
+    steps = counted(int(settings["steps"]), "step")
     return (
-        f"{len(examples):,} training examples of {min(lengths)} to {max(lengths)} tokens (median {median(lengths):g}), "
-        f"{cut}; {sum(lengths):,} tokens, {trained:,} of them trained; {settings['steps']:,} steps of {per_step} "
-        f"examples: {epochs:.1f} epochs"
+        f"{counted(len(examples), 'training example')} of {min(lengths)} to {max(lengths)} tokens "
+        f"(median {median(lengths):g}), {cut}; {sum(lengths):,} tokens, {trained:,} of them trained; "
+        f"{steps} of {counted(per_step, 'example')}: {epochs:.1f} epochs"
     )
 
 

@@ -204,5 +204,5 @@ def test_a_full_router_is_refused_before_anything_is_trained(
     stack: ModuleStack, run_phase: RunPhase, begin: Begin
 ) -> None:
     run_phase(stack, "pmoe", "one", {"num_experts": 2})
-    with pytest.raises(GrowlmError, match="the router has room for 1 experts, and the path has 1"):
+    with pytest.raises(GrowlmError, match="the router has room for 1 expert, and the path has 1"):
         begin(stack, "pmoe", {"num_experts": 2}, "three", encoded(5))

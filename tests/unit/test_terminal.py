@@ -4,7 +4,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from growlm.terminal import printable, safe_console
+from growlm.errors import GrowlmError
+from growlm.metrics.accuracy_matrix import AccuracyMatrix
+from growlm.terminal import counted, plural, printable, safe_console
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07\u202ec[bold]d[/bold][/nothing]"
 
@@ -13,6 +15,14 @@ def test_what_steers_a_terminal_becomes_a_space():
     assert printable(HOSTILE) == "a [2Jb ]0;title  c[bold]d[/bold][/nothing]"
     assert printable("two\nlines\tand a tab") == "two\nlines\tand a tab"
     assert printable("\udce9") == " "
+
+
+def test_a_noun_goes_with_its_number():
+    assert [counted(number, "step") for number in (0, 1, 2_000)] == ["0 steps", "1 step", "2,000 steps"]
+    assert counted(2, "entry", "entries") == "2 entries"
+    assert [plural(number, "is", "are") for number in (1, 1.5)] == ["is", "are"]
+    with pytest.raises(GrowlmError, match="no row 2 in a matrix of 1 skill:"):
+        AccuracyMatrix(1).update(2, 0, 1.0)
 
 
 @pytest.mark.parametrize("width", [None, 200])

@@ -11,6 +11,7 @@ from growlm.errors import GrowlmError, unknown_name
 from growlm.files import check_name
 from growlm.recipes import read_yaml, recipe_file
 from growlm.registry import skills as registered
+from growlm.terminal import counted
 from growlm.train.config import PhaseConfig, current_names
 
 ANY_ORDER = "any"
@@ -244,9 +245,9 @@ def _refuse_missing(skills: Mapping[str, StreamSkill], data: Path | None, file: 
     missing = {name: lack for name, skill in skills.items() if (lack := _lack(skill)) is not None}
     if missing:
         raise GrowlmError(
-            f"stream {file.stem!r}: no data in {data or 'their folders'} for {len(missing)} of {len(skills)} skills, "
-            f"{', '.join(missing)} (looked for {next(iter(missing.values()))}); put it there, or leave them out with "
-            f"--exclude {','.join(missing)}"
+            f"stream {file.stem!r}: no data in {data or 'their folders'} for {len(missing)} of "
+            f"{counted(len(skills), 'skill')}, {', '.join(missing)} (looked for {next(iter(missing.values()))}); put "
+            f"it there, or leave them out with --exclude {','.join(missing)}"
         )
 
 

@@ -19,6 +19,7 @@ from growlm.bench.plan.stream import Stream
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
 from growlm.registry import methods
+from growlm.terminal import counted
 from growlm.train.config import PhaseConfig
 
 CHOICES_FILE = "choices.json"
@@ -176,7 +177,8 @@ def protocol_sentence(path: Path) -> str:
         protocol = read_json(path)["protocol"]
         order, factors = " → ".join(map(str, protocol["order"])), ", ".join(f"{each:g}" for each in protocol["factors"])
         return (
-            f"Rates and strengths of {len(chosen)} entries were chosen by {protocol['cells']} trials on the "
+            f"Rates and strengths of {counted(len(chosen), 'entry', 'entries')} were chosen by "
+            f"{counted(protocol['cells'], 'trial')} on the "
             f"{protocol['split']} split, in the order {order}, with seed {protocol['seed']}; factors of the rates "
             f"{factors}. All trials are in {path.name}."
         )

@@ -10,6 +10,7 @@ from growlm.files import read_json, write_json
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.sealed import fits, json_digest, seal, unseal
 from growlm.show.importance import ImportanceMap
+from growlm.terminal import counted
 
 FORMAT_VERSION = 1
 _OLD_SETTINGS = {"by_skill": "per_skill"}
@@ -209,7 +210,7 @@ def _check(result: CellResult) -> None:
     if tuple(names) != result.skills or set(result.scores.modes) != set(MODES) or result.mode not in MODES:
         raise ValueError("skills and modes contradict each other")
     if result.finished and len(result.costs) != (1 if result.at_once else len(names)):
-        raise ValueError(f"finished after {len(result.costs)} phases")
+        raise ValueError(f"finished after {counted(len(result.costs), 'phase')}")
     if result.importance:
         found = ImportanceMap(**result.importance)
         if len(found.values) != len(found.layers) or any(len(row) != len(found.projections) for row in found.values):

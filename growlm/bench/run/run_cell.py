@@ -35,6 +35,7 @@ from growlm.show.importance import importance_map, keeps_importance
 from growlm.skills.metric import ASKS_NOTHING
 from growlm.skills.skill import Skill
 from growlm.stack.stack import ModuleStack
+from growlm.terminal import counted
 from growlm.train.config import BASE_SKILL, NO_ROUTER, PhaseConfig, current_names
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
@@ -125,8 +126,8 @@ def run_cell(cell: Cell, bench: Bench, memory: ScoreCache, advance: Advance) -> 
             grown = grow(plan, folder / STACK, *([points] if points else []))
             if len(grown.stack.manifest.modules) != number:
                 raise GrowlmError(
-                    f"{folder / STACK} has {len(grown.stack.manifest.modules)} modules after phase {number}: remove "
-                    f"{folder} to measure again"
+                    f"{folder / STACK} has {counted(len(grown.stack.manifest.modules), 'module')} after phase "
+                    f"{number}: remove {folder} to measure again"
                 )
             _record_phase(result, cell, grown, number, memory)
             seconds = time.monotonic() - started

@@ -13,6 +13,7 @@ from growlm.bench.run.run_cell import Bench, earlier_result
 from growlm.bench.run.workers import Failure, Workers, run_local
 from growlm.errors import GrowlmError
 from growlm.files import check_name, write_json
+from growlm.terminal import counted
 
 Engine = Literal["local", "submitit"]
 REQUEST_FILE = "bench.json"
@@ -99,6 +100,6 @@ def default_out(stream: str, base: str, entries: str) -> Path:
 def _summary(failures: Sequence[Failure], total: int) -> str:
     first = failures[0]
     return (
-        f"{len(failures)} of {total} cells failed, first {first.cell.name}: {first.reason}; the others are finished, "
-        "and the same command tries again"
+        f"{len(failures)} of {counted(total, 'cell')} failed, first {first.cell.name}: {first.reason}; the others are "
+        "finished, and the same command tries again"
     )

@@ -8,7 +8,7 @@ from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.show.tree import stack_tree
 
 EXPECTED = """\
-base tiny  llama, 12.3k parameters in 1 tensors, sha256 444444444444…
+base tiny  llama, 12.3k parameters in 1 tensor, sha256 444444444444…
 ├── chat
 │   kind    lora (rank 8)
 │   size    1.23k parameters, 10.0 % of the base

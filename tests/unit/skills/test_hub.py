@@ -97,7 +97,7 @@ def test_splits_by_the_data_sets_names_and_samples(tmp_path: Path):
         ({"fields": {"prompt": "text"}, "template": {"prompt": "{text}"}}, r"prompt is given twice"),
         ({"fields": {"prompt": "more.titel", "completion": "text"}}, r"unknown key in .*'more.titel'"),
         ({"fields": {"prompt": "text", "completion": "label"}, "labels": {"label": ["one"]}},
-         r"row 2: 'label' is 1, which is none of its 1 labels"),
+         r"row 2: 'label' is 1, which is none of its 1 label"),
         ({**NEWS, "splits": {"trian": "train"}}, r"unknown split 'trian': did you mean 'train'"),
         ({**NEWS, "splits": {"train": "trian"}}, r"unknown split of .*'trian': did you mean 'train'"),
         ({**NEWS, "splits": {"test": "test"}}, r"nothing to train on; name one of its splits \(train, test\)"),

@@ -285,7 +285,7 @@ def test_unknown_keys_are_named_once_with_their_number(tmp_path: Path):
     rows: list[Any] = [{**talk, "id": 1} for talk in talks(9)]
     rows[0]["messages"][1]["reasoning_content"] = "hm"
     notices = Jsonl(write(tmp_path / "a.jsonl", rows)).notices
-    assert "'id' (9 times), 'reasoning_content' (1 times)" in notices[-1]
+    assert "'id' (9 times), 'reasoning_content' (1 time)" in notices[-1]
 
 
 def test_a_row_of_more_than_a_megabyte_is_refused_by_its_line_or_left_out(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def report(
     """
     import json as json_format
 
+    from growlm.bench.report.definitions import DEFINITIONS
     from growlm.bench.report.table import rich_table
-    from growlm.bench.report.tables import DEFINITIONS
     from growlm.errors import GrowlmError
     from growlm.terminal import safe_console
 
@@ -82,13 +82,14 @@ def _benchmark(
 ) -> "tuple[list[Table], list[str]]":
     from growlm.bench.report.markdown import NUMBERS, is_summary, metrics_table, read_numbers, write_results_page
     from growlm.bench.report.report import write_report
+    from growlm.terminal import counted
 
     if is_summary(folder) and metric is None:
         tables, files = [metrics_table(read_numbers(folder / NUMBERS))], []
     else:
         done = write_report(folder, out, metric)
         tables = [table for table in done.tables if table.name in ("own", "test", "desiderata", "cost")]
-        left_out = f" ({done.unfinished} unfinished cells are left out)" if done.unfinished else ""
+        left_out = f" ({counted(done.unfinished, 'unfinished cell')} left out)" if done.unfinished else ""
         files = [f"{done.page}{left_out}"]
     if pages is not None:
         files.append(str(write_results_page(out or folder, pages)))

@@ -15,10 +15,11 @@ from rich.text import Text
 from growlm.errors import GrowlmError, needs_extra, one_line
 from growlm.manifest.manifest import METHOD_FILE, Manifest, ModuleRecord
 from growlm.methods.importance.units import ACCUMULATED, OF_PHASE
+from growlm.show.heat_map import draw_cells, write_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
+    from matplotlib.collections import QuadMesh
     from torch import Tensor
 
 METHODS = "tasl, kif or recurrent_kif"
@@ -115,9 +116,9 @@ def importance_table(found: ImportanceMap, title: str) -> Table:
     table = Table("layer", title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for projection in found.projections:
         table.add_column(Text(one_line(projection)), justify="right")
-    for layer, values in zip(found.layers, found.values, strict=True):
-        cells = [Text("") if value is None else Text(f"{value:.2g}", style=_style(value)) for value in values]
-        table.add_row(Text(one_line(layer)), *cells)
+    for layer, values, numbers in zip(found.layers, found.values, importance_numbers(found), strict=True):
+        styles = ["" if value is None else _style(value) for value in values]
+        table.add_row(Text(one_line(layer)), *map(Text, numbers, styles))
     return table
 
 
@@ -140,14 +141,16 @@ def plot_importance(found: ImportanceMap, title: str = "importance of units") ->
         raise needs_extra("a plot", "matplotlib", "plots") from None
     size = (2.5 + 0.45 * len(found.projections), 1.8 + 0.3 * len(found.layers))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    image = draw_importance(axes, found)
+    cells = draw_importance(axes, found)
     axes.set_ylabel("layer")
     axes.set_title(title)
-    figure.colorbar(image, label="importance")
+    figure.colorbar(cells, label="importance")
+    figure.draw_without_rendering()  # lays it out
+    write_numbers(axes, importance_numbers(found))
     return axes
 
 
-def draw_importance(axes: "Axes", found: ImportanceMap) -> "AxesImage":
+def draw_importance(axes: "Axes", found: ImportanceMap) -> "QuadMesh":
     """Draw a map as a heat map with logarithmic colours.
 
     Args:
@@ -155,15 +158,17 @@ def draw_importance(axes: "Axes", found: ImportanceMap) -> "AxesImage":
         found: the map.
 
     Returns:
-        The image, for a colour bar.
+        The cells, for a colour bar.
     """
     from matplotlib.colors import LogNorm
 
     shown = [[math.nan if value is None else max(value, _LEAST) for value in row] for row in found.values]
-    image = axes.imshow(shown, norm=LogNorm(_LEAST, 1), aspect="auto", cmap="viridis")
-    axes.set_xticks(range(len(found.projections)), found.projections, rotation=60, ha="right")
-    axes.set_yticks(range(len(found.layers)), found.layers)
-    return image
+    return draw_cells(axes, shown, found.layers, found.projections, LogNorm(_LEAST, 1), rotation=60)
+
+
+def importance_numbers(found: ImportanceMap) -> list[list[str]]:
+    """Write the numbers of a map with two digits, as its cells show them; empty where there are no units."""
+    return [["" if value is None else f"{value:.2g}" for value in row] for row in found.values]
 
 
 def _kept(folder: Path, manifest: Manifest, record: ModuleRecord) -> "dict[str, Tensor]":

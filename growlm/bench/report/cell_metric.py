@@ -69,14 +69,14 @@ def known_metrics(group: MetricGroup, rows: Sequence[Row]) -> list[CellMetric]:
 
 
 def known_tables(group: MetricGroup, rows: Sequence[Row], title: Callable[[Row], str]) -> list[Table]:
-    """Return the table of what is known of a group, in a list that is empty if nothing is.
+    """Return the table of a group, in a list that is empty if nothing of it is known.
 
     Args:
         group: the metrics.
         rows: the entries.
         title: what a row is called.
     """
-    known = known_metrics(group, rows)
-    lines = tuple((title(row), *(metric.written(row) for metric in known)) for row in rows)
-    columns = ("method", *(metric.title for metric in known))
-    return [Table(group.name, group.title, columns, lines, (), group.note)] if known else []
+    lines = tuple((title(row), *(metric.written(row) for metric in group.metrics)) for row in rows)
+    columns = ("method", *(metric.title for metric in group.metrics))
+    is_known = bool(known_metrics(group, rows))
+    return [Table(group.name, group.title, columns, lines, (), group.note)] if is_known else []

@@ -1,27 +1,32 @@
 """The kinds of plots that a report has."""
 
 import math
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from growlm.bench.report.label_places import is_far, label_offsets, spread_apart
 from growlm.bench.report.plots import Plot, Theme
 from growlm.manifest.scores import Matrix
-from growlm.show.importance import ImportanceMap, draw_importance
+from growlm.show.heat_map import draw_cells, write_numbers
+from growlm.show.importance import ImportanceMap, draw_importance, importance_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
 
-_MOST_NUMBERS = 8  # skills beyond which a heat map's numbers would be too small to read
 _WIDE = 20  # from this ratio on an axis is logarithmic
+_MOST_FLAT = 8  # columns of a heat map, beyond which their names are steep
 _MOST_ROWS = 12  # of a heat map, beyond which rows become lower
-_ROOM = (160.0, 125.0)  # points between the axes of a scatter plot
 _LABEL_GAP = 0.065  # of the height of a plot, between labels of reference lines
-_LABEL = (4.2, 7.5)  # points, width of a character and height of a line
+_NOTE_CHARACTERS = 44  # of a line below a plot
 
 Curve = Sequence[tuple[float, float]]
 
 
-def heat_map(name: str, title: str, matrix: Matrix, skills: Sequence[str], percent: bool) -> Plot:
+def heat_map(
+    name: str, title: str, matrix: Matrix, skills: Sequence[str], percent: bool, at_once: bool = False
+) -> Plot:
     """Draw an accuracy matrix: a row for the bare base and each phase, a column for each skill.
 
     Args:
@@ -30,35 +35,25 @@ def heat_map(name: str, title: str, matrix: Matrix, skills: Sequence[str], perce
         matrix: the scores, None where nothing was measured.
         skills: names of the columns; phase i + 1 is that of skill i.
         percent: the scores are shares, shown from 0 to 100.
+        at_once: one phase learned all skills: its row is the last one, there are none of single skills.
     """
+    matrix = [matrix[0], matrix[-1]] if at_once else matrix
+    phases = ["after all"] if at_once else [f"after {skill}" for skill in skills]
+    rotation = 30 if len(skills) <= _MOST_FLAT else 60
+    own = set() if at_once else {(i + 1, i) for i in range(len(skills))}
+    scale, decimals = (100.0, 0) if percent else (1.0, 2)
+    values = [[math.nan if score is None else scale * score for score in row] for row in matrix]
+    numbers = [["" if math.isnan(value) else f"{value:.{decimals}f}" for value in row] for row in values]
 
-    def draw(axes: "Axes", theme: Theme) -> None:
-        del theme
-        scale = 100.0 if percent else 1.0
-        values = [[math.nan if score is None else scale * score for score in row] for row in matrix]
+    def cells(axes: "Axes") -> "QuadMesh":
+        from matplotlib.colors import Normalize
+
         known = [value for row in values for value in row if not math.isnan(value)]
         low, high = (0.0, 100.0) if percent else (min(known, default=0.0), max(known, default=1.0))
-        image = axes.pcolormesh(values, cmap="viridis", vmin=low, vmax=high, edgecolors="none")
-        axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).outline.set_visible(False)
-        axes.invert_yaxis()
-        axes.set_xticks([i + 0.5 for i in range(len(skills))], skills, rotation=30, ha="right")
-        axes.set_yticks([t + 0.5 for t in range(len(matrix))], ["base", *(f"after {skill}" for skill in skills)])
-        _bare(axes)
-        if len(skills) <= _MOST_NUMBERS:
-            _write_numbers(axes, values, low, high, 0 if percent else 2)
+        return draw_cells(axes, values, ["base", *phases], skills, Normalize(low, high), rotation)
 
-    return Plot(name, title, draw, 0.75 + 0.24 * min(len(matrix), _MOST_ROWS))
-
-
-def _write_numbers(axes: "Axes", values: Sequence[Sequence[float]], low: float, high: float, decimals: int) -> None:
-    for t, row in enumerate(values):
-        for i, value in enumerate(row):
-            if math.isnan(value):
-                continue
-            is_dark = (value - low) / max(high - low, 1e-9) < 0.6
-            weight, colour = "bold" if t == i + 1 else "normal", "#ffffff" if is_dark else "#101418"
-            text = f"{value:.{decimals}f}"
-            axes.text(i + 0.5, t + 0.5, text, ha="center", va="center", color=colour, weight=weight)
+    height = 0.75 + 0.24 * min(len(matrix), _MOST_ROWS)
+    return _numbered(name, title, cells, numbers, height, bold=own)
 
 
 def importance(name: str, title: str, found: ImportanceMap) -> Plot:
@@ -69,15 +64,33 @@ def importance(name: str, title: str, found: ImportanceMap) -> Plot:
         title: its title.
         found: the map.
     """
+    height = 0.75 + 0.24 * min(len(found.layers), _MOST_ROWS)
+    return _numbered(name, title, lambda axes: draw_importance(axes, found), importance_numbers(found), height)
+
+
+def _numbered(
+    name: str,
+    title: str,
+    cells: Callable[["Axes"], "QuadMesh"],
+    numbers: Sequence[Sequence[str]],
+    height: float,
+    bold: Collection[tuple[int, int]] = frozenset(),
+) -> Plot:
+    """Make a plot of coloured cells that have a scale beside them and numbers in them."""
 
     def draw(axes: "Axes", theme: Theme) -> None:
         del theme
-        image = draw_importance(axes, found)
-        bar = axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, format="{x:g}")
+        bar = axes.figure.colorbar(cells(axes), ax=axes, fraction=0.05, pad=0.02, format="{x:g}")
         bar.outline.set_visible(False)
-        _bare(axes)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
 
-    return Plot(name, title, draw, 0.75 + 0.24 * min(len(found.layers), _MOST_ROWS))
+    def label(axes: "Axes", theme: Theme) -> None:
+        del theme
+        write_numbers(axes, numbers, bold)
+
+    return Plot(name, title, draw, height, label)
 
 
 def curve(
@@ -147,35 +160,40 @@ def scatter(
     Args:
         name: name of the plot.
         title: its title.
-        points: label, place across (above 0) and place up of each.
+        points: label, place across and place up of each; those at 0 across are named below the axis, not drawn.
         axis: labels of the axes, across and up.
         references: label and height of what the points are compared with.
     """
+    known = [point for point in points if point[1] > 0 and not math.isnan(point[2])]
+    at_zero = [f"{label} ({y:.3g})" for label, x, y in points if not x and not math.isnan(y)]
+    below = textwrap.fill(f"at 0, not drawn: {', '.join(at_zero)}", _NOTE_CHARACTERS) if at_zero else ""
 
     def draw(axes: "Axes", theme: Theme) -> None:
-        known = [point for point in points if point[1] > 0 and not math.isnan(point[2])]
         places = [x for _, x, _ in known] or [1.0]
-        logarithmic = max(places) > _WIDE * min(places)
-        if logarithmic:
+        if max(places) > _WIDE * min(places):
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter("")
         axes.scatter([x for _, x, _ in known], [y for _, _, y in known], s=14, color=theme.accent)
-        across = [math.log(x) if logarithmic else x for x in places]
-        offsets = label_offsets([label for label, *_ in known], across, [y for *_, y in known])
-        for (label, x, y), offset in zip(known, offsets, strict=True):
-            far = max(map(abs, offset)) > 2 * _LABEL[1]
-            line = {"arrowstyle": "-", "color": theme.muted, "linewidth": 0.5} if far else None
-            axes.annotate(
-                label, (x, y), xytext=offset, textcoords="offset points", color=theme.text, arrowprops=line,
-                va="center", ha="center",
-            )  # fmt: skip
-        axes.set_xlabel(axis[0])
+        axes.set_xlabel(f"{axis[0]}\n{below}".rstrip())
         axes.set_ylabel(axis[1])
         axes.margins(0.1)
         _reference_lines(axes, theme, references)
 
-    return Plot(name, title, draw, 2.4)
+    def label(axes: "Axes", theme: Theme) -> None:
+        area, scale = axes.get_window_extent(), 72 / axes.figure.dpi
+        across_up = [axes.transData.transform((x, y)) for _, x, y in known]
+        places = [(scale * (x - area.x0), scale * (y - area.y0)) for x, y in across_up]
+        offsets = label_offsets([point[0] for point in known], places, (scale * area.width, scale * area.height))
+        for (text, x, y), place, offset in zip(known, places, offsets, strict=True):
+            far = is_far(offset, place, places)
+            line = {"arrowstyle": "-", "color": theme.muted, "linewidth": 0.5, "shrinkA": 0} if far else None
+            axes.annotate(
+                text, (x, y), xytext=offset, textcoords="offset points", color=theme.text, arrowprops=line,
+                va="center", ha="center",
+            )  # fmt: skip
+
+    return Plot(name, title, draw, 2.4, label)
 
 
 def _reference_lines(axes: "Axes", theme: Theme, references: Sequence[tuple[str, float]]) -> None:
@@ -190,66 +208,6 @@ def _reference_lines(axes: "Axes", theme: Theme, references: Sequence[tuple[str,
             label, (1.02, place), xycoords="axes fraction", ha="left", va="center", color=theme.other, fontsize="small",
             annotation_clip=False,
         )  # fmt: skip
-
-
-def spread_apart(places: Sequence[float], gap: float) -> list[float]:
-    """Move places upwards until each is at least a gap above the one before.
-
-    Args:
-        places: the places, rising.
-        gap: least distance.
-    """
-    found: list[float] = []
-    for place in places:
-        found.append(max(place, found[-1] + gap) if found else place)
-    return found
-
-
-def label_offsets(labels: Sequence[str], across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:
-    """Place labels beside their points so that none covers another label or a point.
-
-    Args:
-        labels: the labels.
-        across: places of the points, in the axis' own scale.
-        up: likewise.
-
-    Returns:
-        For each label how far its centre is from its point, in points, across and up.
-    """
-    places = list(zip(_spread(across, _ROOM[0]), _spread(up, _ROOM[1]), strict=True))
-    boxes = [(x, y, 2.5, 2.5) for x, y in places]  # centre and half extent: the points themselves
-    offsets: list[tuple[float, float]] = []
-    for label, (x, y) in zip(labels, places, strict=True):
-        half = (_LABEL[0] * len(label) / 2, _LABEL[1] / 2)
-        choices = list(_around(half))
-        free = (o for o in choices if not any(_overlap((x + o[0], y + o[1], *half), box) for box in boxes))
-        offset = next(free, choices[0])
-        offsets.append(offset)
-        boxes.append((x + offset[0], y + offset[1], *half))
-    return offsets
-
-
-def _around(half: tuple[float, float]) -> Iterator[tuple[float, float]]:
-    """Yield offsets from the nearest outwards, beginning at the upper right."""
-    for distance in range(1, 12):
-        reach = (half[0] + 3.5 * distance, half[1] + 3.5 * distance)
-        for side in ((1, 0.6), (1, -0.6), (-1, 0.6), (-1, -0.6), (0, 1), (0, -1), (1, 0), (-1, 0)):
-            yield reach[0] * side[0], reach[1] * side[1]
-
-
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < one[3] + other[3]
-
-
-def _spread(values: Sequence[float], room: float) -> list[float]:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    return [room * (value - low) / ((high - low) or 1.0) for value in values]
-
-
-def _bare(axes: "Axes") -> None:
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _coordinates(points: Curve) -> tuple[list[float], list[float]]:

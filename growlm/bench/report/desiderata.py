@@ -16,6 +16,7 @@ from growlm.bench.report.statistics import Row, Spread, composite_score, costs, 
 from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import CellResult
 
+BLIMP = "BLiMP, points ↑"
 _SOLVED = 0.5
 
 
@@ -108,7 +109,7 @@ def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Ro
     budget = common_budget(rows)
     columns = ["method", *(wanted.title for wanted in DESIDERATA.values())]
     columns += [DIVERGENCE.title] if divergence else []
-    columns += ["BLiMP, points ↑"] if grammar else []
+    columns += [BLIMP] if grammar else []
     lines: list[tuple[str, ...]] = []
     for row in rows:
         found = desiderata(row, joint, budget)
@@ -116,7 +117,7 @@ def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Ro
         cells += [DIVERGENCE.written(row)] if divergence else []
         cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
         lines.append((title(row), *cells))
-    note = "Retention is in bits per byte, KL in nats; the others are shares of 1. Each is defined below."
+    note = "Retention is in bits per byte, KL in nats; the others are shares of 1."
     return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(lines), (), note)
 
 

@@ -10,6 +10,11 @@ from growlm.bench.run.result import CellResult
 
 BUDGETS = {"tokens": ("k tokens", 1e-3, 1), "flops": ("TFLOPs", 1e-12, 3), "seconds": ("s", 1.0, 0)}
 """What is spent: how tables call its unit, the unit, and with how many decimals it is written."""
+STORED = "Files of all modules that no other has superseded, with what their methods keep."
+PEAK = (
+    "Greatest memory of a phase: of the whole process on a CPU, with what it keeps for all its cells; compare it on a "
+    "GPU."
+)
 _NOTE = (
     "Read from each cell's learning curve at what the cheapest cell of all entries that train spent in all; a straight "
     "line between the ends of phases and the points that --curve measures within them. In the middle of a phase the "
@@ -55,7 +60,7 @@ def efficiency_group(rows: Sequence[Row], scale: float, decimals: int) -> Metric
         CellMetric(
             "stored_bytes",
             "stored, MB ↓",
-            "Files of all modules that no other has superseded, with what their methods keep.",
+            STORED,
             lambda cell: costs(cell)["stored_bytes"],
             2,
             1e-6,
@@ -63,7 +68,7 @@ def efficiency_group(rows: Sequence[Row], scale: float, decimals: int) -> Metric
         CellMetric(
             "peak_bytes",
             "peak, MB ↓",
-            "Greatest memory of a phase: of the whole process on a CPU, with what it keeps for all its cells.",
+            PEAK,
             lambda cell: costs(cell)["peak_bytes"],
             0,
             1e-6,

@@ -10,13 +10,13 @@ from growlm.bench.report.desiderata import DESIDERATA, shift
 from growlm.bench.report.statistics import Row, Spread, read_results
 from growlm.bench.report.table import Table, written
 from growlm.bench.run.result import read_cell
+from growlm.terminal import counted
 
 Few = Mapping[int, Sequence[Row]]
 """By the number of training examples of every skill, the entries."""
 _NOTE = (
     "Every skill has as many training examples; steps, rates and strengths are those of the whole benchmark unless "
-    "the command says otherwise. Shift: gain on the strangest skill, a share of 1, mean over seeds and the orders in "
-    "which others are learned after it. AP: mean score over all skills at the end."
+    "the command says otherwise. Shift is a share of 1."
 )
 
 
@@ -50,7 +50,7 @@ def few_tables(
     """
     if not few:
         return []
-    counts = [f"{count} examples" for count in few]
+    counts = [counted(count, "example") for count in few]
     columns = ["method"]
     columns += [f"{name}, {size}" for size in (*counts, "all examples") for name in ("shift ↑", "AP ↑")]
     lines: list[tuple[str, ...]] = []

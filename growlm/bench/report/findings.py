@@ -5,6 +5,7 @@ import math
 from growlm.bench.report.reference_lines import references
 from growlm.bench.report.statistics import Row, Spread, composite_score
 from growlm.bench.report.tables import Summary
+from growlm.terminal import counted
 
 
 def findings(summary: Summary) -> list[str]:
@@ -29,7 +30,7 @@ def _best(summary: Summary) -> str:
     if found.reason:
         return f"{ahead}; whether that is chance is not known ({found.reason})."
     verdict = "significant" if found.p_value < 0.05 else "not significant"
-    return f"{ahead}, which is {verdict} (p = {found.p_value:.2g}, {found.pairs} {found.unit}s)."
+    return f"{ahead}, which is {verdict} (p = {found.p_value:.2g}, {counted(found.pairs, found.unit)})."
 
 
 def _forgetting(summary: Summary) -> str:
@@ -67,8 +68,7 @@ def _references(summary: Summary) -> str:
 
 
 def _ap(summary: Summary, row: Row) -> str:
-    cells = f"{len(row.cells)} cell{'s' if len(row.cells) != 1 else ''}"
-    return f"{summary.score(row.metric(row.mode, 'ap'))} over {cells}"
+    return f"{summary.score(row.metric(row.mode, 'ap'))} over {counted(len(row.cells), 'cell')}"
 
 
 def _listed(names: list[str]) -> str:

@@ -25,7 +25,7 @@ h1{font-size:1.6rem;line-height:1.2;margin:.5rem 0}
 h2{font-size:1.2rem;margin:2.2rem 0 .6rem}
 p,li,dd{max-width:46rem}
 .muted,figcaption{color:var(--muted);font-size:.875rem}
-nav a{margin-right:1rem}
+nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem}
 a{color:var(--accent)}
 code{font-size:.875em;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:0 -1rem;padding:0 1rem}
@@ -91,11 +91,13 @@ class Section:
         title: the heading: words of letters and spaces.
         sentence: how to read the plots.
         plots: the plots.
+        numbers: the file beside the page that has their numbers; empty: none.
     """
 
     title: str
     sentence: str
     plots: Sequence[Plot]
+    numbers: str = ""
 
     @property
     def anchor(self) -> str:
@@ -162,7 +164,8 @@ def _lines(
     yield "</dl></section>"
     for section in sections:
         yield f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>'
-        yield f'<p class="muted">{escape(section.sentence)}</p><div class="plots">'
+        file = f' <span class="files"><a href="{section.numbers}">JSON</a></span>' if section.numbers else ""
+        yield f'<p class="muted">{escape(section.sentence)}{file}</p><div class="plots">'
         for plot in section.plots:
             yield f"<figure><figcaption>{escape(plot.title)}</figcaption>{to_svg(plot)}</figure>"
         yield "</div></section>"
@@ -171,6 +174,13 @@ def _lines(
 
 def _table(table: Table) -> Iterator[str]:
     yield f'<section id="{table.name}"><h2>{escape(table.title)}</h2>'
+    if len(table.columns) > 1:  # else all of them are undefined: the note says why
+        yield from _columns(table)
+    files = f'<a href="tables/{table.name}.csv">CSV</a> <a href="tables/{table.name}.tex">LaTeX</a>'
+    yield f'<p class="muted">{escape(table.note)} <span class="files">{files}</span></p></section>'
+
+
+def _columns(table: Table) -> Iterator[str]:
     yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}"><table><thead><tr>'
     yield "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
     yield "</tr></thead><tbody>"
@@ -179,5 +189,3 @@ def _table(table: Table) -> Iterator[str]:
         own = ' class="own"' if place in table.strong else ""
         yield f'<tr{own}><th scope="row">{escape(first)}</th>{cells}</tr>'
     yield "</tbody></table></div>"
-    files = f'<a href="tables/{table.name}.csv">CSV</a> <a href="tables/{table.name}.tex">LaTeX</a>'
-    yield f'<p class="muted">{escape(table.note)} <span class="files">{files}</span></p></section>'

@@ -49,12 +49,14 @@ class Plot:
         title: its caption, also for screen readers.
         draw: draws it into axes, with the colours of a theme.
         height: in inches; it is 3 wide.
+        label: writes into the same axes once they are laid out: what has to know how large they are.
     """
 
     name: str
     title: str
     draw: Draw
     height: float = _HEIGHT
+    label: Draw | None = None
 
 
 def require_plots() -> None:
@@ -81,6 +83,7 @@ def to_svg(plot: Plot) -> str:
         plot.draw(axes, _PAGE)
         for each in figure.axes:  # a colour bar has axes of its own
             _dress(each, _PAGE)
+        _label([(plot, axes)], _PAGE)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -123,10 +126,23 @@ def write_png(plots: Sequence[Plot], path: Path, columns: int = 3) -> None:
             axes.set_title(titles[plot.name], fontsize=_FONT + 1, color=_PAPER.text, loc="left")
         for axes in figure.axes:
             _dress(axes, _PAPER)
+        _label(list(zip(plots, grid.flat, strict=False)), _PAPER)
         buffer = BytesIO()
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())
+
+
+def _label(drawn: Sequence[tuple[Plot, "Axes"]], theme: Theme) -> None:
+    """Lay out plots that are drawn together and write the labels that depend on it; they leave the layout as it is."""
+    if not any(plot.label for plot, _ in drawn):
+        return
+    whole: Any = drawn[0][1].get_figure()
+    whole.draw_without_rendering()
+    whole.set_layout_engine("none")
+    for plot, axes in drawn:
+        if plot.label is not None:
+            plot.label(axes, theme)
 
 
 def _dress(axes: "Axes", theme: Theme) -> None:

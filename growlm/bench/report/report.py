@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from growlm.bench.plan.tuning import CHOICES_FILE, protocol_sentence
-from growlm.bench.report.cell_metric import known_metrics
 from growlm.bench.report.charts import Curve, bars, curve, heat_map, importance, scatter
 from growlm.bench.report.curves import learning_curve, mean_curve, retention_curve
-from growlm.bench.report.desiderata import DESIDERATA
+from growlm.bench.report.definitions import TITLES, definitions
 from growlm.bench.report.few import read_few
 from growlm.bench.report.findings import findings
 from growlm.bench.report.html import Section, page
 from growlm.bench.report.markdown import NUMBERS, read_command
-from growlm.bench.report.plasticity import DEFINITIONS as PLASTICITY
+from growlm.bench.report.phases import phase_sentences
 from growlm.bench.report.plots import Plot, require_plots, write_png
-from growlm.bench.report.reference_lines import RANGE, references
+from growlm.bench.report.reference_lines import references
 from growlm.bench.report.statistics import (
     Row,
     Spread,
@@ -28,15 +27,17 @@ from growlm.bench.report.statistics import (
     read_results,
     signed,
 )
-from growlm.bench.report.table import Table, to_csv, to_latex, written
-from growlm.bench.report.tables import DEFINITIONS, MODE_TITLES, TITLES, Summary, environment
+from growlm.bench.report.table import Table, to_csv, to_latex, without_unknown, written
+from growlm.bench.report.tables import Summary, environment
 from growlm.errors import one_line
 from growlm.files import write_json, write_text
 from growlm.manifest.scores import ScoreTables
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
 from growlm.show.importance import ImportanceMap
+from growlm.terminal import counted, plural
 
 PAGE, PLOTS, TABLES = "report.html", "plots", "tables"
+_NUMBERS = f"Cells too small for a number have none; all numbers are in {NUMBERS}."
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,8 @@ def write_report(folder: Path, out: Path | None = None, metric: str | None = Non
     summary = Summary(tuple(rows), unfinished, read_few(folder, metric))
     out = out or folder
     out.mkdir(parents=True, exist_ok=True)
-    sections, tables = _sections(summary), summary.tables()
-    notes = {"AP, BWT, FWT and forgetting": DEFINITIONS}
-    notes |= {wanted.title: wanted.definition for wanted in DESIDERATA.values()}
-    notes |= {metric.title: metric.definition for group in summary.groups for metric in known_metrics(group, rows)}
-    notes |= {"share of range": RANGE} | PLASTICITY
-    notes |= {"modes": "; ".join(MODE_TITLES.values()) + ". They are never mixed in one column."}
+    sections, whole = _sections(summary), summary.tables()
+    notes, tables = definitions(whole, summary.groups), [without_unknown(table) for table in whole]
     first = rows[0].cells[0]
     title = f"{first.settings['stream']} on {Path(first.base['source']).name}" + (f", {metric}" if metric else "")
     text = page(title, findings(summary), _facts(summary, folder), notes, tables, sections)
@@ -130,14 +127,18 @@ def _facts(summary: Summary, folder: Path) -> list[str]:
     base = cells[0].base
     orders = {str(cell.settings["order"]): " → ".join(cell.skills) for cell in cells if not cell.at_once}
     seeds = sorted({cell.settings["seed"] for cell in cells})
-    left = f", {summary.unfinished} more are unfinished and left out" if summary.unfinished else ""
-    phase = cells[0].settings["phase"]
+    left = (
+        f", {summary.unfinished} more {plural(summary.unfinished, 'is', 'are')} unfinished and left out"
+        if summary.unfinished
+        else ""
+    )
     facts = [
-        f"{len(cells)} cells: {len(summary.rows)} methods, seeds {', '.join(map(str, seeds))}{left}. Base: "
-        f"{base['parameters'] / 1e6:.1f} M parameters, sha256 {base['digest'][:12]}.",
+        f"{counted(len(cells), 'cell')}: {counted(len(summary.rows), 'method')}, "
+        f"{plural(len(seeds), 'seed')} {', '.join(map(str, seeds))}{left}. Base: {base['parameters'] / 1e6:.1f} M "
+        f"parameters, sha256 {base['digest'][:12]}.",
         *(f"Order {name}: {skills}." for name, skills in orders.items()),
-        f"Each phase: {', '.join(f'{key} {value}' for key, value in phase.items() if key != 'learning_rate')}; the "
-        "methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
+        *phase_sentences({row.label: row.cells[0].settings["phase"] for row in summary.rows}),
+        "The methods' own settings are in results.json. Held-out examples; answers, if any, by greedy decoding.",
         f"Made with {', '.join(environment(summary.rows))}.",
     ]
     choices, command = folder / CHOICES_FILE, read_command(folder)
@@ -160,8 +161,10 @@ def _sections(summary: Summary) -> list[Section]:
     sections = [
         Section(
             "Heat maps",
-            "Score on each skill (column) after each phase (row), means over seeds. Bold: right after its own phase.",
+            "Score on each skill (column) after each phase (row), means over seeds. Bold: right after its own phase. "
+            f"{_NUMBERS}",
             _heat_maps(summary),
+            NUMBERS,
         ),
         Section(
             "Retention",
@@ -171,8 +174,8 @@ def _sections(summary: Summary) -> list[Section]:
         Section(
             "Learning",
             "Mean score over all skills against tokens trained on, mean over cells. Grey: the others; orange: what "
-            "scores are read against.",
-            _curves(summary, "learning", learning, ("thousand tokens", "mean score"), _lines(summary)),
+            f"scores are read against.{_untrained(summary, learning)}",
+            _learning(summary, learning),
         ),
         Section(
             "Composition",
@@ -182,8 +185,9 @@ def _sections(summary: Summary) -> list[Section]:
         Section(
             "Importance",
             "Mean importance of the low-rank units to all skills, by layer and projection, in the first cell of a "
-            "method that measures it. Logarithmic: from 1e-6, dark, to 1.",
+            f"method that measures it. Logarithmic: from 1e-6, dark, to 1. {_NUMBERS}",
             _importance(summary),
+            NUMBERS,
         ),
         Section("Cost against AP", "The numbers are those of the tables' first column.", _costs(summary, scale)),
     ]
@@ -197,9 +201,10 @@ def _heat_maps(summary: Summary) -> list[Plot]:
             matrix = mean_matrix(cells, row.mode)
             if all(score is None for scores in matrix for score in scores):
                 continue
-            title = f"{summary.title(row)}, {row.mode}" + ("" if row.cells[0].at_once else f", order {order}")
+            at_once = cells[0].at_once
+            title = f"{summary.title(row)}, {row.mode}" + ("" if at_once else f", order {order}")
             # orders are named by a stream: a number keeps the name out of identifiers
-            plots.append(heat_map(f"heat{number}-{place}", title, matrix, cells[0].skills, summary.percent))
+            plots.append(heat_map(f"heat{number}-{place}", title, matrix, cells[0].skills, summary.percent, at_once))
     return plots
 
 
@@ -231,6 +236,23 @@ def _curves(
         )
         for number, row in enumerate(drawn)
     ]
+
+
+def _learning(summary: Summary, points: Mapping[str, Curve]) -> list[Plot]:
+    """Draw the curves of what trains; a single one has nothing to be compared with and is left out."""
+    trained = {label: curve if _is_line(curve) else () for label, curve in points.items()}
+    plots = _curves(summary, "learning", trained, ("thousand tokens", "mean score"), _lines(summary))
+    return plots if len(plots) > 1 else []
+
+
+def _untrained(summary: Summary, points: Mapping[str, Curve]) -> str:
+    """Name what has a score and no curve, as it trains nothing."""
+    left = [summary.title(row) for row in summary.rows if points[row.label] and not _is_line(points[row.label])]
+    return f" Left out, as it trains nothing: {', '.join(left)}." if left else ""
+
+
+def _is_line(points: Curve) -> bool:
+    return len({tokens for tokens, _ in points}) > 1
 
 
 def _composition(summary: Summary, scale: float) -> list[Plot]:

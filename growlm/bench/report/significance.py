@@ -9,6 +9,7 @@ import torch
 
 from growlm.bench.report.statistics import Row, matrix_metrics
 from growlm.bench.run.result import CellResult
+from growlm.terminal import counted
 
 _MOST_ENUMERATED = 16  # 65,536 sign assignments; more pairs go through the distribution of whole numbers
 _GRID = 120  # means over 1 to 6 seeds of answers that are right or wrong are whole multiples of 1 / 120
@@ -24,7 +25,7 @@ class Comparison:
         other: label of the other entry.
         difference: mean of the paired differences; NaN without pairs.
         pairs: how many pairs there are.
-        unit: what a pair is: ``question`` or ``cell``.
+        unit: what a pair is: ``question``, ``cell``, or ``seed`` where cells of several orders are one sample.
         p_value: of the two-sided exact sign-flip test; NaN where it is undefined.
         reason: why it is undefined; empty where it is not.
     """
@@ -79,7 +80,8 @@ def compare(row: Row, other: Row) -> Comparison:
     """Compare the last scores of two entries, each in its own mode.
 
     Where the cells of both keep their answers, a pair is a test question with its scores averaged over the common seeds
-    and orders: the test then speaks of other questions too. Else a pair is a cell of the same seed and order.
+    and orders: the test then speaks of other questions too. Else a pair is a cell of the same seed and order, or a seed
+    where the scores of one of them do not depend on the order: its cells are then copies of one sample, or it has one.
 
     Args:
         row: the entry.
@@ -98,16 +100,29 @@ def compare(row: Row, other: Row) -> Comparison:
     if any(math.isnan(score) for pair in finals for score in pair):
         return Comparison(other.label, math.nan, len(pairs), "cell", math.nan, "a last score was not measured")
     differences = [mine - theirs for mine, theirs in finals]
-    if row.cells[0].at_once or other.cells[0].at_once:  # paired with every order, a cell is still one sample
-        differences = _means_by_seed(pairs, differences)
+    if ignores_order(row) or ignores_order(other):
+        means = _means_by_seed(pairs, differences)
+        return _tested(other.label, means, "cell" if len(means) == len(pairs) else "seed")
     return _tested(other.label, differences, "cell")
+
+
+def ignores_order(row: Row) -> bool:
+    """Return whether an entry's last scores are the same in every order of a seed, or it has no order.
+
+    So they are where all skills are learned at once, and where each has a model or examples of its own.
+    """
+    found: dict[int, set[tuple[tuple[str, float | None], ...]]] = {}
+    for cell in row.cells:
+        last = sorted(zip(cell.skills, cell.scores.modes[cell.mode][-1], strict=True))
+        found.setdefault(cell.settings["seed"], set()).add(tuple(last))
+    return all(len(scores) == 1 for scores in found.values())
 
 
 def _tested(label: str, differences: Sequence[float], unit: str) -> Comparison:
     mean, count = math.fsum(differences) / len(differences), len(differences)
     least = 2 / 2**count if count <= _MOST_ENUMERATED else 0.0
     if least > 0.05:
-        reason = f"{count} pairs cannot give p below {least:g}"
+        reason = f"{counted(count, 'pair')} cannot give p below {least:g}"
         return Comparison(label, mean, count, unit, math.nan, reason)
     return Comparison(label, mean, count, unit, sign_flip_test(differences))
 
@@ -162,7 +177,8 @@ def interval(row: Row) -> tuple[float, float]:
     Returns:
         The lower and the upper end; NaN where a cell keeps no answers.
     """
-    tables = [_score_tensors(cell) for cell in row.cells]
+    by_seed = {cell.settings["seed"]: cell for cell in row.cells}
+    tables = [_score_tensors(cell) for cell in (by_seed.values() if ignores_order(row) else row.cells)]
     if not all(tables):
         return math.nan, math.nan
     generator = torch.Generator().manual_seed(0)

@@ -13,6 +13,7 @@ from growlm.errors import GrowlmError
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
 from growlm.skills.metric import higher_is_better
+from growlm.terminal import counted
 
 MATRIX_METRICS = ("ap", "bwt", "forgetting", "learning_accuracy", "fwt")
 
@@ -103,7 +104,7 @@ def read_results(folder: Path, metric: str | None = None) -> tuple[list[Row], in
     results = [read_cell(file) for file in files]
     finished = [result for result in results if result.finished]
     if not finished:
-        raise GrowlmError(f"none of the {len(results)} cells in {folder} is finished: run growlm bench again")
+        raise GrowlmError(f"none of {counted(len(results), 'cell')} in {folder} is finished: run growlm bench again")
     first = finished[0]
     for file, result in zip(files, results, strict=True):
         if result.finished and _common(result) != _common(first):

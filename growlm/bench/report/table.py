@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -35,6 +35,25 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     strong: tuple[int, ...] = ()
     note: str = ""
+
+
+def without_unknown(table: Table) -> Table:
+    """Leave out the columns in which no row has a value.
+
+    Returns:
+        The table without them; its note names those that are undefined, with the reasons that their cells gave.
+    """
+    kept, undefined = [0], list[str]()
+    for place, title in enumerate(table.columns[1:], 1):
+        cells = dict.fromkeys(row[place] for row in table.rows if row[place])
+        if not all(cell.startswith(NOT_KNOWN) for cell in cells):
+            kept.append(place)
+        elif cells:
+            reasons = [cell.removeprefix(f"{NOT_KNOWN} (").removesuffix(")") for cell in cells if cell != NOT_KNOWN]
+            undefined.append(f"{title} ({'; '.join(reasons)})" if reasons else title)
+    note = f"Undefined in every row, and left out: {', '.join(undefined)}." if undefined else ""
+    columns, *rows = (tuple(row[place] for place in kept) for row in (table.columns, *table.rows))
+    return replace(table, columns=columns, rows=tuple(rows), note=f"{table.note} {note}".strip())
 
 
 def written(measured: Spread, decimals: int, scale: float = 1, spread: bool = True, reason: str = "") -> str:

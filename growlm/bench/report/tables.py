@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from growlm.bench.report.cell_metric import MetricGroup, known_metrics, known_tables
+from growlm.bench.report.definitions import COMPOSITES, MODE_TITLES, ROUTING, SHARE, TITLES
 from growlm.bench.report.desiderata import blimp_change, desiderata, desiderata_table
 from growlm.bench.report.efficiency import common_budget, efficiency_group
 from growlm.bench.report.exposure import EXPOSURE
 from growlm.bench.report.few import Few, few_json, few_tables
 from growlm.bench.report.general import GENERAL
 from growlm.bench.report.plasticity import plasticity_table
-from growlm.bench.report.reference_lines import RANGE, references, share_of_range, usable_floor
+from growlm.bench.report.reference_lines import references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
     MATRIX_METRICS,
@@ -27,52 +28,18 @@ from growlm.bench.report.statistics import (
 from growlm.bench.report.table import NOT_KNOWN, Table, number, written
 from growlm.manifest.scores import MODES
 from growlm.skills.metric import higher_is_better
+from growlm.terminal import counted
 
 FORMAT_VERSION = 2
-TITLES = {
-    "ap": "AP ↑",
-    "bwt": "BWT ↑",
-    "forgetting": "forgetting ↓",
-    "learning_accuracy": "learning accuracy ↑",
-    "fwt": "FWT ↑",
-}
-MODE_TITLES = {
-    "oracle": "oracle (the skill is given)",
-    "routed": "routed (the router chooses)",
-    "all": "all (all modules are active)",
-}
-DEFINED = {
-    "ap": "AP: mean score over all skills after the last phase.",
-    "learning_accuracy": "Learning accuracy: mean score of each skill right after its own phase.",
-    "bwt": "BWT: mean change of a skill's score from right after its own phase to the end; negative means forgotten.",
-    "forgetting": "Forgetting: mean fall from a skill's best score to its last one; never negative, lower is better.",
-    "fwt": "FWT: mean gain over the bare base on a skill before its own phase, from the phases before it; positive "
-    "means they helped.",
-}
-"""What the keys of ``TITLES`` mean."""
-ARROWS = "Arrows point to the better side."
-SPREAD = "± is the standard deviation over seeds and orders (n - 1)."
-DEFINITIONS = " ".join([*DEFINED.values(), ARROWS, SPREAD])
-TEST = (
-    "Each entry against the best other one, both in their own mode. p: exact two-sided sign-flip test of the paired "
-    "differences; a pair is a test question (its score averaged over common seeds and orders) where the cells keep "
-    "their answers, else a cell. 95 % interval: bootstrap over cells and over test questions."
-)
-COST = (
-    "Trained: parameters that a phase trains, the greatest. Active: those of the base and the last path. Stored: files "
-    "of all modules that no other has superseded, with what their methods keep. Tokens are real ones, without padding. "
-    "FLOPs are an estimate: 2 for each acting parameter and token forward, 2 for the activations' gradient, 2 for each "
-    "trained parameter; rows that a loss looks at besides, such as a teacher's, forward only. Peak: of the whole "
-    "process on a CPU, with what it keeps for all its cells; compare it on a GPU."
-)
-OWN_MODE = "Set off: the mode that the method's authors intend."
 _REASONS = {
-    "ap": "not measured in this mode",
-    "bwt": "not measured in this mode",
-    "forgetting": "not measured in this mode",
-    "learning_accuracy": "not measured in this mode",
+    "ap": "a last score was not measured",
+    "bwt": "needs each skill's score after its own phase",
+    "forgetting": "needs --matrix lower",
+    "learning_accuracy": "needs each skill's score after its own phase",
     "fwt": "needs --matrix full",
 }
+_OWN_MODE = "Set off: the mode that the method's authors intend."
+_NOT_IN_MODE = dict.fromkeys(_REASONS, "not measured in this mode")
 _AT_ONCE = dict.fromkeys(("bwt", "forgetting", "learning_accuracy", "fwt"), "one phase")
 
 
@@ -119,6 +86,13 @@ class Summary:
         if self.joint is None or not self.percent:
             return False
         return self.joint.metric(self.joint.mode, "ap").mean <= usable_floor(self.rows)
+
+    @property
+    def why_no_share(self) -> str:
+        """Why no entry has a place in the usable range, where none has."""
+        if not self.percent:
+            return "scores are no shares"
+        return "needs joint training" if self.joint is None else "joint training is below a reference"
 
     def title(self, row: Row) -> str:
         """Return an entry's label with its number in this report."""
@@ -211,6 +185,7 @@ class Summary:
                 group.name: {metric.key: metric.spread(row).to_json() for metric in known_metrics(group, self.rows)}
                 for group in self.groups
             },
+            "importance": row.cells[0].importance or None,
             "few": few_json(row, self.few),
             "blimp_change": Spread.of(map(blimp_change, row.cells)).to_json(),
             "composites": {
@@ -231,33 +206,31 @@ class Summary:
 
     def _modes_table(self, name: str, title: str, mode: Mapping[str, str]) -> Table:
         with_mode = name == "own"
-        shown = [m for m in MATRIX_METRICS if any(row.metric(mode[row.label], m).count for row in self.rows)]
         has_composites = bool(self.rows[0].cells[0].composites)
-        columns = ["method", *(["mode"] if with_mode else []), *(TITLES[metric] for metric in shown)]
-        columns += ["composites ↑"] if has_composites else []
-        columns += ["routing accuracy ↑"] if name in ("own", "routed") else []
-        columns += ["share of range, %"] if with_mode else []
+        columns = ["method", *(["mode"] if with_mode else []), *(TITLES[metric] for metric in MATRIX_METRICS)]
+        columns += [COMPOSITES] if has_composites else []
+        columns += [ROUTING] if name in ("own", "routed") else []
+        columns += [SHARE] if with_mode else []
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
             used = mode[row.label]
-            reasons = _REASONS | (_AT_ONCE if row.cells[0].at_once or len(row.cells[0].skills) == 1 else {})
+            reasons = _REASONS if row.metric(used, "ap").count else _NOT_IN_MODE
+            reasons = reasons | (_AT_ONCE if row.cells[0].at_once or len(row.cells[0].skills) == 1 else {})
             cells = [self.title(row), *([used] if with_mode else [])]
-            cells += [self.score(row.metric(used, metric), reasons[metric]) for metric in shown]
+            cells += [self.score(row.metric(used, metric), reasons[metric]) for metric in MATRIX_METRICS]
             cells += [self.score(Spread.of(composite_score(c, used) for c in row.cells))] if has_composites else []
             if name in ("own", "routed"):
-                cells.append(written(row.routing_accuracy(), 1, 100) if used == "routed" else "")
+                reason = "no router"
+                cells.append(written(row.routing_accuracy(), 1, 100, reason=reason) if used == "routed" else "")
             if with_mode:
-                reason = "joint training is below a reference" if self.no_range else "needs joint training"
-                cells.append(written(Spread.of([self.share(row)]), 0, 100, reason=reason))
+                cells.append(written(Spread.of([self.share(row)]), 0, 100, reason=self.why_no_share))
             rows.append((*cells, str(len(row.cells))))
         strong = () if with_mode else tuple(i for i, row in enumerate(self.rows) if row.mode == mode[row.label])
         if with_mode:  # what all of them are read against; it has no cells
             for reference in references(self.rows):
                 score = self.score(Spread.of([reference.mean(self.rows[0].cells[0].skills)]), "not of every skill")
                 rows.append((reference.title, "", score, *[""] * (len(columns) - 2)))
-        return Table(
-            name, title, (*columns, "cells"), tuple(rows), strong, OWN_MODE if strong else RANGE if with_mode else ""
-        )
+        return Table(name, title, (*columns, "cells"), tuple(rows), strong, _OWN_MODE if strong else "")
 
     def _test_table(self) -> Table:
         columns = ("method", "AP ↑", "95 % interval", "best other", "difference", "p", "pairs", "remark")
@@ -273,9 +246,9 @@ class Summary:
                 continue
             difference = Spread.of([found.difference])
             p_value = NOT_KNOWN if math.isnan(found.p_value) else f"{found.p_value:.2g}"
-            pairs = f"{found.pairs} {found.unit}{'s' if found.pairs != 1 else ''}"
+            pairs = counted(found.pairs, found.unit)
             rows.append((*cells, found.other, self.score(difference), p_value, pairs, found.reason))
-        return Table("test", "Against the best other entry", columns, tuple(rows), note=TEST)
+        return Table("test", "Against the best other entry", columns, tuple(rows))
 
     def _per_skill_table(self) -> Table:
         skills = sorted(self.rows[0].cells[0].skills)
@@ -329,7 +302,7 @@ class Summary:
             ]
             rows.append((self.title(row), *cells))
         titles = ("method", *(title for title, _, _ in columns.values()))
-        return Table("cost", "Cost, means over the cells", titles, tuple(rows), (), COST)
+        return Table("cost", "Cost, means over the cells", titles, tuple(rows))
 
     def _composites_table(self) -> Table:
         names = list(self.rows[0].cells[0].composites)

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from growlm.bench.report.definitions import DEFINITIONS, TITLES
 from growlm.bench.report.html import page
 from growlm.bench.report.markdown import NUMBERS, is_summary, read_numbers
+from growlm.bench.report.phases import common_settings
 from growlm.bench.report.report import PAGE, TABLES
 from growlm.bench.report.significance import compare
 from growlm.bench.report.statistics import Row, Spread, read_results
 from growlm.bench.report.table import NOT_KNOWN, Table, number, to_csv, to_latex, written
-from growlm.bench.report.tables import DEFINITIONS, TITLES
 from growlm.errors import GrowlmError
 from growlm.files import write_text
 
@@ -68,7 +69,7 @@ def what_differs(first: Path, second: Path) -> list[str]:
         "test examples": lambda numbers: {skill: digest[:12] for skill, digest in sorted(numbers["data"].items())},
         "seeds": lambda numbers: sorted({seed for entry in numbers["entries"] for seed in entry["seeds"]}),
         "orders": lambda numbers: sorted({order for entry in numbers["entries"] for order in entry["orders"]}),
-        "settings of phases": lambda numbers: _phase(numbers),
+        "settings of phases": lambda numbers: common_settings([entry["phase"] for entry in numbers["entries"]]),
     }
     found: list[str] = []
     for name, read in aspects.items():
@@ -138,12 +139,6 @@ def _p_value(one: Row | None, other: Row | None) -> str:
         return f"{NOT_KNOWN} (needs the cells of both)"
     found = compare(other, one)
     return f"{NOT_KNOWN} ({found.reason})" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
-
-
-def _phase(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that all entries of a benchmark have alike."""
-    phases = [entry["phase"] for entry in numbers["entries"]]
-    return {key: value for key, value in phases[0].items() if all(phase.get(key) == value for phase in phases)}
 
 
 def _known(read: Any, numbers: Mapping[str, Any]) -> object:

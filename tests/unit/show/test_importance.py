@@ -73,11 +73,12 @@ def test_the_plot() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
     axes = plot_importance(importance_map(TENSORS), "title")
-    shown = axes.images[0].get_array()
+    shown = axes.collections[0].get_array()
     assert shown.shape == (2, 2)
     assert shown[0, 1] == 0.5
     assert shown[0, 0] == 1e-6
     assert [label.get_text() for label in axes.get_xticklabels()] == ["up_proj", "q_proj"]
+    assert [text.get_text() for text in axes.texts] == ["1e-09", "0.5", "0.5"]
     matplotlib.pyplot.close(axes.figure)
 
 

@@ -86,7 +86,7 @@ def test_choices_are_applied_as_they_were_written(tmp_path: Path):
     protocol = {"split": "validation", "order": ["sums", "chat"], "seed": 1000, "factors": [0.5, 1.0], "cells": 4}
     write_choices(path, chosen, protocol)
     assert protocol_sentence(path) == (
-        "Rates and strengths of 1 entries were chosen by 4 trials on the validation split, in the order sums → chat, "
+        "Rates and strengths of 1 entry were chosen by 4 trials on the validation split, in the order sums → chat, "
         "with seed 1000; factors of the rates 0.5, 1. All trials are in choices.json."
     )
     (entry,) = apply_choices([HELD], path, STREAM)

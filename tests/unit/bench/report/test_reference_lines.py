@@ -71,7 +71,7 @@ def test_joint_training_below_a_reference_is_said(
     folder = write_cells(make_cell(references=above), make_cell("joint", at_once=True, mode="all", references=above))
     write_report(folder)
     text = (folder / "report.html").read_text()
-    assert "n/a (joint training is below a reference)" in text
+    assert "share of range, % (joint training is below a reference)" in text
     assert "below a score that needs no model: these phases are too short" in text
 
 

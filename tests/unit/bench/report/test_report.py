@@ -11,16 +11,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from growlm.bench.report.charts import bars, curve, heat_map, label_offsets, scatter
+from growlm.bench.report.charts import bars, curve, heat_map, importance, scatter
+from growlm.bench.report.definitions import TITLES
 from growlm.bench.report.markdown import metrics_table, read_numbers, results_page, write_results_page
 from growlm.bench.report.plots import to_svg, write_png
 from growlm.bench.report.report import NUMBERS, PAGE, PLOTS, scores_table, write_report
 from growlm.bench.report.statistics import Spread
-from growlm.bench.report.table import Table, to_csv, to_latex, to_markdown, written
-from growlm.bench.report.tables import TITLES
+from growlm.bench.report.table import Table, to_csv, to_latex, to_markdown, without_unknown, written
 from growlm.bench.run.result import CellResult
 from growlm.errors import GrowlmError
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
+from growlm.show.importance import ImportanceMap
 
 Make = Callable[..., CellResult]
 Write = Callable[..., Path]
@@ -241,10 +242,102 @@ def test_an_order_of_a_stranger_is_text_and_nothing_else(make_cell: Make, write_
     assert {path for path in folder.parent.rglob("*") if folder not in path.parents} == before
 
 
-def test_labels_of_points_do_not_cover_each_other():
-    offsets = label_offsets(["10", "11", "12", "13"], [1.0, 1.0, 1.01, 9.0], [5.0, 5.0, 5.0, 1.0])
-    assert len(set(offsets[:3])) == 3
-    assert label_offsets([], [], []) == []
+def words_of(svg: str) -> list[str]:
+    """List the texts of a plot, with those of the axes."""
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_heat_map_of_one_phase_has_no_rows_of_single_skills():
+    matrix = [[0.1, 0.2], [None, None], [0.7, 0.8]]
+    svg = to_svg(heat_map("a", "joint", matrix, ["one", "two"], percent=True, at_once=True))
+    assert {"base", "after all", "10", "20", "70", "80"} <= set(words_of(svg))
+    assert "after one" not in svg
+    assert "font-weight" not in svg, "no cell is that of its own phase"
+    assert to_svg(heat_map("a", "own", matrix, ["one", "two"], percent=True)).count("font-weight: 700") == 1
+
+
+@pytest.mark.parametrize(("count", "shown"), [(8, True), (15, True), (40, False)])
+def test_a_heat_map_has_numbers_where_its_cells_have_room(count: int, shown: bool):
+    matrix = [[0.51] * count] * (count + 1)
+    svg = to_svg(heat_map("a", "many", matrix, [f"s{i}" for i in range(count)], percent=True))
+    assert words_of(svg).count("51") == (count * (count + 1) if shown else 0)
+
+
+def test_a_map_of_importance_has_numbers():
+    found = ImportanceMap(("0", "1"), ("q_proj", "v_proj"), ((0.25, None), (1e-9, 1.0)))
+    assert {"0.25", "1e-09", "1"} <= set(words_of(to_svg(importance("a", "kif", found))))
+
+
+def test_what_costs_nothing_is_named_below_a_plot_of_costs():
+    points = [("1", 2.0, 30.0), ("2", 300.0, 40.0), ("24", 0.0, 15.4)]
+    words = words_of(to_svg(scatter("a", "far", points, ("TFLOPs", "AP"))))
+    assert "at 0, not drawn: 24 (15.4)" in words
+    assert "24" not in words, "there is no place for it on a logarithmic axis"
+    assert not [text for text in words_of(to_svg(scatter("a", "far", points[:2], ("x", "y")))) if "at 0" in text]
+
+
+def test_columns_without_a_value_are_left_out_and_named():
+    columns = ("method", "AP", "p", "remark", "FWT", "BWT")
+    rows = (("a", "1.0", "n/a", "", "n/a (one phase)", "n/a (one phase)"), ("b", "", "n/a", "", "n/a (why)", "0.5"))
+    left = without_unknown(Table("t", "title", columns, rows, note="Before."))
+    assert left.columns == ("method", "AP", "BWT")
+    assert left.rows == (("a", "1.0", "n/a (one phase)"), ("b", "", "0.5"))
+    assert left.note == "Before. Undefined in every row, and left out: p, FWT (one phase; why)."
+    assert without_unknown(left) == left
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_no_table_of_a_page_has_a_column_without_a_value(folder: Path):
+    done = write_report(folder)
+    assert all(any(row[place] for row in table.rows) for table in done.tables for place in range(len(table.columns)))
+    text = (folder / PAGE).read_text()
+    assert "FWT ↑ (needs --matrix full; one phase)" in text
+    assert "intransigence ↓ (needs a per_skill entry; one phase)" in text
+    assert ">FWT ↑</th>" not in text
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_every_head_of_a_column_is_defined_once(make_cell: Make, write_cells: Write):
+    joint = make_cell("joint", at_once=True, mode="all")
+    cells = [make_cell(blimp={"base": 0.5, "all": 0.6}), make_cell("sequential", mode="all"), joint]
+    for cell in cells:
+        cell.general = {"divergence": {"base": 0.0, cell.mode: 0.5}}
+    done = write_report(write_cells(*cells))
+    terms = re.findall(r"<dt>(.*?)</dt>", done.page.read_text())
+    assert len(set(terms)) == len(terms)
+    of_names = ("per-skill", "per-seed", "composites")  # skills and cells: the caption says what their numbers are
+    heads = {head.rstrip(" ↑↓") for table in done.tables if table.name not in of_names for head in table.columns}
+    assert {"old rows, %", "routing accuracy", "method", "pairs", "share of range, %", "BLiMP, points"} <= heads
+    assert heads - {term.replace("&#x27;", "'") for term in terms} == set()
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_the_page_says_what_the_phases_of_all_entries_were(make_cell: Make, write_cells: Write):
+    cells = [make_cell(), make_cell("sequential"), make_cell("joint", at_once=True)]
+    cells[0].settings["phase"] = {"steps": 5, "learning_rate": 0.1}
+    cells[1].settings["phase"] = {"steps": 5, "learning_rate": 0.2, "router": "none"}
+    cells[2].settings["phase"] = {"steps": 5, "learning_rate": 0.2, "router": "none", "batch_size": 2}
+    text = write_report(write_cells(*cells)).page.read_text()
+    assert "Each phase: steps 5." in text
+    assert "Different by entry: router not set in grow; none in joint, sequential." in text
+    assert "Different by entry: batch_size not set in grow, sequential; 2 in joint." in text
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_what_trains_nothing_has_no_curve(folder: Path, make_cell: Make, write_cells: Write):
+    untrained = make_cell("k_shot", costs=[{**phase, "tokens": 0} for phase in make_cell().costs])
+    assert write_cells(untrained) == folder
+    text = write_report(folder).page.read_text()
+    assert "Left out, as it trains nothing: 3 k_shot." in text
+    assert "learning2-" in text
+    assert "learning3-" not in text, "three of four entries train"
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_single_curve_is_left_out(make_cell: Make, write_cells: Write):
+    text = write_report(write_cells(make_cell())).page.read_text()
+    assert 'id="heat-maps"' in text
+    assert 'id="learning"' not in text
 
 
 HARD = Table("t", "50 % & more", ("method", "a|b"), (("x_1", "=cmd()"), ("<b>", "-1.5 ± 0.1")))
@@ -330,6 +423,8 @@ def test_a_page_has_and_explains_only_columns_with_values(make_cell: Make, write
     page = results_page(numbers, None, "x")
     assert "Retention: " in page
     assert "FWT: " not in page
+    heads = [column.partition(",")[0].rstrip(" ↑↓") for column in columns]
+    assert [head for head in heads if f"{head[0].upper()}{head[1:]}: " not in page] == []
     assert "±" not in page, "one cell has no deviation"
     numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
     assert "retention, bits per byte ↓" not in metrics_table(numbers).columns

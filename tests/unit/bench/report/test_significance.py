@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from growlm.bench.report.significance import compare, interval, question_scores, sign_flip_test
+from growlm.bench.report.significance import compare, ignores_order, interval, question_scores, sign_flip_test
 from growlm.bench.report.statistics import Row
 from growlm.bench.run.result import CellResult
 from growlm.data.example import Message
@@ -64,8 +64,38 @@ def test_a_cell_without_an_order_is_one_sample(make_cell: Make):
     joint = Row("joint", tuple(make_cell("joint", seed=seed, mode="all", at_once=True) for seed in range(6)))
     other = Row("other", tuple(make_cell("other", seed=seed, mode="all") for seed in range(6) for _ in range(2)))
     found = compare(joint, other)
-    assert (found.pairs, found.unit) == (6, "cell")
+    assert (found.pairs, found.unit) == (6, "seed")
     assert compare(other, joint).pairs == 6
+
+
+def in_order(cell: CellResult, order: str, last: float | None = None) -> CellResult:
+    """Name the order of a cell; ``last`` is what its first skill has after the last phase."""
+    cell.settings["order"] = order
+    if last is not None:
+        cell.scores.modes[cell.mode][3][0] = last
+    return cell
+
+
+def test_orders_that_change_nothing_are_one_sample(make_cell: Make):
+    places = [(seed, order) for seed in range(6) for order in "12"]
+    alone = Row("alone", tuple(in_order(make_cell(seed=seed), order, seed / 10) for seed, order in places))
+    lasts = [(seed, order, (seed + int(order)) / 10) for seed, order in places]
+    other = Row("other", tuple(in_order(make_cell(seed=seed), order, last) for seed, order, last in lasts))
+    assert ignores_order(alone)
+    assert not ignores_order(other)
+    found = compare(alone, other)
+    # the first of three skills is worse by 0.1 in one order and by 0.2 in the other, in each of six seeds
+    assert (found.pairs, found.unit, found.difference) == (6, "seed", pytest.approx(-0.05))
+    assert found.p_value == pytest.approx(2 / 64)
+    assert compare(other, alone).pairs == 6
+    assert compare(other, Row("again", other.cells)).pairs == 12
+    assert compare(Row("alone", alone.cells[:6]), other).reason == "3 pairs cannot give p below 0.25"
+
+
+def test_the_interval_of_copies_is_that_of_one_order(make_cell: Make):
+    cells = [with_answers(make_cell(seed=seed), 10 + seed) for seed in range(3)]
+    copies = [in_order(with_answers(make_cell(seed=seed), 10 + seed), "2") for seed in range(3)]
+    assert interval(Row("alone", (*cells, *copies))) == interval(Row("alone", tuple(cells)))
 
 
 def test_answers_are_paired_by_question(make_cell: Make):

@@ -102,5 +102,5 @@ def test_cells_of_different_benchmarks_do_not_mix(make_cell: Make, write_cells: 
 def test_nothing_to_read(make_cell: Make, write_cells: Write, tmp_path: Path):
     with pytest.raises(GrowlmError, match=r"holds no results of growlm bench"):
         read_results(tmp_path)
-    with pytest.raises(GrowlmError, match="none of the 1 cells"):
+    with pytest.raises(GrowlmError, match="none of 1 cell in"):
         read_results(write_cells(make_cell(finished=False)))

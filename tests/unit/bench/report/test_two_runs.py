@@ -35,7 +35,7 @@ def runs(without_plots: None, make_cell: Make, write_cells: Callable[..., Path],
 def test_entries_are_compared(runs: tuple[Path, Path]):
     table = differences_table(*runs)
     assert table.rows == (
-        ("grow", "58.3", "66.7", "+8.3", "-50.0", "-37.5", "+12.5", "n/a (1 pairs cannot give p below 1)"),
+        ("grow", "58.3", "66.7", "+8.3", "-50.0", "-37.5", "+12.5", "n/a (1 pair cannot give p below 1)"),
         ("joint", "n/a", "58.3", *["n/a"] * 4, "n/a (needs the cells of both)"),
     )
     assert what_differs(*runs) == ["Different orders: ['1'] in the first, ['1', 'any'] in the second."]

@@ -27,6 +27,7 @@ OUTSIDE = "outside"
 """What the row is called of units that are in no layer."""
 
 _LEAST = 1e-6  # scores are products of up to four small numbers: colours are logarithmic, down to here
+_EXPONENT_BELOW = 0.01  # in the cells of a plot
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ def importance_table(found: ImportanceMap, title: str) -> Table:
     table = Table("layer", title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for projection in found.projections:
         table.add_column(Text(one_line(projection)), justify="right")
-    for layer, values, numbers in zip(found.layers, found.values, importance_numbers(found), strict=True):
-        styles = ["" if value is None else _style(value) for value in values]
-        table.add_row(Text(one_line(layer)), *map(Text, numbers, styles))
+    for layer, values in zip(found.layers, found.values, strict=True):
+        cells = [Text("") if value is None else Text(f"{value:.2g}", style=_style(value)) for value in values]
+        table.add_row(Text(one_line(layer)), *cells)
     return table
 
 
@@ -167,8 +168,12 @@ def draw_importance(axes: "Axes", found: ImportanceMap) -> "QuadMesh":
 
 
 def importance_numbers(found: ImportanceMap) -> list[list[str]]:
-    """Write the numbers of a map with two digits, as its cells show them; empty where there are no units."""
-    return [["" if value is None else f"{value:.2g}" for value in row] for row in found.values]
+    """Write the numbers of a map as short as its cells need them, such as 0.25 and 3e-4; empty where there are none."""
+    return [["" if value is None else _short(value) for value in row] for row in found.values]
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if not 0 < value < _EXPONENT_BELOW else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _kept(folder: Path, manifest: Manifest, record: ModuleRecord) -> "dict[str, Tensor]":

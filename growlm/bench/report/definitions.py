@@ -43,7 +43,7 @@ COMMON = {
     "at once.",
     COMPOSITES: COMPOSITES_DEFINED,
     ROUTING: "share of a skill's test prompts that the router sends to the skill's own path after the last phase, mean "
-    "over skills, in percent. Of entries that answer by the router alone.",
+    "over skills, in percent. Known where the router chooses.",
     SHARE: RANGE,
     BLIMP: "change of the accuracy on BLiMP's pairs of a right and a wrong sentence, from the bare base to all modules "
     "together.",

@@ -19,7 +19,8 @@ from growlm.files import write_text
 _METRICS = ("ap", "bwt")
 TEST = (
     "Difference: second run minus first. p: exact two-sided sign-flip test over the questions, or else the cells, of "
-    "the seeds and orders that both runs have; it needs the cells of both."
+    "the seeds and orders that both runs have (cells that are the same in every order count once a seed); it needs the "
+    "cells of both."
 )
 
 

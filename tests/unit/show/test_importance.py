@@ -78,7 +78,7 @@ def test_the_plot() -> None:
     assert shown[0, 1] == 0.5
     assert shown[0, 0] == 1e-6
     assert [label.get_text() for label in axes.get_xticklabels()] == ["up_proj", "q_proj"]
-    assert [text.get_text() for text in axes.texts] == ["1e-09", "0.5", "0.5"]
+    assert [text.get_text() for text in axes.texts] == ["1e-9", "0.5", "0.5"]
     matplotlib.pyplot.close(axes.figure)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from growlm.bench.report.charts import bars, curve, heat_map, importance, scatter
 from growlm.bench.report.definitions import TITLES
+from growlm.bench.report.html import Section, page
 from growlm.bench.report.markdown import metrics_table, read_numbers, results_page, write_results_page
 from growlm.bench.report.plots import to_svg, write_png
 from growlm.bench.report.report import NUMBERS, PAGE, PLOTS, scores_table, write_report
@@ -265,7 +266,7 @@ def test_a_heat_map_has_numbers_where_its_cells_have_room(count: int, shown: boo
 
 def test_a_map_of_importance_has_numbers():
     found = ImportanceMap(("0", "1"), ("q_proj", "v_proj"), ((0.25, None), (1e-9, 1.0)))
-    assert {"0.25", "1e-09", "1"} <= set(words_of(to_svg(importance("a", "kif", found))))
+    assert {"0.25", "1e-9", "1"} <= set(words_of(to_svg(importance("a", "kif", found))))
 
 
 def test_what_costs_nothing_is_named_below_a_plot_of_costs():
@@ -274,6 +275,16 @@ def test_what_costs_nothing_is_named_below_a_plot_of_costs():
     assert "at 0, not drawn: 24 (15.4)" in words
     assert "24" not in words, "there is no place for it on a logarithmic axis"
     assert not [text for text in words_of(to_svg(scatter("a", "far", points[:2], ("x", "y")))) if "at 0" in text]
+
+
+def test_a_table_without_a_column_is_its_note_and_links_are_whole():
+    plots = [heat_map("a", "map", [[0.5], [0.5]], ["one"], percent=True)]
+    sections = [Section("Heat maps", "How.", plots, NUMBERS), Section("Cost against AP", "How.", plots)]
+    text = page("title", [], [], {}, [Table("t", "Title", ("method",), (("a",),), note="Why.")], sections)
+    assert "<table>" not in text
+    assert '<p class="muted">Why. ' in text
+    assert text.count('<a href="results.json">') == 1
+    assert "nav{display:flex;flex-wrap:wrap;" in text, "a link is not broken over lines of a telephone"
 
 
 def test_columns_without_a_value_are_left_out_and_named():

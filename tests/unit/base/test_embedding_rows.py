@@ -54,7 +54,7 @@ def test_many_twins_are_named_in_one_line() -> None:
             return "abcdefghij"[tokens[0]]
 
     assert describe_twins(Tokenizer(), [[0, 1, 2], [3, 4]], limit=2) == "'a' 'b' (and 1 more); 'd' 'e'"
-    assert describe_twins(Tokenizer(), [[0, 1], [3, 4]], limit=1) == "'a' (and 1 more); and 1 more groups"
+    assert describe_twins(Tokenizer(), [[0, 1], [3, 4]], limit=1) == "'a' (and 1 more); and 1 more group"
 
 
 def test_rows_are_moved_apart_where_the_states_have_least_energy(base: LlamaForCausalLM) -> None:

@@ -50,7 +50,8 @@ COMMON = {
 }
 _TEST = {
     "95 % interval": "Of AP, by bootstrap over cells and over test questions.",
-    "best other": "The entry of highest AP beside this one; both are compared in their own mode.",
+    "best other": "The entry of highest AP beside this one, of those that learn one skill after another in one model: "
+    "joint training and a model for each skill bound what these can reach. Both are compared in their own mode.",
     "difference": "This entry's AP minus that of the best other one.",
     "p": "Exact two-sided sign-flip test of the paired differences.",
     "pairs": "How many pairs the test had, and of what: test questions (scores averaged over common seeds and orders) "

@@ -21,8 +21,9 @@ def findings(summary: Summary) -> list[str]:
 
 
 def _best(summary: Summary) -> str:
-    best = summary.rows[0]
-    score = f"{best.label} (mode {best.mode}) has the highest average performance, {_ap(summary, best)}"
+    best = summary.sequential[0]
+    which = "" if best is summary.rows[0] else " of those that learn one skill after another in one model"
+    score = f"{best.label} (mode {best.mode}) has the highest average performance{which}, {_ap(summary, best)}"
     found = summary.comparison(best)
     if found is None:
         return f"{score}; it is the only entry."
@@ -47,7 +48,7 @@ def _forgetting(summary: Summary) -> str:
 
 
 def _references(summary: Summary) -> str:
-    best, joint = summary.rows[0], summary.joint
+    best, joint = summary.sequential[0], summary.joint
     skills = summary.rows[0].cells[0].skills
     known = [(r.title, Spread.of([r.mean(skills)])) for r in references(summary.rows)]
     without_model = [f"a {title} {summary.score(s)}" for title, s in known[1:] if not math.isnan(s.mean)]

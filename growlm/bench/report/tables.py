@@ -12,7 +12,7 @@ from growlm.bench.report.efficiency import common_budget, efficiency_group
 from growlm.bench.report.exposure import EXPOSURE
 from growlm.bench.report.few import Few, few_json, few_tables
 from growlm.bench.report.general import GENERAL
-from growlm.bench.report.plasticity import plasticity_table
+from growlm.bench.report.plasticity import ALONE, plasticity_table
 from growlm.bench.report.reference_lines import references, share_of_range, usable_floor
 from growlm.bench.report.significance import Comparison, compare, interval
 from growlm.bench.report.statistics import (
@@ -112,9 +112,17 @@ class Summary:
         """Decimals of the scores."""
         return 1 if self.percent else 3
 
+    @property
+    def sequential(self) -> list[Row]:
+        """The entries that learn one skill after another in one model; all entries if none does.
+
+        The others, joint training and a model for each skill, bound what these can reach.
+        """
+        return [row for row in self.rows if not row.cells[0].at_once and row.method != ALONE] or list(self.rows)
+
     def comparison(self, row: Row) -> Comparison | None:
-        """Compare an entry with the best other one; None if there is no other."""
-        other = next((other for other in self.rows if other is not row), None)
+        """Compare an entry with the best other one that learns one skill after another; None if there is no other."""
+        other = next((other for other in [*self.sequential, *self.rows] if other is not row), None)
         return None if other is None else compare(row, other)
 
     @property
@@ -155,7 +163,7 @@ class Summary:
             "unfinished_cells": self.unfinished,
             "environment": environment(self.rows),
             "references": {reference.title: reference.by_skill for reference in references(self.rows)},
-            "data": {skill: kept["test"] for skill, kept in self.rows[0].cells[0].data.items()},
+            "data": {skill: kept["test"] for skill, kept in self.sequential[0].cells[0].data.items()},
             "entries": [self._entry_json(row) for row in self.rows],
         }
 

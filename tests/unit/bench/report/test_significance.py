@@ -6,8 +6,10 @@ from itertools import product
 
 import pytest
 
+from growlm.bench.report.findings import findings
 from growlm.bench.report.significance import compare, ignores_order, interval, question_scores, sign_flip_test
 from growlm.bench.report.statistics import Row
+from growlm.bench.report.tables import Summary
 from growlm.bench.run.result import CellResult
 from growlm.data.example import Message
 from growlm.metrics.scoring import Answer
@@ -90,6 +92,23 @@ def test_orders_that_change_nothing_are_one_sample(make_cell: Make):
     assert compare(other, alone).pairs == 6
     assert compare(other, Row("again", other.cells)).pairs == 12
     assert compare(Row("alone", alone.cells[:6]), other).reason == "3 pairs cannot give p below 0.25"
+
+
+def test_what_bounds_the_others_is_no_rival(make_cell: Make):
+    joint = Row("joint", (make_cell("joint", mode="all", at_once=True),))
+    joint.cells[0].data = {"mixture": {"test": "m"}}
+    alone = Row("alone", (make_cell("alone"),))
+    alone.cells[0].settings["method"] = "per_skill"
+    grow, replay = (Row(label, (make_cell(label),)) for label in ("grow", "replay"))
+    summary = Summary((joint, alone, grow, replay), 0)
+    rivals = [found.other for row in summary.rows if (found := summary.comparison(row)) is not None]
+    assert rivals == ["grow", "grow", "replay", "grow"]
+    assert findings(summary)[0].startswith("grow (mode routed) has the highest average performance of those that learn")
+    assert "mixture" not in summary.to_json()["data"], "digests are those of single skills"
+    few = Summary((joint, grow), 0)
+    found = few.comparison(grow)
+    assert found is not None
+    assert found.other == "joint"
 
 
 def test_the_interval_of_copies_is_that_of_one_order(make_cell: Make):

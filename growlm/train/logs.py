@@ -27,7 +27,8 @@ class PhaseLog(Callback):
             return
         tokens, now = getattr(pl_module, "tokens_seen", 0), time.monotonic()
         if now > self._time:
-            pl_module.log("tokens_per_second", (tokens - self._tokens) / (now - self._time))
+            # the other processes take as many examples
+            pl_module.log("tokens_per_second", trainer.world_size * (tokens - self._tokens) / (now - self._time))
         pl_module.log("learning_rate", float(trainer.optimizers[0].param_groups[0]["lr"]))
         self._tokens, self._time = tokens, now
 

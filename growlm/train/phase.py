@@ -33,7 +33,7 @@ from growlm.train.config import PhaseConfig
 from growlm.train.hidden_cache import HiddenCache
 from growlm.train.logs import PhaseLog
 from growlm.train.loss_curve import LossCurve
-from growlm.train.machine import compile_problem, keep_compiled_code
+from growlm.train.machine import compile_problem, counts_of_others, keep_compiled_code
 from growlm.train.prepare import PHASE_FILE, Prepared, prepare, training_summary
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
@@ -85,6 +85,7 @@ class GrowPhase(LightningModule):
         self._open = ExitStack()
         self._merged = self._open.enter_context(ExitStack())
         self._tokens, self._rows, self._seconds_before, self._started_at = 0, 0, 0.0, 0.0
+        self._others: dict[str, int] = {}
 
     @property
     def scores_before(self) -> Mapping[str, Any]:
@@ -299,8 +300,9 @@ class GrowPhase(LightningModule):
     # -- ending --------------------------------------------------------------------------------------------------------
 
     def on_train_end(self) -> None:
-        """Stop the clock."""
+        """Stop the clock, and ask the other processes what they have counted."""
         self._seconds_before, self._started_at = self.seconds, 0.0
+        self._others = counts_of_others(self.trainer, self.method, self._tokens, self._rows)
 
     def on_fit_end(self) -> None:
         """Prove, freeze, score and commit.
@@ -327,12 +329,12 @@ class GrowPhase(LightningModule):
         self._open.close()
 
     def _training(self) -> Training:
-        steps = int(self.trainer.global_step)
+        steps, validation = int(self.trainer.global_step), tuple(self.validation.losses)
         if not steps and self.method.trains:
             raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
         per_step = int(self.trainer.accumulate_grad_batches)
         losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)
-        return Training(steps, self._tokens, self._rows, self.seconds, losses, tuple(self.validation.losses))
+        return Training(steps, self._tokens, self._rows, self.seconds, losses, validation, self._others)
 
     @property
     def seconds(self) -> float:

@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,11 +33,12 @@ class Training:
 
     Args:
         steps: optimizer steps.
-        tokens: tokens of all batches without padding, replayed ones included.
-        rows: rows of all batches, replayed ones included.
+        tokens: tokens of this process's batches without padding, replayed ones included.
+        rows: rows of these batches, replayed ones included.
         seconds: time, before interruptions included.
         losses: mean loss of each twentieth of the steps, with the step that it ends with.
         validation: losses on the validation split, with the steps that they were measured after.
+        others: what the other processes have counted, as ``machine.counts_of_others`` returns it.
     """
 
     steps: int
@@ -46,6 +47,7 @@ class Training:
     seconds: float
     losses: tuple[tuple[int, float], ...]
     validation: tuple[tuple[int, float], ...] = ()
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,17 @@ def _record(prepared: Prepared, training: Training, cache: ScoreCache) -> Module
 
 
 def _cost(prepared: Prepared, training: Training) -> dict[str, Any]:
+    counted = {"tokens": training.tokens, "rows": training.rows}
+    counted |= {name: getattr(prepared.method, name) for name in ("replayed_rows", "extra_forward_rows")}
+    total = {name: count + training.others.get(name, 0) for name, count in counted.items()}
     return {
         "steps": training.steps,
-        "tokens": training.tokens,
+        "tokens": total["tokens"],
         "seconds": round(training.seconds, 1),
-        "rows": training.rows + prepared.method.extra_forward_rows,
+        "rows": total["rows"] + total["extra_forward_rows"],
         "losses": [list(point) for point in training.losses],
-        "replayed_rows": prepared.method.replayed_rows,
-        "extra_forward_rows": prepared.method.extra_forward_rows,
+        "replayed_rows": total["replayed_rows"],
+        "extra_forward_rows": total["extra_forward_rows"],
         "generated_rows": prepared.method.generated_rows,
         "kept_rows": prepared.method.kept_rows,
         "trained": sum(value.numel() for value in prepared.trained.values() if value.requires_grad),

@@ -72,13 +72,16 @@ def test_a_packed_phase_on_two_processes_trains_the_module_that_one_does(
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     stories.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
     script.write_text(PHASE)
-    found = []
+    found, costs = [], []
     for devices in (1, 2):
         stack = tmp_path / f"stack-{devices}"
         command = [sys.executable, script, tiny_bases["llama"], stack, rows, stories, devices]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2_000:]
         found.append(load_file(next(stack.glob("modules/*/module.safetensors"))))
-        assert len(list(stack.glob("modules/*/module.json"))) == 1
+        (record,) = stack.glob("modules/*/module.json")
+        costs.append(json.loads(record.read_text())["cost"])
     for name, tensor in found[0].items():
         torch.testing.assert_close(found[1][name], tensor, rtol=0, atol=1e-4)  # a step moves a number by up to 1e-3
+    for name in ("tokens", "rows"):
+        assert costs[0][name] == costs[1][name] > 0

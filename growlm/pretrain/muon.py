@@ -1,4 +1,7 @@
-"""Muon: momentum whose update is made nearly orthogonal, for matrices."""
+"""Muon: momentum whose update is made nearly orthogonal, for matrices.
+
+Shapes: O output dim, I input dim.
+"""
 
 from collections.abc import Callable, Iterable
 from math import sqrt
@@ -19,7 +22,7 @@ class Muon(torch.optim.Optimizer):
     slower than fp32. This one has a choice; in bf16 its steps are those of torch.
 
     Args:
-        params: matrices.
+        params: matrices, [O, I] each.
         lr: learning rate of a square matrix; one with more rows than columns has it times the root of their ratio.
         weight_decay: decoupled weight decay.
         momentum: decay of the mean of gradients.
@@ -65,7 +68,7 @@ def orthogonalize(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     """Move a matrix's singular values near 1 by five Newton-Schulz iterations of a quintic (Jordan et al., 2024).
 
     Args:
-        matrix: (num_out, num_in).
+        matrix: [O, I].
         dtype: the type of numbers of the iterations and of the result.
 
     Returns:

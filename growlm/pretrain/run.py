@@ -31,10 +31,10 @@ from growlm.pretrain.source import TextSource
 from growlm.pretrain.text import encode_source
 from growlm.pretrain.validation import Watch
 from growlm.train.machine import (
-    fastest_precision,
     keep_compiled_code,
     keep_freed_memory,
     machine_kind,
+    multiplies_bf16,
     require_compiler,
     set_threads,
     versions,
@@ -150,7 +150,8 @@ def pretrain_base(
     if not data.sources:
         raise GrowlmError("a base needs text: give data.sources in the recipe")
     if run.precision is None:
-        run = replace(run, precision="bf16" if fastest_precision() == "bf16-mixed" else "fp32")
+        on_gpu = run.accelerator != "cpu" and torch.cuda.is_available()
+        run = replace(run, precision="bf16" if multiplies_bf16(on_gpu) else "fp32")
     if run.compile:
         require_compiler()
         keep_compiled_code()

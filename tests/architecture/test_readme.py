@@ -128,6 +128,14 @@ def test_links_between_pages_lead_somewhere():
     assert broken == []
 
 
+def test_numbers_of_the_comparison_are_those_of_the_results():
+    entries = json.loads((ROOT / "results/three-skills-nano-long/results.json").read_text(encoding="utf-8"))["entries"]
+    (sentence,) = re.findall(r"Three skills learned one after another.*?OSFT [\d.]+;", README, re.DOTALL)
+    found = re.findall(r"(?<= )\d\d\.\d", sentence)
+    scores = [f"{100 * entry['metrics'][entry['mode']]['ap']['mean']:.1f}" for entry in entries]
+    assert found == list(dict.fromkeys(scores)), "two entries with one score share it"
+
+
 def test_comments_in_the_shell_blocks_of_the_site_fit_a_phone():
     """The site wraps long lines, and the second line of a comment would look like a command."""
     long = [

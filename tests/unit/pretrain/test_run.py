@@ -115,11 +115,11 @@ def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
     assert str(tmp_path) not in card.replace(str(data.validation), "")
 
 
-@pytest.mark.parametrize(("fastest", "expected"), [("32-true", "fp32"), ("bf16-mixed", "bf16")])
+@pytest.mark.parametrize(("multiplies", "expected"), [(False, "fp32"), (True, "bf16")])
 def test_precision_left_out_is_what_the_machine_multiplies(
-    data: PretrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fastest: str, expected: str
+    data: PretrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multiplies: bool, expected: str
 ) -> None:
-    monkeypatch.setattr("growlm.pretrain.run.fastest_precision", lambda: fastest)
+    monkeypatch.setattr("growlm.pretrain.run.multiplies_bf16", lambda on_gpu: multiplies and not on_gpu)
     folder = build(data, tmp_path, replace(RUN, steps=1, warmup_steps=0, watch_every=0, precision=None))
     assert json.loads((folder / "training.json").read_text())["run"]["precision"] == expected
 

@@ -7,22 +7,18 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from growlm.bench.report.charts import bars, curve, heat_map, importance, scatter
+from growlm.bench.report.charts import heat_map
 from growlm.bench.report.definitions import TITLES
 from growlm.bench.report.html import Section, page
-from growlm.bench.report.markdown import metrics_table, read_numbers, results_page, write_results_page
-from growlm.bench.report.plots import to_svg, write_png
 from growlm.bench.report.report import NUMBERS, PAGE, PLOTS, scores_table, write_report
 from growlm.bench.report.statistics import Spread
 from growlm.bench.report.table import Table, to_csv, to_latex, to_markdown, without_unknown, written
 from growlm.bench.run.result import CellResult
 from growlm.errors import GrowlmError
 from growlm.metrics.accuracy_matrix import AccuracyMatrix
-from growlm.show.importance import ImportanceMap
 
 Make = Callable[..., CellResult]
 Write = Callable[..., Path]
@@ -187,29 +183,6 @@ def test_numbers_as_written(spread: Spread, decimals: int, scale: float, shown: 
     assert written(spread, decimals, scale) == shown
 
 
-def test_every_plot_is_whole_as_svg_and_as_png(tmp_path: Path):
-    matrix = [[0.1, None], [0.5, 0.2], [0.25, 1.0]]
-    plots = [
-        heat_map("a", r"A & <B> \1 $x", matrix, ["one", "two"], percent=True),
-        heat_map("b", "losses", matrix, ["one", "two"], percent=False),
-        heat_map("c", "many", [[0.5] * 15] * 16, [f"skill{i}" for i in range(15)], percent=True),
-        curve("d", "curve", [(0, 0), (1, 2)], [[(0, 1), (1, 0)]], ("x", "y")),
-        bars("e", "bars", [("one", 3.0), ("two", float("nan"))], [("base", 1.0), ("joint", float("nan"))]),
-        scatter("f", "near", [("1", 2.0, 3.0), ("2", 3.0, float("nan"))], ("x", "y")),
-        scatter("g", "far", [("1", 2.0, 3.0), ("2", 3_000.0, 4.0)], ("x", "y")),
-    ]
-    for plot in plots:
-        svg = to_svg(plot)
-        root = ElementTree.fromstring(svg)
-        assert root.get("aria-label") == plot.title
-        assert "viewBox" in root.attrib
-        assert "width" not in root.attrib, "the page decides how wide it is"
-        assert "currentColor" in svg, "text has the page's colour"
-        assert not re.search(r"#0[1-9a]0[1-9a]0[1-9a]", svg), "no placeholder colour is left"
-    write_png(plots[3:4] * 4, tmp_path / "plots" / "plots.png")
-    assert (tmp_path / "plots" / "plots.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_figures_of_recorded_scores():
     matrix = AccuracyMatrix(2)
     for after, skill, score in [(0, 0, 0.0), (1, 0, 1.0), (2, 0, 0.5), (2, 1, 0.25)]:
@@ -241,40 +214,6 @@ def test_an_order_of_a_stranger_is_text_and_nothing_else(make_cell: Make, write_
     assert not [name for name in page.attributes if name.startswith("on")]
     assert all(re.fullmatch(r"[\w.-]+", name) for name in page.ids)
     assert {path for path in folder.parent.rglob("*") if folder not in path.parents} == before
-
-
-def words_of(svg: str) -> list[str]:
-    """List the texts of a plot, with those of the axes."""
-    return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-
-
-def test_a_heat_map_of_one_phase_has_no_rows_of_single_skills():
-    matrix = [[0.1, 0.2], [None, None], [0.7, 0.8]]
-    svg = to_svg(heat_map("a", "joint", matrix, ["one", "two"], percent=True, at_once=True))
-    assert {"base", "after all", "10", "20", "70", "80"} <= set(words_of(svg))
-    assert "after one" not in svg
-    assert "font-weight" not in svg, "no cell is that of its own phase"
-    assert to_svg(heat_map("a", "own", matrix, ["one", "two"], percent=True)).count("font-weight: 700") == 1
-
-
-@pytest.mark.parametrize(("count", "shown"), [(8, True), (15, True), (40, False)])
-def test_a_heat_map_has_numbers_where_its_cells_have_room(count: int, shown: bool):
-    matrix = [[0.51] * count] * (count + 1)
-    svg = to_svg(heat_map("a", "many", matrix, [f"s{i}" for i in range(count)], percent=True))
-    assert words_of(svg).count("51") == (count * (count + 1) if shown else 0)
-
-
-def test_a_map_of_importance_has_numbers():
-    found = ImportanceMap(("0", "1"), ("q_proj", "v_proj"), ((0.25, None), (1e-9, 1.0)))
-    assert {"0.25", "1e-9", "1"} <= set(words_of(to_svg(importance("a", "kif", found))))
-
-
-def test_what_costs_nothing_is_named_below_a_plot_of_costs():
-    points = [("1", 2.0, 30.0), ("2", 300.0, 40.0), ("24", 0.0, 15.4)]
-    words = words_of(to_svg(scatter("a", "far", points, ("TFLOPs", "AP"))))
-    assert "at 0, not drawn: 24 (15.4)" in words
-    assert "24" not in words, "there is no place for it on a logarithmic axis"
-    assert not [text for text in words_of(to_svg(scatter("a", "far", points[:2], ("x", "y")))) if "at 0" in text]
 
 
 def test_a_table_without_a_column_is_its_note_and_links_are_whole():
@@ -361,82 +300,3 @@ def test_a_table_as_csv_latex_and_markdown():
     assert r"$<$b$>$ & -1.5 $\pm$ 0.1 \\" in latex
     assert to_markdown(Table("t", "", ("method", "mode"), (("x", "all"),))).splitlines()[1] == "| --- | --- |"
     assert to_markdown(HARD) == ("| method | a\\|b |\n| --- | --: |\n| x\\_1 | =cmd() |\n| &lt;b&gt; | -1.5 ± 0.1 |\n")
-
-
-@pytest.mark.usefixtures("without_plots")
-def test_a_markdown_page_keeps_what_is_written_around_its_tables(folder: Path, tmp_path: Path):
-    write_report(folder)
-    page = write_results_page(folder, tmp_path / "pages")
-    text = page.read_text()
-    assert page.name == "results.md"
-    assert "| grow | routed | 58.3 ± 0.0 | -50.0 ± 0.0 | 50.0 ± 0.0 |" in text
-    assert "growlm report results/results" in text
-    page.write_text(f"# Mine\n\nBefore.\n\n{text[text.index('<!--') :].replace('58.3', '99.9')}\nAfter.\n")
-    write_results_page(folder, tmp_path / "pages")
-    renewed = page.read_text()
-    assert renewed.startswith("# Mine\n\nBefore.\n")
-    assert renewed.endswith("\nAfter.\n")
-    assert "58.3 ± 0.0" in renewed
-    assert "99.9" not in renewed
-    page.write_text("no markers")
-    with pytest.raises(GrowlmError, match="has no generated part"):
-        write_results_page(folder, tmp_path / "pages")
-
-
-PUBLISHED = sorted((Path(__file__).parents[4] / "results").glob("*/results.json"))
-
-
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
-def test_published_results_of_older_versions_are_read_with_their_numbers(path: Path):
-    numbers = read_numbers(path)
-    stored = {entry["label"]: entry for entry in json.loads(path.read_text())["entries"]}
-    table = metrics_table(numbers)
-    assert len(table.rows) == len(stored)
-    for label, mode, ap, *_ in table.rows:
-        entry = stored[label]
-        mean = entry.get("metrics", entry.get("figures"))[mode]["ap"]["mean"]
-        assert ap.startswith(f"{100 * mean:.1f}")
-    assert results_page(numbers, "growlm bench", path.parent.name).count("\n| ") == len(stored) + 2
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [({"format_version": 7}, "format version 7"), ([], "format version None"), ({"format_version": 1}, "no entries")],
-)
-def test_other_numbers_are_refused(tmp_path: Path, content: object, said: str):
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(GrowlmError, match=said):
-        read_numbers(path)
-    path.write_text('{"format_version": 1, "entries": [{}], "base": {}}')
-    with pytest.raises(GrowlmError, match="lacks a field"):
-        results_page(read_numbers(path), None, "x")
-
-
-@pytest.mark.usefixtures("without_plots")
-def test_pages_say_what_retention_cannot_show(make_cell: Make, write_cells: Write):
-    cell = make_cell()
-    write_report(folder := write_cells(cell))
-    numbers = read_numbers(folder / NUMBERS)
-    assert not re.search("Retention (in these|is undefined)", results_page(numbers, None, "x"))
-    assert "Retention in these results of version 0.1" in results_page({**numbers, "format_version": 1}, None, "x")
-    numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
-    assert "Retention is undefined here" in results_page(numbers, None, "x")
-
-
-@pytest.mark.usefixtures("without_plots")
-def test_a_page_has_and_explains_only_columns_with_values(make_cell: Make, write_cells: Write):
-    write_report(folder := write_cells(make_cell()))
-    numbers = read_numbers(folder / NUMBERS)
-    columns = metrics_table(numbers).columns
-    assert "retention, bits per byte ↓" in columns
-    assert "FWT ↑" not in columns, "needs the whole matrix"
-    page = results_page(numbers, None, "x")
-    assert "Retention: " in page
-    assert "FWT: " not in page
-    heads = [column.partition(",")[0].rstrip(" ↑↓") for column in columns]
-    assert [head for head in heads if f"{head[0].upper()}{head[1:]}: " not in page] == []
-    assert "±" not in page, "one cell has no deviation"
-    numbers["entries"][0]["desiderata"]["retention"]["mean"] = None
-    assert "retention, bits per byte ↓" not in metrics_table(numbers).columns
-    assert "Retention: " not in results_page(numbers, None, "x")

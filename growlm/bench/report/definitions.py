@@ -37,7 +37,7 @@ SECONDS, CELLS = "training, s", "cells"
 ARROWS = "Arrows point to the better side."
 SPREAD = "± is the standard deviation over seeds and orders (n - 1)."
 COMMON = {
-    "method": "An entry of the benchmark: a method with its settings. A number before it is its place by AP.",
+    "method": "An entry of the benchmark: a method with its settings.",
     "mode": f"How it answers, as the method's authors intend: {'; '.join(MODE_TITLES.values())}.",
     CELLS: "Finished runs of the entry: one for each seed and order, or for each seed where all skills are learned "
     "at once.",

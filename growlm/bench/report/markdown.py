@@ -33,8 +33,8 @@ _OLD_NAMES = {"figures": "metrics", "by_skill": "per_skill"}
 """Keys of an entry in format version 1, and what they are called since."""
 _UNKNOWN = {"mean": None, "deviation": None, "count": 0}
 _RETENTION, _COMPOSITION = "retention, bits per byte ↓", "composition ↑"
-_MODES = "Mode: oracle, the skill is named; routed, the router chooses the modules; all, every module is active."
 _DEFINED = {
+    "mode": COMMON["mode"],
     "method": COMMON["method"],
     **{TITLES[key]: text for key, text in DEFINED.items()},
     COMPOSITES: COMPOSITES_DEFINED,
@@ -203,7 +203,7 @@ def _definitions(table: Table) -> str:
     """Explain the columns that a table has."""
     spread = [SPREAD] if any("±" in cell for row in table.rows for cell in row) else []
     known = (named(title.partition(",")[0], text) for title, text in _DEFINED.items() if title in table.columns)
-    return " ".join([_MODES, *known, ARROWS, *spread])
+    return " ".join([*known, ARROWS, *spread])
 
 
 def _spread(value: Mapping[str, Any]) -> Spread:

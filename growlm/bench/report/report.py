@@ -189,7 +189,7 @@ def _sections(summary: Summary) -> list[Section]:
             _importance(summary),
             NUMBERS,
         ),
-        Section("Cost against AP", "The numbers are those of the tables' first column: places by AP.", _costs(summary, scale)),
+        Section("Cost against AP", "The numbers are places by AP, as in the tables.", _costs(summary, scale)),
     ]
     return [section for section in sections if section.plots]
 

@@ -149,9 +149,7 @@ def pretrain_base(
         raise GrowlmError(f"{folder} exists: choose another --name or --out, or give --overwrite to replace it")
     if not data.sources:
         raise GrowlmError("a base needs text: give data.sources in the recipe")
-    if run.precision is None:
-        on_gpu = run.accelerator != "cpu" and torch.cuda.is_available()
-        run = replace(run, precision="bf16" if multiplies_bf16(on_gpu) else "fp32")
+    run = _with_precision(run)
     if run.compile:
         require_compiler()
         keep_compiled_code()
@@ -174,6 +172,14 @@ def pretrain_base(
                 write_base(folder, model, tokenizer, replace(record, separated=_separate(phase, record, tokenizer)))
             (state / RESUME_FILE).unlink(missing_ok=True)
     return folder
+
+
+def _with_precision(run: PretrainRun) -> PretrainRun:
+    """Choose the precision that the processor multiplies natively where the recipe names none."""
+    if run.precision is not None:
+        return run
+    on_gpu = run.accelerator != "cpu" and torch.cuda.is_available()
+    return replace(run, precision="bf16" if multiplies_bf16(on_gpu) else "fp32")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class CellMetric:
 
     def spread(self, row: Row) -> Spread:
         """Compute it for all cells of an entry."""
-        return Spread.of(map(self.compute, row.cells))
+        return row.spread(self.compute)
 
     def is_known(self, rows: Sequence[Row]) -> bool:
         """Return whether it is known of any entry."""

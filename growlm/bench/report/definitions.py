@@ -35,12 +35,14 @@ COMPOSITES, ROUTING, SHARE = "composites ↑", "routing accuracy ↑", "share of
 COMPOSITES_DEFINED = "mean score on tasks that need several skills and that nothing was trained on."
 SECONDS, CELLS = "training, s", "cells"
 ARROWS = "Arrows point to the better side."
-SPREAD = "± is the standard deviation over seeds and orders (n - 1)."
+SPREAD = (
+    "± is the standard deviation (n - 1) over seeds and orders, or over seeds alone where the order changes nothing."
+)
 COMMON = {
     "method": "An entry of the benchmark: a method with its settings.",
     "mode": f"How it answers, as the method's authors intend: {'; '.join(MODE_TITLES.values())}.",
-    CELLS: "Finished runs of the entry: one for each seed and order, or for each seed where all skills are learned "
-    "at once.",
+    CELLS: "Finished runs of the entry: one for each seed and order, or for each seed where the order does not change "
+    "the last scores.",
     COMPOSITES: COMPOSITES_DEFINED,
     ROUTING: "share of a skill's test prompts that the router sends to the skill's own path after the last phase, mean "
     "over skills, in percent. Known where the router chooses.",

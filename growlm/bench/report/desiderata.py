@@ -88,11 +88,11 @@ def desiderata(row: Row, joint: Row | None, budget: float) -> dict[str, Spread]:
         By the keys of ``DESIDERATA``.
     """
     return {
-        "retention": Spread.of(retention(cell) for cell in row.cells),
-        "exposure": Spread.of(exposure(cell) for cell in row.cells),
-        "shift": Spread.of(shift(cell) for cell in row.cells),
-        "efficiency": Spread.of(efficiency(cell, budget) for cell in row.cells),
-        "composition": Spread.of(composition(cell, joint.cells if joint else ()) for cell in row.cells),
+        "retention": row.spread(retention),
+        "exposure": row.spread(exposure),
+        "shift": row.spread(shift),
+        "efficiency": row.spread(lambda cell: efficiency(cell, budget)),
+        "composition": row.spread(lambda cell: composition(cell, joint.cells if joint else ())),
     }
 
 
@@ -115,7 +115,7 @@ def desiderata_table(rows: Sequence[Row], title: Callable[[Row], str], joint: Ro
         found = desiderata(row, joint, budget)
         cells = [written(found[key], w.decimals, reason=w.reason) for key, w in DESIDERATA.items()]
         cells += [DIVERGENCE.written(row)] if divergence else []
-        cells += [written(Spread.of(map(blimp_change, row.cells)), 1, 100)] if grammar else []
+        cells += [written(row.spread(blimp_change), 1, 100)] if grammar else []
         lines.append((title(row), *cells))
     note = "Retention is in bits per byte, KL in nats; the others are shares of 1."
     return Table("desiderata", "The five desiderata of continual learning", tuple(columns), tuple(lines), (), note)

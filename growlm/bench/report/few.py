@@ -1,6 +1,6 @@
 """Shift with few examples: what is kept of the skill that is strangest to the base, and how much is learned of all."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def few_tables(
     for row in rows:
         cells = [title(row)]
         for found in (*(_of(row, own) for own in few.values()), row):
-            spread = _shift(found.cells if found else ())
+            spread = found.spread(shift) if found else Spread.of([])
             cells.append(written(spread, DESIDERATA["shift"].decimals, reason=DESIDERATA["shift"].reason))
             cells.append(score(found.metric(found.mode, "ap") if found else Spread.of([])))
         lines.append(tuple(cells))
@@ -69,14 +69,10 @@ def few_json(row: Row, few: Few) -> dict[str, Any]:
     """Return an entry's shift and average performance by the number of examples, as JSON holds it."""
     own = {count: found for count, rows in few.items() if (found := _of(row, rows)) is not None}
     return {
-        str(count): {"shift": _shift(found.cells).to_json(), "ap": found.metric(found.mode, "ap").to_json()}
+        str(count): {"shift": found.spread(shift).to_json(), "ap": found.metric(found.mode, "ap").to_json()}
         for count, found in own.items()
     }
 
 
 def _of(row: Row, rows: Sequence[Row]) -> Row | None:
     return next((found for found in rows if found.label == row.label), None)
-
-
-def _shift(cells: Iterable[Any]) -> Spread:
-    return Spread.of(map(shift, cells))

@@ -3,7 +3,7 @@
 import math
 
 from growlm.bench.report.reference_lines import references
-from growlm.bench.report.statistics import Row, Spread, composite_score
+from growlm.bench.report.statistics import Row, Spread
 from growlm.bench.report.tables import Summary
 from growlm.terminal import counted
 
@@ -62,14 +62,14 @@ def _references(summary: Summary) -> str:
         text += f", so {best.label} reaches {100 * share:.0f} % of the usable range"
     elif summary.no_range:
         text += ", below a score that needs no model: these phases are too short to compare what methods can learn"
-    composite = Spread.of(composite_score(cell, best.mode) for cell in best.cells)
+    composite = best.composites(best.mode)
     if not math.isnan(composite.mean):
         text += f"; on composite skills it scores {summary.score(composite)}"
     return f"{text}."
 
 
 def _ap(summary: Summary, row: Row) -> str:
-    return f"{summary.score(row.metric(row.mode, 'ap'))} over {counted(len(row.cells), 'cell')}"
+    return f"{summary.score(row.metric(row.mode, 'ap'))} over {counted(row.independent_cells, 'cell')}"
 
 
 def _listed(names: list[str]) -> str:

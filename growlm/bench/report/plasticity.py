@@ -54,11 +54,11 @@ def plasticity_table(rows: Sequence[Row], title: Callable[[Row], str], score: Ca
         falling = "one phase" if cells[0].at_once else "needs --matrix lower or --curve"
         recovering = "too little forgotten" if cells[0].recovery else "needs --fresh"
         found = [
-            score(Spread.of(intransigence(cell, partners) for cell in cells), learning),
-            score(Spread.of(plasticity_loss(cell, partners) for cell in cells), learning),
-            score(Spread.of(map(lowest_score, cells)), falling),
-            written(Spread.of(map(fresh_loss, cells)), 3, reason="needs --fresh"),
-            written(Spread.of(map(recovery, cells)), 2, reason=recovering),
+            score(row.spread(lambda cell: intransigence(cell, partners)), learning),
+            score(row.spread(lambda cell: plasticity_loss(cell, partners)), learning),
+            score(row.spread(lowest_score), falling),
+            written(row.spread(fresh_loss), 3, reason="needs --fresh"),
+            written(row.spread(recovery), 2, reason=recovering),
         ]
         lines.append((title(row), *found))
     caption = "Learning late and falling on the way, in each method's own mode"

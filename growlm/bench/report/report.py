@@ -21,7 +21,6 @@ from growlm.bench.report.statistics import (
     Row,
     Spread,
     composite_score,
-    costs,
     matrix_metrics,
     mean_matrix,
     read_results,
@@ -257,16 +256,14 @@ def _is_line(points: Curve) -> bool:
 
 def _composition(summary: Summary, scale: float) -> list[Plot]:
     values = [
-        (summary.title(row), scale * Spread.of(composite_score(cell, row.mode) for cell in row.cells).mean)
-        for row in summary.rows
-        if row is not summary.joint
+        (summary.title(row), scale * row.composites(row.mode).mean) for row in summary.rows if row is not summary.joint
     ]
     values = [(label, value) for label, value in values if not math.isnan(value)]
     if not values:
         return []
     base = Spread.of(composite_score(cell, "base") for row in summary.rows for cell in row.cells).mean
     joint = summary.joint
-    best = Spread.of(composite_score(c, joint.mode) for c in joint.cells).mean if joint else math.nan
+    best = joint.composites(joint.mode).mean if joint else math.nan
     references = [("bare base", scale * base), (summary.title(joint) if joint else "joint", scale * best)]
     return [bars("composition", "Score on composite skills, own mode", values, references)]
 
@@ -286,7 +283,7 @@ def _costs(summary: Summary, scale: float) -> list[Plot]:
         points = [
             (
                 str(number),
-                unit * Spread.of(costs(cell)[key] for cell in row.cells).mean,
+                unit * row.cost(key).mean,
                 scale * row.metric(row.mode, "ap").mean,
             )
             for number, row in enumerate(summary.rows, 1)

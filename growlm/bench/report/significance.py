@@ -100,22 +100,10 @@ def compare(row: Row, other: Row) -> Comparison:
     if any(math.isnan(score) for pair in finals for score in pair):
         return Comparison(other.label, math.nan, len(pairs), "cell", math.nan, "a last score was not measured")
     differences = [mine - theirs for mine, theirs in finals]
-    if ignores_order(row) or ignores_order(other):
+    if row.ignores_order or other.ignores_order:
         means = _means_by_seed(pairs, differences)
         return _tested(other.label, means, "cell" if len(means) == len(pairs) else "seed")
     return _tested(other.label, differences, "cell")
-
-
-def ignores_order(row: Row) -> bool:
-    """Return whether an entry's last scores are the same in every order of a seed, or it has no order.
-
-    So they are where all skills are learned at once, and where each has a model or examples of its own.
-    """
-    found: dict[int, set[tuple[tuple[str, float | None], ...]]] = {}
-    for cell in row.cells:
-        last = sorted(zip(cell.skills, cell.scores.modes[cell.mode][-1], strict=True))
-        found.setdefault(cell.settings["seed"], set()).add(tuple(last))
-    return all(len(scores) == 1 for scores in found.values())
 
 
 def _tested(label: str, differences: Sequence[float], unit: str) -> Comparison:
@@ -178,7 +166,7 @@ def interval(row: Row) -> tuple[float, float]:
         The lower and the upper end; NaN where a cell keeps no answers.
     """
     by_seed = {cell.settings["seed"]: cell for cell in row.cells}
-    tables = [_score_tensors(cell) for cell in (by_seed.values() if ignores_order(row) else row.cells)]
+    tables = [_score_tensors(cell) for cell in (by_seed.values() if row.ignores_order else row.cells)]
     if not all(tables):
         return math.nan, math.nan
     generator = torch.Generator().manual_seed(0)

@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,64 @@ class Row:
         """The method's name."""
         return str(self.cells[0].settings["method"])
 
+    @cached_property
+    def ignores_order(self) -> bool:
+        """Whether the last scores are the same in every order of a seed, or there is no order.
+
+        So they are where all skills are learned at once, and where each has a model or examples of its own.
+        """
+        found: dict[int, set[tuple[tuple[str, float | None], ...]]] = {}
+        for cell in self.cells:
+            last = sorted(zip(cell.skills, cell.scores.modes[cell.mode][-1], strict=True))
+            found.setdefault(cell.settings["seed"], set()).add(tuple(last))
+        return all(len(scores) == 1 for scores in found.values())
+
+    @property
+    def independent_cells(self) -> int:
+        """How many cells are no copies of another: one for each seed where the order changes no last score."""
+        return len({cell.settings["seed"] for cell in self.cells}) if self.ignores_order else len(self.cells)
+
+    def spread(self, compute: Callable[[CellResult], float | None]) -> Spread:
+        """Compute a metric for all cells.
+
+        Where the order changes no last score, values that are the same in every order count once a seed: they are
+        copies of one measurement.
+
+        Args:
+            compute: computes it for a cell; None or NaN where it is not known.
+        """
+        by_seed: dict[int, list[float]] = {}
+        for cell in self.cells:
+            if (value := compute(cell)) is not None and not math.isnan(value):
+                by_seed.setdefault(cell.settings["seed"], []).append(value)
+        if self.ignores_order and all(map(_agree, by_seed.values())):
+            return Spread.of(values[0] for values in by_seed.values())
+        return Spread.of(value for values in by_seed.values() for value in values)
+
     def metric(self, mode: str, name: str) -> Spread:
-        """Return one of ``MATRIX_METRICS`` in a mode, over all cells."""
-        return Spread.of(matrix_metrics(cell.scores, mode)[name] for cell in self.cells)
+        """Return one of ``MATRIX_METRICS`` in a mode."""
+        return self.spread(lambda cell: matrix_metrics(cell.scores, mode)[name])
+
+    def last_score(self, skill: str) -> Spread:
+        """Return the score on a skill after the last phase, in the own mode."""
+        return self.spread(lambda cell: cell.scores.modes[self.mode][-1][cell.skills.index(skill)])
+
+    def composites(self, mode: str, names: Sequence[str] | None = None) -> Spread:
+        """Return the mean score over composite skills; see ``composite_score``."""
+        return self.spread(lambda cell: composite_score(cell, mode, names))
+
+    def is_measured(self, mode: str) -> bool:
+        """Return whether anything is known in a mode."""
+        found = [*(self.metric(mode, name) for name in MATRIX_METRICS), self.composites(mode)]
+        return any(spread.count for spread in found) or (mode == "routed" and self.routing_accuracy().count > 0)
+
+    def cost(self, name: str) -> Spread:
+        """Return one of ``costs``."""
+        return self.spread(lambda cell: costs(cell)[name])
 
     def routing_accuracy(self) -> Spread:
         """Return the share of prompts that the router sent to their skill's own path at the end."""
-        return Spread.of(_mean(cell.routing[-1]) for cell in self.cells)
+        return self.spread(lambda cell: _mean(cell.routing[-1]))
 
     def by_order(self) -> dict[str, tuple[CellResult, ...]]:
         """Return the cells by the order of their skills."""
@@ -192,6 +244,11 @@ def _last_score(row: Row) -> float:
 def _common(result: CellResult) -> tuple[object, ...]:
     skills = sorted(str(skill) for skill in result.settings["skills"])
     return (result.settings["stream"], skills, result.base.get("digest"), result.settings["phase"].get("num_scored"))
+
+
+def _agree(values: Sequence[float]) -> bool:
+    """Return whether values are equal up to the rounding of sums in another order."""
+    return all(math.isclose(value, values[0], rel_tol=1e-6, abs_tol=1e-9) for value in values)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

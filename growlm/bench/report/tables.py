@@ -19,7 +19,6 @@ from growlm.bench.report.statistics import (
     MATRIX_METRICS,
     Row,
     Spread,
-    composite_score,
     costs,
     matrix_metrics,
     mean_matrix,
@@ -39,6 +38,7 @@ _REASONS = {
     "fwt": "needs --matrix full",
 }
 _OWN_MODE = "Set off: the mode that the method's authors intend."
+_LEFT_OUT = "Entries without a score in this mode are left out."
 _NOT_IN_MODE = dict.fromkeys(_REASONS, "not measured in this mode")
 _AT_ONCE = dict.fromkeys(("bwt", "forgetting", "learning_accuracy", "fwt"), "one phase")
 
@@ -136,7 +136,7 @@ class Summary:
             "own", "Each method in its own inference mode", {row.label: row.mode for row in self.rows}
         )
         modes = [
-            self._modes_table(mode, f"All methods in mode {MODE_TITLES[mode]}", {row.label: mode for row in self.rows})
+            self._modes_table(mode, f"Mode {MODE_TITLES[mode]}", {row.label: mode for row in self.rows})
             for mode in modes_measured(self.rows)
         ]
         composites = [self._composites_table()] if self.rows[0].cells[0].composites else []
@@ -195,12 +195,9 @@ class Summary:
             },
             "importance": row.cells[0].importance or None,
             "few": few_json(row, self.few),
-            "blimp_change": Spread.of(map(blimp_change, row.cells)).to_json(),
-            "composites": {
-                mode: Spread.of(composite_score(cell, mode) for cell in row.cells).to_json()
-                for mode in ("base", *MODES)
-            },
-            "costs": {name: Spread.of(costs(cell)[name] for cell in row.cells).to_json() for name in names},
+            "blimp_change": row.spread(blimp_change).to_json(),
+            "composites": {mode: row.composites(mode).to_json() for mode in ("base", *MODES)},
+            "costs": {name: row.cost(name).to_json() for name in names},
         }
 
     def _comparison_json(self, row: Row) -> dict[str, Any] | None:
@@ -219,26 +216,29 @@ class Summary:
         columns += [COMPOSITES] if has_composites else []
         columns += [ROUTING] if name in ("own", "routed") else []
         columns += [SHARE] if with_mode else []
+        measured = [row for row in self.rows if with_mode or row.is_measured(mode[row.label])]
         rows: list[tuple[str, ...]] = []
-        for row in self.rows:
+        for row in measured:
             used = mode[row.label]
             reasons = _REASONS if row.metric(used, "ap").count else _NOT_IN_MODE
             reasons = reasons | (_AT_ONCE if row.cells[0].at_once or len(row.cells[0].skills) == 1 else {})
             cells = [self.title(row), *([used] if with_mode else [])]
             cells += [self.score(row.metric(used, metric), reasons[metric]) for metric in MATRIX_METRICS]
-            cells += [self.score(Spread.of(composite_score(c, used) for c in row.cells))] if has_composites else []
+            cells += [self.score(row.composites(used))] if has_composites else []
             if name in ("own", "routed"):
                 reason = "no router"
                 cells.append(written(row.routing_accuracy(), 1, 100, reason=reason) if used == "routed" else "")
             if with_mode:
                 cells.append(written(Spread.of([self.share(row)]), 0, 100, reason=self.why_no_share))
-            rows.append((*cells, str(len(row.cells))))
-        strong = () if with_mode else tuple(i for i, row in enumerate(self.rows) if row.mode == mode[row.label])
+            rows.append((*cells, str(row.independent_cells)))
+        strong = () if with_mode else tuple(i for i, row in enumerate(measured) if row.mode == mode[row.label])
+        notes = [_OWN_MODE] if strong else []
+        notes += [_LEFT_OUT] if len(measured) < len(self.rows) else []
         if with_mode:  # what all of them are read against; it has no cells
             for reference in references(self.rows):
                 score = self.score(Spread.of([reference.mean(self.rows[0].cells[0].skills)]), "not of every skill")
                 rows.append((reference.title, "", score, *[""] * (len(columns) - 2)))
-        return Table(name, title, (*columns, "cells"), tuple(rows), strong, _OWN_MODE if strong else "")
+        return Table(name, title, (*columns, "cells"), tuple(rows), strong, " ".join(notes))
 
     def _test_table(self) -> Table:
         columns = ("method", "AP ↑", "95 % interval", "best other", "difference", "p", "pairs", "remark")
@@ -260,19 +260,15 @@ class Summary:
 
     def _per_skill_table(self) -> Table:
         skills = sorted(self.rows[0].cells[0].skills)
-        rows = [(self.title(row), *self._last_scores(row, skills)) for row in self.rows]
+        rows = [
+            (self.title(row), *(self.score(row.last_score(skill), _REASONS["ap"]) for skill in skills))
+            for row in self.rows
+        ]
         for reference in references(self.rows):
             scores = (self.score(Spread.of([reference.by_skill.get(skill)]), "undefined") for skill in skills)
             rows.append((reference.title, *scores))
         title = "Last score on each skill, in each method's own mode"
         return Table("per-skill", title, ("method", *skills), tuple(rows))
-
-    def _last_scores(self, row: Row, skills: list[str]) -> list[str]:
-        found = [
-            Spread.of(cell.scores.modes[row.mode][-1][cell.skills.index(skill)] for cell in row.cells)
-            for skill in skills
-        ]
-        return [self.score(spread, _REASONS["ap"]) for spread in found]
 
     def _per_seed_table(self) -> Table:
         places = sorted({(str(c.settings["order"]), c.settings["seed"]) for row in self.rows for c in row.cells})
@@ -303,10 +299,8 @@ class Summary:
         }
         rows: list[tuple[str, ...]] = []
         for row in self.rows:
-            found = [costs(cell) for cell in row.cells]
             cells = [
-                written(Spread.of(cost[key] for cost in found), decimals, scale, spread=False)
-                for key, (_, scale, decimals) in columns.items()
+                written(row.cost(key), decimals, scale, spread=False) for key, (_, scale, decimals) in columns.items()
             ]
             rows.append((self.title(row), *cells))
         titles = ("method", *(title for title, _, _ in columns.values()))
@@ -317,7 +311,6 @@ class Summary:
         base = [Spread.of(cell.composites[name]["base"] for row in self.rows for cell in row.cells) for name in names]
         rows = [("bare base", *(self.score(Spread(spread.mean, math.nan, spread.count)) for spread in base))]
         for row in self.rows:
-            spreads = [Spread.of(cell.composites[name][row.mode] for cell in row.cells) for name in names]
-            rows.append((self.title(row), *map(self.score, spreads)))
+            rows.append((self.title(row), *(self.score(row.composites(row.mode, [name])) for name in names)))
         title = "Composite skills: tested only, each needs several learned ones; each method in its own mode"
         return Table("composites", title, ("method", *(name.replace("_", " + ") for name in names)), tuple(rows))

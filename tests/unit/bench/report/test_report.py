@@ -95,7 +95,7 @@ def test_the_page_says_what_was_measured(folder: Path):
         "4 cells: 3 methods, seeds 0, 1.",
         "Order 1: chat → memory → arithmetic.",
         "Each method in its own inference mode",
-        "All methods in mode routed (the router chooses)",
+        "Mode routed (the router chooses)",
         "(mode routed) has the highest average performance, 58.3 ± 0.0 over 2 cells",
         "grow forgot most: its scores changed by -50.0 ± 0.0 after learning.",
         "The bare base scores 25.0",
@@ -106,6 +106,21 @@ def test_the_page_says_what_was_measured(folder: Path):
     # AP, BWT and forgetting of the hand-made matrix, in points
     assert "<td>routed</td><td>58.3 ± 0.0</td><td>-50.0 ± 0.0</td><td>50.0 ± 0.0</td>" in text
     assert "<td>all</td><td>58.3</td><td>n/a (one phase)</td>" in text, "all at once has no BWT"
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_table_of_a_mode_has_what_was_measured_in_it(make_cell: Make, write_cells: Write):
+    other = make_cell("sequential", mode="all")
+    other.scores.modes["routed"][1:] = [[None] * 3 for _ in range(3)]  # only the bare base was scored
+    other.routing = [[None] * 3 for _ in range(3)]
+    other.composites["chat_memory"]["routed"] = None
+    tables = {table.name: table for table in write_report(write_cells(make_cell(), other)).tables}
+    assert [row[0] for row in tables["routed"].rows] == ["1 grow"]
+    assert tables["routed"].strong == (0,)
+    assert "left out" in tables["routed"].note
+    assert [row[0] for row in tables["all"].rows] == ["1 grow", "2 sequential"]
+    assert tables["all"].strong == (1,)
+    assert "left out" not in tables["all"].note.partition("Undefined")[0]
 
 
 def test_plots_and_numbers_are_beside_the_page(folder: Path, tmp_path: Path):

@@ -29,6 +29,24 @@ def test_spread():
     assert Spread.of([]).to_json() == {"mean": None, "deviation": None, "count": 0}
 
 
+def test_copies_of_a_run_count_once_a_seed(make_cell: Make):
+    cells = [make_cell(seed=seed) for seed in (0, 0, 1, 1)]
+    for cell, order, learned in zip(cells, "1212", (0.0, 0.3, 0.0, 0.3), strict=True):
+        cell.settings["order"] = order
+        cell.scores.modes["routed"][1][0] = 1 - learned
+        cell.scores.modes["routed"][3][0] = cell.settings["seed"] / 2
+    row = Row("merged", tuple(cells))
+    assert (row.ignores_order, row.independent_cells) == (True, 2)
+    # last scores are (0, 0.5, 1) and (0.5, 0.5, 1): means 1/2 and 2/3
+    assert row.metric("routed", "ap") == Spread(pytest.approx(7 / 12), pytest.approx(math.sqrt(2) / 12), 2)
+    assert row.last_score("chat") == Spread(0.25, pytest.approx(math.sqrt(0.125)), 2)
+    assert row.metric("routed", "bwt").count == 4, "what was learned before depends on the order"
+    cells[3].scores.modes["routed"][3][0] = 0.25
+    other = Row("other", tuple(cells))
+    assert (other.ignores_order, other.independent_cells) == (False, 4)
+    assert other.metric("routed", "ap").count == 4
+
+
 def test_matrix_metrics(make_cell: Make):
     metrics = matrix_metrics(make_cell().scores, "routed")
     assert metrics["ap"] == pytest.approx((0.25 + 0.5 + 1) / 3)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from growlm.train.config import PhaseConfig
+
 POSITIONAL = ("adapter", "stack")
 
 
@@ -15,7 +17,7 @@ def import_(
     trust_data: bool = False,
     skill: str | None = None,
     skill_options: dict[str, Any] | None = None,
-    num_scored: int = 100,
+    num_scored: int = PhaseConfig.num_scored,
 ) -> None:
     """Add a LoRA adapter that PEFT saved, or modules of another stack, to a stack; they compute the same there.
 

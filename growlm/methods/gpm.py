@@ -9,10 +9,10 @@ least with
 R̂_k the best approximation of rank k. In later phases a weight changes by ΔW with ΔW M = 0 only, so that W x stays what
 it was for every x in the span of M: the data-driven sister of OSFT. The first phase is plain fine-tuning.
 
-What differs: the authors project the gradient, ``g - g M Mᵀ``, and train with SGD. Adam, momentum and weight decay turn
-a projected gradient back into the span, so the change since the phase began is projected as well, after every step.
-Singular values come from the eigenvalues of R Rᵀ in fp64, which sums over any number of tokens in [I, I] numbers. ε
-rises by ``increase`` per phase, as in the authors' code. Weights of linears are trained alone, without biases or norms.
+What differs: the authors project the gradient, ``g - g M Mᵀ``, and train with SGD. With AdamW that is not enough, so
+the change since the phase began is projected as well, after every step (``_projected_weight.py`` says why). Singular
+values come from the eigenvalues of R Rᵀ in fp64, which sums over any number of tokens in [I, I] numbers. ε rises by
+``increase`` per phase, as in the authors' code. Weights of linears are trained alone, without biases or norms.
 
 Cost per step: that of ``sequential`` on the linears and four products with M for every linear; at the end of a phase
 ``num_samples`` forward passes and one eigendecomposition per linear. Kept: [I, k] numbers per linear.

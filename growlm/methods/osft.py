@@ -11,10 +11,9 @@ PEFT), and the default: W x stays what it was for every x in the span of V_h, wh
 
 What differs from the authors' code:
 
-- Projecting the gradient is not enough, because Adam turns it back into what is preserved, as momentum and weight decay
-  do. ``factor`` trains M in ΔW = s Q_u M Q_vᵀ (kind ``subspace``), where nothing can leak; ``block`` trains a full
-  difference (kind ``dense``) and projects the gradient before the step and the weight's change since the phase began
-  after it.
+- They project the gradient, which is not enough (``_projected_weight.py`` says why). ``factor`` trains M in
+  ΔW = s Q_u M Q_vᵀ (kind ``subspace``), where nothing can leak; ``block`` trains a full difference (kind ``dense``) and
+  projects the gradient before the step and the weight's change since the phase began after it.
 - The decomposition is exact and in fp64; ``modules/directions.py`` says what fp32 and randomised ones lose.
 - ``adaptive`` ranks are the paper's (mrr 0.1, trr 0.8), which no maintained code has; shares are clamped to mrr and to
   all directions but one, with a warning. Importance is measured at the end of each phase on its own examples and kept

@@ -11,12 +11,11 @@ from growlm.data.example import Split
 from growlm.errors import GrowlmError, unknown_name
 from growlm.registry import methods
 from growlm.registry import skills as registered
-from growlm.train.config import NO_ROUTER
+from growlm.train.config import NO_ROUTER, PhaseConfig
 
 CELLS = "cells"
 CELL_FILE = "cell.json"
 STACK = "stack"
-NUM_SCORED = 100
 BY_TOKENS = ("token_accuracy", "loss")
 """Metrics that need no answers, and so can be measured in the middle of a phase."""
 MatrixCells = Literal["lower", "full", "last"]
@@ -222,7 +221,7 @@ def plan_cells(
         for order in orders:
             for asked in entries:
                 entry = asked.without_rates() if "learning_rate" in phase else asked
-                settings = {"num_scored": NUM_SCORED, **stream.phase, **entry.phase, **phase}
+                settings = {"num_scored": PhaseConfig.num_scored, **stream.phase, **entry.phase, **phase}
                 _check_curve(measured, settings, entry)
                 if not methods.build(entry.method, entry.options).at_once:
                     cells.append(Cell(entry, stream, order, seed, base, settings, measured, split))

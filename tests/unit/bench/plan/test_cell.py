@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from growlm.bench.plan.cell import ANY_ORDER, NUM_SCORED, Measured, check_fresh, parse_seeds, plan_cells
+from growlm.bench.plan.cell import ANY_ORDER, Measured, check_fresh, parse_seeds, plan_cells
 from growlm.bench.plan.entries import Entry, choose_entries, read_entries
 from growlm.bench.plan.stream import Stream, StreamSkill, read_stream
 from growlm.bench.run.runner import default_out
 from growlm.errors import GrowlmError
 from growlm.recipes import recipe_names
 from growlm.registry import methods
+from growlm.train.config import PhaseConfig
 
 STREAM = Stream(
     "two",
@@ -104,7 +105,7 @@ def test_cells_are_entries_orders_and_seeds_crossed():
         "grow, order 2, seed 7",
     ]
     assert len({cell.folder(Path("out")) for cell in cells}) == len(cells)
-    assert cells[0].phase == {"num_scored": NUM_SCORED, "steps": 9, "batch_size": 2, "learning_rate": 0.5}
+    assert cells[0].phase == {"num_scored": PhaseConfig.num_scored, "steps": 9, "batch_size": 2, "learning_rate": 0.5}
     assert cells[2].skills == ("sums", "chat")
 
 

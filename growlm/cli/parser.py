@@ -2,16 +2,37 @@
 
 import inspect
 import re
-from argparse import HelpFormatter
+from argparse import Action, HelpFormatter
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from growlm.cli.errors import check_configs, user_error
 from growlm.errors import GrowlmError
 from growlm.registry import plain_values
+
+_TYPES = {"dict": "JSON", "int": "a whole number", "float": "a number"}
+"""What a value without a default has to be, by what is in the name of its type."""
+_BOOLEANS = {"True": "true", "False": "false"}
+
+
+class _PlainHelpFormatter(DefaultHelpFormatter):
+    """Writes an option's default, and its type where there is none, in words instead of Python's."""
+
+    def _expand_help(self, action: Action) -> str:
+        text = super()._expand_help(action)
+        found = re.search(r" \((required, )?type: (.+?)(?:, default: (.+))?\)$", text, re.DOTALL)
+        if found is None:
+            return text
+        required, kind, default = found.groups()
+        if default in (None, "null"):
+            words = [word for name, word in _TYPES.items() if name in kind and word not in text]
+        else:
+            words = [f"default: {_BOOLEANS.get(default, default)}"]
+        noted = ", ".join([*(["required"] if required else []), *words[:1]])
+        return text[: found.start()] + (f" ({noted})" if noted else "")
 
 
 class CommandParser(ArgumentParser):
@@ -42,7 +63,9 @@ class CommandParser(ArgumentParser):
         # the text before the sections of the docstring: what the command does
         description = re.split(r"\n\s*(?:Args|Returns|Raises|Yields):\n", inspect.getdoc(function) or "")[0]
         super().__init__(
-            prog=prog, description=description, **{"exit_on_error": False, "allow_abbrev": False, **options}
+            prog=prog,
+            description=description,
+            **{"exit_on_error": False, "allow_abbrev": False, "formatter_class": _PlainHelpFormatter, **options},
         )
         self._parameters: Mapping[str, inspect.Parameter] = {}
         self._positional = tuple(positional)
@@ -53,6 +76,7 @@ class CommandParser(ArgumentParser):
             return
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
         self.add_function_arguments(function, as_group=False, as_positional=False, fail_untyped=True)
+        self._option_string_actions["--print_config"].help = "print all options as YAML"
         self._parameters = inspect.signature(function).parameters
         self._flags = {f"--{name}" for name, p in self._parameters.items() if p.annotation is bool}
         self._keywords = {f"--{name[:-1]}": f"--{name}" for name in self._parameters if name.endswith("_")}

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from whole_words import keep_words_whole
 
 import growlm
 from growlm import registry
+from growlm.bench.report.markdown import BEGIN
 from growlm.cli.main import command_names, main
 from growlm.recipes import recipe_groups, recipe_names, recipe_path, recipe_summary
 
@@ -32,13 +34,11 @@ REGISTRIES = {
 }
 
 
-RESULTS_FIRST = ("index", "bases", "first-skill", "six-skills-stack", "dailydialog", "router", "five-skills-nano")
-
-
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put every page of ``docs/results`` into the navigation: those above in their order, then the rest by name."""
-    found = {path.stem for path in (Path(config.docs_dir) / "results").glob("*.md")}
-    names = [*(name for name in RESULTS_FIRST if name in found), *sorted(found - {*RESULTS_FIRST})]
+    """Put every page of ``docs/results`` into the navigation: in the order of their index, then the rest by name."""
+    folder = Path(config.docs_dir) / "results"
+    listed = re.findall(r"\]\(([\w-]+)\.md\)", (folder / "index.md").read_text(encoding="utf-8"))
+    names = list(dict.fromkeys(["index", *listed, *sorted(path.stem for path in folder.glob("*.md"))]))
     config.nav = [
         {"Results": [f"results/{name}.md" for name in names]} if "Results" in item else item for item in config.nav
     ]
@@ -52,6 +52,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, lines in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content="\n".join(lines) + "\n"))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Give the wide table of a report the room of the table of contents."""
+    if BEGIN in markdown:
+        page.meta["hide"] = ["toc"]
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

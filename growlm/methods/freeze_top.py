@@ -1,4 +1,4 @@
-"""Training the top layers of the base itself, on and on: the control of growing.
+"""Training the top layers of the base itself, skill after skill: the control of growing.
 
 Is it the new weights that keep what was known, or just that less is trained? LLaMA Pro (Wu et al. 2024, arXiv
 2401.02415) was asked this (github.com/TencentARC/LLaMA-Pro, issue 9). So here nothing is added: the last n layers are

@@ -1,4 +1,4 @@
-"""GAIN: one set of gains on what the sublayers write, trained on and on, skill after skill.
+"""GAIN: one set of gains on what the sublayers write, which every skill trains further.
 
 After arXiv 2604.04516: with the attention's and the feed-forward part's outputs multiplied by trained factors that
 begin at 1, a model learns by turning up and down what it has, which bounds both what it can forget and what it can

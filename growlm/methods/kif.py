@@ -1,4 +1,4 @@
-"""KIF: one low-rank change, trained on and on; each part of rank one is fused by how important it was to which skills.
+"""KIF: one low-rank change that every skill trains further; each rank-one part is fused by its importance to skills.
 
 Feng et al., "KIF: Knowledge Identification and Fusion for Language Model Continual Learning" (2025, arXiv 2408.05200
 v4). A unit is row r of A with column r of B of one low-rank change. Its importance is measured during a phase (the

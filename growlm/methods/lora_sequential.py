@@ -1,4 +1,4 @@
-"""Sequential LoRA: one low-rank change, trained on and on, skill after skill (SeqLoRA).
+"""Sequential LoRA: one low-rank change that every skill trains further (SeqLoRA).
 
 LoRA is Hu et al. 2021 (arXiv 2106.09685). As sequential fine-tuning, it does nothing against forgetting.
 Cost per step: forward through the path, backward down to the lowest site. Proved by

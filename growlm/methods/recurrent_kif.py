@@ -1,7 +1,7 @@
 """Recurrent-KIF: rounds of an inner loop on the new skill and an outer loop on a small memory, fused after each round.
 
 Feng et al. 2025, "Recurrent Knowledge Identification and Fusion for Language Model Continual Learning" (ACL 2025, arXiv
-2502.17510). One low-rank change is trained on and on. A round, from values θ:
+2502.17510). One low-rank change is trained further in every phase. A round, from values θ:
 
     inner loop: Q steps on the new skill, to θ + τ_in       outer loop: M steps on the memory, from there on by τ_out
     θ ← θ + m_in ⊙ τ_in + m_out ⊙ τ_out

@@ -1,0 +1,52 @@
+"""The code of the pages that say how to add something runs, and defines what its page is about."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from growlm.methods.importance.measure import ImportanceMeasure
+from growlm.methods.method import Method
+from growlm.metrics.answers.answer_metric import AnswerMetric
+from growlm.modules.kind import ModuleKind
+from growlm.skills.skill import Skill
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+PARENTS: dict[str, type] = {
+    "importance-measure": ImportanceMeasure,
+    "method": Method,
+    "metric": AnswerMetric,
+    "module-kind": ModuleKind,
+    "skill": Skill,
+}
+
+
+def member(page: str) -> Any:
+    """Run the first Python of a page and return the class of the page's kind that it defines."""
+    code = re.search(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {"__name__": "shown"}
+    exec(code[1], names)
+    own = [value for value in names.values() if getattr(value, "__module__", None) == "shown"]
+    (found,) = (value for value in own if issubclass(value, PARENTS[page]))
+    return found
+
+
+@pytest.mark.parametrize("page", PARENTS)
+def test_a_page_shows_a_whole_member(page: str):
+    assert not inspect.isabstract(member(page))
+    assert member(page).__doc__
+
+
+def test_the_metric_of_the_page_compares_first_words():
+    score = member("metric")().score
+    assert [score("yes it is", "yes", ""), score("no", "yes", ""), score("", "yes", "")] == [1, 0, 0]
+
+
+def test_the_skill_of_the_page_has_examples_in_every_split():
+    skill = member("skill")()
+    assert [(e.prompt, e.completion) for e in skill.examples("test")] == [("The opposite of day is", " night")]
+    splits = [{example.name for example in skill.examples(split)} for split in ("train", "validation", "test")]
+    assert len(set.union(*splits)) == sum(map(len, splits)) == 4

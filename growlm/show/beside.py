@@ -34,7 +34,7 @@ def reference_rows(share: float, count: int, known: References) -> Rows:
     }
     beaten = ", ".join(f"{name} {percent(value)}" for name, value in values.items() if value is not None)
     rows = [("95 % interval", f"{percent(low)} to {percent(high)}"), ("to beat", beaten)]
-    return rows if learned(share, count, known) else [*rows, ("learned", "no")]
+    return rows if learned(share, count, known) else [*rows, ("not learned", "(the interval reaches what is to beat)")]
 
 
 def split_rows(answers: Sequence[Answer]) -> Rows:

@@ -109,4 +109,4 @@ def test_a_share_of_right_answers_is_shown_beside_what_it_has_to_beat(new_stack:
     print_grown(Grown(stack, record, 41, "abcdef0123456789abcdef", {}), console)
     line = next(line for line in console.file.getvalue().splitlines() if "to beat" in line)  # type: ignore[attr-defined]
     assert line.startswith("first: 95 % interval 4.6 % to 69.9 %; to beat drawn ")
-    assert line.rstrip().endswith("; learned no")
+    assert line.rstrip().endswith("; not learned (the interval reaches what is to beat)")

@@ -3,14 +3,18 @@
 import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from growlm.errors import GrowlmError
 from growlm.methods.importance.measure import ImportanceMeasure
 from growlm.methods.method import Method
 from growlm.metrics.answers.answer_metric import AnswerMetric
 from growlm.modules.kind import ModuleKind
+from growlm.routing.router import Router
 from growlm.skills.skill import Skill
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
@@ -19,6 +23,7 @@ PARENTS: dict[str, type] = {
     "method": Method,
     "metric": AnswerMetric,
     "module-kind": ModuleKind,
+    "router": Router,
     "skill": Skill,
 }
 
@@ -50,3 +55,21 @@ def test_the_skill_of_the_page_has_examples_in_every_split():
     assert [(e.prompt, e.completion) for e in skill.examples("test")] == [("The opposite of day is", " night")]
     splits = [{example.name for example in skill.examples(split)} for split in ("train", "validation", "test")]
     assert len(set.union(*splits)) == sum(map(len, splits)) == 4
+
+
+def test_the_router_of_the_page_counts_tokens():
+    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=6))
+    stack: Any = SimpleNamespace(config=config, path_of=lambda name: (name,))
+    router = member("router")(smoothing=0.5)
+    assert router.choose(stack, [[1]]) == [()]
+    for name, prompts in {"chat": [[1, 2, 2], [2, 5]], "sums": [[3, 3, 4]]}.items():
+        router.learn(stack, name, lambda split, limit, prompts=prompts: prompts)
+    # of token 5: (1 + 0.5) / (5 + 3) for chat and 0.5 / (3 + 3) for sums; of 0, which neither has: 1/16 and 1/12
+    assert router.choose(stack, [[2, 3, 2], [3], [5], [0]]) == [("chat",), ("sums",), ("chat",), ("sums",)]
+    loaded = type(router)(**router.options())
+    loaded.load_state_dict(router.state_dict(), SimpleNamespace(config=config))
+    router.forget("sums")
+    assert (router.known(), loaded.known()) == (("chat",), ("chat", "sums"))
+    assert router.choose(stack, [[3]]) == [("chat",)]
+    with pytest.raises(GrowlmError, match=r"counts/sums.*does not fit"):
+        loaded.load_state_dict({"counts/sums": torch.ones(7, dtype=torch.int64)}, SimpleNamespace(config=config))

@@ -4,7 +4,7 @@ import inspect
 import re
 from argparse import Action, HelpFormatter
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
@@ -35,13 +35,25 @@ class _PlainHelpFormatter(DefaultHelpFormatter):
         return text[: found.start()] + (f" ({noted})" if noted else "")
 
 
+def underscored(option: str, known: Container[str]) -> str:
+    """Write ``--dry-run`` as ``--dry_run``, if that is a known option.
+
+    Args:
+        option: what was typed, without its value.
+        known: the options, without the dashes in front.
+    """
+    name = option.removeprefix("--").replace("-", "_")
+    return f"--{name}" if option.startswith("--") and name in known else option
+
+
 class CommandParser(ArgumentParser):
     """Options from a function's signature, ``--config`` and ``--print_config``.
 
-    Every parameter is an option ``--name value`` or ``--name=value``. A boolean one needs no value. Those in
-    ``positional`` may be given without their name, in that order. Where something is given twice, the later wins,
-    config files included. A parameter that ends in ``_`` because its name is a Python keyword, ``from_``, is the option
-    ``--from``. The values of ``dict`` and ``Any`` parameters are data: no class that they name is imported or built.
+    Every parameter is an option ``--name value`` or ``--name=value``; ``-`` in a name is as good as ``_``. A boolean
+    one needs no value. Those in ``positional`` may be given without their name, in that order. Where something is given
+    twice, the later wins, config files included. A parameter that ends in ``_`` because its name is a Python keyword,
+    ``from_``, is the option ``--from``. The values of ``dict`` and ``Any`` parameters are data: no class that they name
+    is imported or built.
 
     Args:
         function: the command; every parameter is annotated and has a default unless it must be given. None makes an
@@ -122,6 +134,7 @@ class CommandParser(ArgumentParser):
         while waiting:
             word = waiting.popleft()
             option, equals, value = word.partition("=")
+            option = underscored(option, self._parameters)
             option = self._renamed.get(option, option)
             word = self._keywords.get(option, option) + equals + value
             if word in self._flags:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -19,6 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from growlm.cli.errors import check_configs, user_error
 from growlm.cli.loggers import check_installed, logger_words, spelled_out
+from growlm.cli.parser import underscored
 from growlm.data.sources import is_own_data
 from growlm.errors import GrowlmError, one_line, unknown_name
 from growlm.recipes import parse_yaml, read_yaml, recipe_names, recipe_path
@@ -38,6 +40,7 @@ SHORT = {
 }
 """Short options of ``growlm grow``, and the long ones that they abbreviate."""
 
+_LONG = {f"model.{name}" for name in option_names()} | {f"trainer.{name}" for name in signature(Trainer).parameters}
 _FLAGS = tuple(option.name for option in fields(PhaseConfig) if option.type in (bool, "bool"))
 _logger = logging.getLogger(__name__)
 _SPELLED_OUT = ("skill", "module", "config")
@@ -182,6 +185,7 @@ def _under_current_names(arguments: Sequence[str], folder: Path) -> list[str]:
     for word in logger_words(arguments):
         option, equals, value = word.partition("=")
         if option.startswith("--"):
+            option = underscored(option, _LONG)
             option = f"--{OLD_OPTIONS.get(option[2:], option[2:])}"
         previous = words[-1] if words else ""
         if option == "--config" and equals:
@@ -263,7 +267,8 @@ def _split(arguments: Sequence[str], known: set[str]) -> tuple[dict[str, str], l
     waiting = deque(arguments)
     while waiting:
         word = waiting.popleft()
-        name, equals, value = word.removeprefix("--").partition("=")
+        option, equals, value = word.partition("=")
+        name = underscored(option, known).removeprefix("--")
         if not word.startswith("--") or name not in known:
             rest.append(word)
         elif equals:

@@ -8,6 +8,7 @@ import csv
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -66,7 +67,8 @@ def data_files(name: str) -> dict[Split, list[Path]]:
     """Find the files that a name means.
 
     Args:
-        name: a file, a glob, or a folder; files of a folder that are called train, validation or test are that split.
+        name: a file, a glob (``**`` is any number of folders), or a folder; files of a folder that are called train,
+            validation or test are that split.
 
     Returns:
         The files of each split that there are files of, in order; those without a split's name are for training.
@@ -88,7 +90,8 @@ def data_files(name: str) -> dict[Split, list[Path]]:
             raise GrowlmError(f"{path} has nothing to train on: call one of its files train, such as train.jsonl")
         return found
     if any(sign in name for sign in _GLOB) and not path.exists():
-        matching = sorted(path.parent.glob(path.name))
+        candidates = map(Path, glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob fails on names like a**
+        matching = sorted(file for file in candidates if file.is_file())
         if not matching:
             raise GrowlmError(f"no file matches {name}: give the path of a file, a folder, or another glob")
         return {"train": matching}

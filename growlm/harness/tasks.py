@@ -1,7 +1,9 @@
 """Tasks of lm-evaluation-harness scored on a stack, as ``growlm eval --tasks`` prints them."""
 
 import inspect
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from rich.table import Table
 from growlm.base.load import no_progress_bar
 from growlm.errors import GrowlmError, needs_extra, unknown_name
 from growlm.stack.stack import ModuleStack
+
+_SURROUNDINGS = ("get_git_commit_hash", "add_env_info")
+"""What the harness calls to describe the repository and the machine that it runs on."""
 
 
 def evaluate_tasks(
@@ -49,8 +54,8 @@ def evaluate_tasks(
     for option in options:
         if option not in known:
             raise unknown_name("option of lm-evaluation-harness", option, known)
-    model = GrowlmLM(stack, path, batch_size=options.pop("batch_size", 8))
-    with no_progress_bar():
+    with no_progress_bar(), _without_notices():
+        model = GrowlmLM(stack, path, batch_size=options.pop("batch_size", 8))
         try:
             found = simple_evaluate(
                 model,
@@ -63,6 +68,28 @@ def evaluate_tasks(
             reason = " ".join(str(error).split())[:300]
             raise GrowlmError(f"tasks {', '.join(tasks)} cannot be scored: {reason}") from error
     return dict(found["results"])
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Let the harness print nothing but errors and its progress.
+
+    For its log it asks git and the whole system what they are: that takes seconds, prints git's errors, and is not
+    among the results.
+    """
+    from lm_eval import evaluator  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    logger = logging.getLogger("lm_eval")
+    level, asked = logger.level, {name: getattr(evaluator, name) for name in _SURROUNDINGS if hasattr(evaluator, name)}
+    logger.setLevel(logging.ERROR)
+    for name in asked:
+        setattr(evaluator, name, lambda *_: None)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for name, function in asked.items():
+            setattr(evaluator, name, function)
 
 
 def task_table(results: dict[str, Any]) -> Table:

@@ -93,9 +93,9 @@ class RowExamples:
                 f"{source}: none of {counted(len(self._bad), 'row')} can be used; the first: {self._bad[0]}"
             )
         found = Counter({key: count for key, count in self._reader.found.items() if count})
-        details = [f"{count} {key}" for key, count in found.most_common()]
-        name = self._reader.name_of(self._shape or "text")
-        lines = [f"{source}: " + "; ".join([f"{self._count} {name}", *details])]
+        details = [counted(count, key, key.replace("turn", "turns")) for key, count in found.most_common()]
+        rows = counted(self._count, *self._reader.names_of(self._shape or "text"))
+        lines = [f"{source}: " + "; ".join([rows, *details])]
         if self._bad:
             lines.append(f"{source}: bad rows left out: {len(self._bad)}; the first: {self._bad[0]}")
         if self._reader.unused:

@@ -18,19 +18,23 @@ SHAPES = {
 }
 """Shapes by name, with the keys that each needs."""
 NAMES = {
-    "messages": "conversations (OpenAI messages)",
-    "turns": "conversations (lists of turns)",
-    "completion": "prompts with completions",
-    "text": "texts",
-    "preference": "preference pairs, of which the chosen side is trained",
-    "instruction": "instructions with answers (Alpaca)",
+    "messages": ("conversation (OpenAI messages)", "conversations (OpenAI messages)"),
+    "turns": ("conversation (list of turns)", "conversations (lists of turns)"),
+    "completion": ("prompt with completion", "prompts with completions"),
+    "text": ("text", "texts"),
+    "preference": (
+        "preference pair, of which the chosen side is trained",
+        "preference pairs, of which the chosen side is trained",
+    ),
+    "instruction": ("instruction with answer (Alpaca)", "instructions with answers (Alpaca)"),
 }
-"""What rows of a shape are called."""
+"""What a row of a shape is called, and what several are."""
 
 _FIELDS = (
     *("messages", "turns", "prompt", "completion", "choices", "text", "role", "content"),
     *("chosen", "rejected", "instruction", "input", "output", "tools"),
 )
+_SHAREGPT_NAMES = ("conversation (ShareGPT)", "conversations (ShareGPT)")
 _SHAREGPT = {"messages": "conversations", "role": "from", "content": "value"}
 _ROLES = {
     "human": "user",
@@ -73,7 +77,7 @@ class RowReader:
 
     Attributes:
         unused: keys of rows and turns that nothing is made of, with how many times each came.
-        found: what was found besides, such as system turns, with how many times each came.
+        found: what was found besides, such as ``system turn``, with how many times each came.
 
     Raises:
         GrowlmError: for a name that is none of ours.
@@ -133,10 +137,10 @@ class RowReader:
             raise GrowlmError(f"{where}: the keys needed are missing (found: {keys}); give them{hint}")
         return found[0]
 
-    def name_of(self, shape: str) -> str:
-        """Return what rows of a shape are called, in the plural."""
+    def names_of(self, shape: str) -> tuple[str, str]:
+        """Return what a row of a shape is called, and what several are."""
         sharegpt = shape == "messages" and self.fields["messages"] == _SHAREGPT["messages"]
-        return "conversations (ShareGPT)" if sharegpt else NAMES[shape]
+        return _SHAREGPT_NAMES if sharegpt else NAMES[shape]
 
     def example(self, row: Mapping[str, Any], name: str, where: str) -> Example:
         """Turn a row into an example.
@@ -226,8 +230,8 @@ class RowReader:
             written = json.dumps(extra, ensure_ascii=False, sort_keys=True) if extra else ""
             messages.append(Message(role, text, trained=trained, extra=written))  # type: ignore[arg-type]  # checked
             if role in ("system", "tool"):
-                self.found[f"{role} turns"] += 1
-            self.found["turns of weight 0"] += not trained
+                self.found[f"{role} turn"] += 1
+            self.found["turn of weight 0"] += not trained
             known = {self.fields["role"], self.fields["content"], *_WEIGHTS, *_OF_TURNS}
             self._note_unused(turn, known, at)
             before = str(role)
@@ -352,7 +356,7 @@ def _answered(messages: list[Message], where: str, found: Counter[str]) -> tuple
     kept = list(messages)
     while kept and kept[-1].role in ("user", "tool"):
         kept.pop()
-    found["last turns without an answer left out"] += len(messages) - len(kept)
+    found["last turn without an answer left out"] += len(messages) - len(kept)
     if not any(message.role == "assistant" for message in kept):
         raise GrowlmError(f"{where}: no turn of the assistant; a conversation needs an answer")
     return tuple(kept)

@@ -6,6 +6,7 @@ have no effect, and nothing would say so.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any, get_args
 
@@ -16,24 +17,25 @@ SHARED = TransformersKwargs.__optional_keys__ | {"return_dict", "shift_labels", 
 """Arguments of every model of transformers that its signature need not name: its loss has two, tokenizers give one."""
 
 
-def known_arguments(forward: Callable[..., Any], base: PreTrainedModel) -> frozenset[str]:
+def known_arguments(forward: Callable[..., Any], model: PreTrainedModel) -> frozenset[str]:
     """Return the arguments that a pass takes.
 
     Args:
         forward: that of the stack, whose own arguments these are.
-        base: the base, to which the others are passed on. What an encoder-decoder takes besides, such as
-            ``decoder_input_ids``, is not among them: a stack parts prompt and answer itself.
+        model: the base, or the base without its output embedding, to which the others are passed on. What an
+            encoder-decoder takes besides, such as ``decoder_input_ids``, is not among them: a stack parts prompt and
+            answer itself.
     """
-    passes = [forward] if base.config.is_encoder_decoder else [forward, type(base).forward]
-    return SHARED.union(*map(_named, passes))
+    return _known((forward,) if model.config.is_encoder_decoder else (forward, type(model).forward))
 
 
-def check_arguments(given: Iterable[str], known: Collection[str]) -> None:
+def check_arguments(given: Iterable[str], known: Collection[str], called: str) -> None:
     """Refuse an argument that has no effect.
 
     Args:
         given: names of the arguments that a pass is given.
         known: those that it takes.
+        called: what the pass is called, such as ``ModuleStack.forward``.
 
     Raises:
         TypeError: for the first one that it does not take, as Python says it, with the nearest that it does.
@@ -42,7 +44,12 @@ def check_arguments(given: Iterable[str], known: Collection[str]) -> None:
         if name not in known:
             near = get_close_matches(name, sorted(known), n=1)
             hint = f". Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"ModuleStack.forward() got an unexpected keyword argument {name!r}{hint}")
+            raise TypeError(f"{called}() got an unexpected keyword argument {name!r}{hint}")
+
+
+@cache
+def _known(passes: tuple[Callable[..., Any], ...]) -> frozenset[str]:
+    return SHARED.union(*map(_named, passes))
 
 
 def _named(forward: Callable[..., Any]) -> Iterator[str]:

@@ -321,7 +321,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         Raises:
             TypeError: for an argument that this class does not have.
         """
-        check_arguments(kwargs, self._arguments)
+        check_arguments(kwargs, self._arguments, "ModuleStack.forward")
         use_cache = (not self.training) if use_cache is None else use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config.get_text_config())

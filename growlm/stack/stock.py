@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from growlm.base.architecture import Architecture
 from growlm.errors import GrowlmError
 from growlm.modules.context import ForwardContext
+from growlm.stack.arguments import check_arguments, known_arguments
 from growlm.stack.in_context import Given, with_demonstrations
 from growlm.stack.rows import Rows
 from growlm.stack.sites import Sites
@@ -27,10 +28,11 @@ class HiddenModel:
     def __init__(
         self, base: PreTrainedModel, rows: Rows, context: ForwardContext, in_context: Callable[[Given], Given]
     ) -> None:
-        self._model = base.base_model
+        self._model = cast(PreTrainedModel, base.base_model)
         self._rows = rows
         self._context = context
         self._in_context = in_context
+        self._arguments = known_arguments(HiddenModel.__call__, self._model)
 
     def __call__(
         self,
@@ -39,12 +41,18 @@ class HiddenModel:
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return what the model's own class returns."""
+        """Return what the model's own class returns.
+
+        Raises:
+            TypeError: for an argument that this class does not have.
+        """
+        check_arguments(kwargs, self._arguments, "ModuleStack.base_model")
         given = self._in_context(Given(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds))
         with self._context.forward_pass(given.num_rows, given.attention_mask):
-            return given.own(self._rows.hidden(**given.hidden_arguments(), **kwargs))
+            return given.own(self._rows.hidden(**given.hidden_arguments(), use_cache=use_cache, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the model."""

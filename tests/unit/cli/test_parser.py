@@ -23,6 +23,7 @@ def example(
     colour: Colour = Colour.red,
     names: list[str] | None = None,
     rate: float | None = None,
+    trust_data: bool = False,
 ) -> None:
     """Do nothing.
 
@@ -37,6 +38,7 @@ def example(
         colour: the colour.
         names: some names.
         rate: how fast.
+        trust_data: read it.
     """
 
 
@@ -70,12 +72,14 @@ def parser() -> CommandParser:
         (["--names", "[a, b]"], {"names": ["a", "b"]}),
         (["--names+", "a", "--names+=b"], {"names": ["a", "b"]}),
         (["--rate", "1e-3"], {"rate": 1e-3}),
+        (["--trust-data", "--rate=2"], {"trust_data": True, "rate": 2.0}),
+        (["--trust-data=false"], {"trust_data": False}),
     ],
 )
 def test_arguments(words: list[str], expected: dict[str, object]):
     found = parser().arguments(words)
     assert {name: found[name] for name in expected} == expected
-    assert list(found) == ["stack", "prompt", "steps", "json", "how", "colour", "names", "rate"]
+    assert list(found) == ["stack", "prompt", "steps", "json", "how", "colour", "names", "rate", "trust_data"]
 
 
 def test_the_later_of_config_and_option_wins(tmp_path: Path):

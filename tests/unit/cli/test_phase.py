@@ -172,6 +172,14 @@ def test_an_option_that_is_true_or_false_needs_no_value(words: list[str]) -> Non
     assert "--model.restart=true" in long_options(["--skill", "chat", *words])
 
 
+def test_hyphens_are_as_good_as_underscores() -> None:
+    words = ["--skill", "stories", "--dry-run", "--on-bad", "skip"]
+    assert sorted(long_options(words)) == ["--model.dry_run=true", "--model.on_bad=skip", "--model.skill=stories"]
+    long = ["--model.skill", "memory", "--model.num-scored=3", "--trainer.max-steps", "7"]
+    config = PhaseCLI(long, "growlm fit").config
+    assert (config.model.num_scored, config.trainer.max_steps) == (3, 7)
+
+
 def test_a_folder_of_that_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "talks").mkdir()

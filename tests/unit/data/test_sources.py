@@ -114,6 +114,11 @@ def test_a_folder_is_splits_and_a_glob_is_files(tmp_path: Path) -> None:
         "test": ["test.txt"],
     }
     assert data_files(f"{tmp_path}/*.jsonl") == {"train": [tmp_path / "a.jsonl", tmp_path / "valid.jsonl"]}
+    (tmp_path / "x.jsonl").mkdir()
+    assert data_files(f"{tmp_path}/*.jsonl") == {"train": [tmp_path / "a.jsonl", tmp_path / "valid.jsonl"]}
+    (tmp_path / "x.jsonl" / "a.jsonl").write_text("x")
+    assert data_files(f"{tmp_path}/*/a.jsonl") == {"train": [tmp_path / "x.jsonl" / "a.jsonl"]}
+    assert data_files(f"{tmp_path}/**/a.jsonl") == {"train": [tmp_path / "a.jsonl", tmp_path / "x.jsonl" / "a.jsonl"]}
     with pytest.raises(GrowlmError, match="no file matches"):
         data_files(f"{tmp_path}/*.json")
     with pytest.raises(GrowlmError, match=r"^https://a\.org/b\.jsonl is an address: download the file"):
@@ -129,6 +134,8 @@ def test_a_folder_is_splits_and_a_glob_is_files(tmp_path: Path) -> None:
         ("a.csv", "jsonl", "a"),
         ("data/My Talks.jsonl.gz", "jsonl", "my-talks"),
         ("data/*.jsonl", "jsonl", "data"),
+        ("data/**/*.jsonl", "jsonl", "data"),
+        ("data/*/talks.jsonl", "jsonl", "talks"),
         ("./talks", "jsonl", "talks"),
         ("someone/talks", "hub", "talks"),
     ],

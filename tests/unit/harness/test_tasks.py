@@ -131,6 +131,20 @@ def test_the_command(stack: Any, tasks: Path, tmp_path: Path, capsys: pytest.Cap
     assert "which_cat" in capsys.readouterr().out
 
 
+def test_only_the_harness_s_progress_is_shown(
+    stack: Any,
+    tasks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no git repository
+    evaluate_tasks(stack, [str(tasks / "choice.yaml")], "base")
+    assert "fatal" not in capfd.readouterr().err
+    assert not [record for record in caplog.records if record.name.startswith("lm_eval")]
+
+
 def test_the_harness_knows_the_name() -> None:
     from lm_eval.api.registry import get_model
 

@@ -8,6 +8,8 @@ import pytest
 
 from growlm.data.example import Example
 from growlm.errors import GrowlmError
+from growlm.skills._row_examples import RowExamples
+from growlm.skills._row_shapes import RowReader
 from growlm.skills.jsonl import Jsonl
 from growlm.skills.rows import Rows, keep_rows
 from tests.unit.skills.test_jsonl import contents, say, talks
@@ -67,6 +69,13 @@ def test_the_shape_is_found_and_said_with_counts(name: str) -> None:
 def numbered(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return three rows whose first text differs."""
     return [json.loads(json.dumps(row).replace('"q"', f'"q{n}"').replace('"add"', f'"add {n}"')) for n in range(3)]
+
+
+def test_one_row_and_one_turn_are_said_as_one() -> None:
+    read = RowExamples(RowReader(None), "error")
+    row = {"messages": [say("system", "s"), say("user", "q"), say("assistant", "a")]}
+    list(read.read([("the rows, row 1", row)], "the rows"))
+    assert read.notices("the rows") == ("the rows: 1 conversation (OpenAI messages); 1 system turn",)
 
 
 def test_tools_go_to_the_chat_template() -> None:

@@ -29,6 +29,18 @@ def test_an_unknown_argument_is_refused_with_the_nearest(
         new_stack(family)(TOKENS, **{argument: TOKENS})
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "t5"])
+def test_the_base_without_its_output_embedding_takes_as_few(new_stack: NewStack, family: str) -> None:
+    stack = new_stack(family)
+    with torch.no_grad():
+        mask = torch.ones_like(TOKENS)
+        taken = stack.base_model(TOKENS, attention_mask=mask, use_cache=False, output_attentions=None)
+        assert torch.equal(taken.last_hidden_state, stack.hidden_states(TOKENS, mask))
+    message = "base_model() got an unexpected keyword argument 'atention_mask'. Did you mean 'attention_mask'?"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        stack.base_model(TOKENS, atention_mask=None)
+
+
 def test_token_types_that_a_tokenizer_gives_are_taken(new_stack: NewStack) -> None:
     stack = new_stack()
     with torch.no_grad():

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from growlm.registry import methods, module_kinds, routers
 from growlm.train.config import PhaseConfig, option_help
-from growlm.train.fit import new_trainer
+from growlm.train.fit import NO_LOOPS, new_trainer
 
 _TRAINER_GROUPS = {
     "length": (
@@ -32,10 +32,7 @@ _TRAINER_GROUPS = {
         *("callbacks", "plugins", "profiler", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"),
         *("fast_dev_run", "barebones", "reload_dataloaders_every_n_epochs"),
     ),
-    "validation loops, which a phase has none of": (
-        *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval"),
-        *("check_val_every_n_epoch", "num_sanity_val_steps"),
-    ),
+    "validation loops, which a phase has none of": NO_LOOPS,
 }
 _MEMBERS: Mapping[str, Iterable[str]] = {"method": methods, "router": routers}
 _FIT_USAGE = """\

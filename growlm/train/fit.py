@@ -1,6 +1,7 @@
 """Running a phase from beginning to end, or from where it was interrupted."""
 
 import shutil
+from inspect import signature
 from typing import Any
 
 import torch.utils.deterministic
@@ -30,6 +31,11 @@ _DEFAULTS = {
     "enable_model_summary": False,
     "deterministic": True,
 }
+NO_LOOPS = (
+    *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval"),
+    *("check_val_every_n_epoch", "num_sanity_val_steps"),
+)
+"""Options of Lightning's trainer for loops that a phase has none of: it validates and scores by itself."""
 
 
 def new_trainer(
@@ -50,8 +56,14 @@ def new_trainer(
         **options: the other options of Lightning's trainer.
 
     Raises:
-        GrowlmError: if Lightning refuses an option.
+        GrowlmError: if Lightning refuses an option, or a phase makes nothing of it.
     """
+    for key in NO_LOOPS:
+        if options.get(key) not in (None, 0, signature(Trainer).parameters[key].default):
+            raise GrowlmError(
+                f"{key} of the trainer has no effect, a phase validates by itself: --validate_every says how often, "
+                "--num_scored on how many examples"
+            )
     keep_freed_memory()
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     # changed in place: only so does the command line see that the rest goes to Lightning's trainer

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -111,22 +111,3 @@ def multiplies_bf16(on_gpu: bool) -> bool:
         return torch.cuda.is_bf16_supported()
     flags = _CPUINFO.read_text(encoding="utf-8") if _CPUINFO.exists() else ""
     return any(flag in flags for flag in _BF16_FLAGS)
-
-
-def counts_of_others(trainer: Any, method: Any, tokens: int, rows: int) -> dict[str, int]:
-    """Add up what the other processes of a training have counted; every process has to call it.
-
-    Args:
-        trainer: the Lightning trainer.
-        method: this process's method.
-        tokens: tokens that this process has trained on.
-        rows: rows that it has trained on.
-
-    Returns:
-        ``tokens``, ``rows``, ``replayed_rows`` and ``extra_forward_rows`` of all other processes; 0 if there is none.
-    """
-    own = {"tokens": tokens, "rows": rows}
-    own |= {"replayed_rows": method.replayed_rows, "extra_forward_rows": method.extra_forward_rows}
-    counts = torch.tensor(list(own.values()), device=trainer.strategy.root_device)
-    others = trainer.strategy.reduce(counts.clone(), reduce_op="sum") - counts
-    return dict(zip(own, others.tolist(), strict=True))

@@ -33,8 +33,9 @@ from growlm.train.config import PhaseConfig
 from growlm.train.hidden_cache import HiddenCache
 from growlm.train.logs import PhaseLog
 from growlm.train.loss_curve import LossCurve
-from growlm.train.machine import compile_problem, counts_of_others, keep_compiled_code
+from growlm.train.machine import compile_problem, keep_compiled_code
 from growlm.train.prepare import PHASE_FILE, Prepared, prepare, training_summary
+from growlm.train.processes import OtherProcesses
 from growlm.train.progress import PhaseProgress
 from growlm.train.result import Grown, Training, check_finite, commit, diverged, freeze_and_score, scores_before
 from growlm.train.resume import ResumeCheckpoint, StepLoader, resume_path, step_seed
@@ -85,7 +86,7 @@ class GrowPhase(LightningModule):
         self._open = ExitStack()
         self._merged = self._open.enter_context(ExitStack())
         self._tokens, self._rows, self._seconds_before, self._started_at = 0, 0, 0.0, 0.0
-        self._others: dict[str, int] = {}
+        self._others = OtherProcesses()
 
     @property
     def scores_before(self) -> Mapping[str, Any]:
@@ -302,7 +303,7 @@ class GrowPhase(LightningModule):
     def on_train_end(self) -> None:
         """Stop the clock, and ask the other processes what they have counted."""
         self._seconds_before, self._started_at = self.seconds, 0.0
-        self._others = counts_of_others(self.trainer, self.method, self._tokens, self._rows)
+        self._others.ask(self.trainer, self.method, self._tokens, self._rows)
 
     def on_fit_end(self) -> None:
         """Prove, freeze, score and commit.
@@ -334,7 +335,7 @@ class GrowPhase(LightningModule):
             raise GrowlmError("the trainer ended before the first step: nothing is committed; check its limits")
         per_step = int(self.trainer.accumulate_grad_batches)
         losses = tuple((batch // per_step, loss) for batch, loss in self.losses.points)
-        return Training(steps, self._tokens, self._rows, self.seconds, losses, validation, self._others)
+        return Training(steps, self._tokens, self._rows, self.seconds, losses, validation, self._others.counts)
 
     @property
     def seconds(self) -> float:
@@ -346,19 +347,16 @@ class GrowPhase(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the method's state and what was counted; a state that is not finite is not saved."""
         check_finite(self.prepared, self.trainer.global_step)
-        checkpoint["growlm"] = {
-            "method": self.method.state_dict(),
-            "tokens_seen": self._tokens,
-            "rows_seen": self._rows,
-            "curve": self.losses.state_dict(),
-            "seconds": self.seconds,
-        }
+        others = self._others.ask(self.trainer, self.method, self._tokens, self._rows)
+        counts = {"tokens_seen": self._tokens, "rows_seen": self._rows, "others": others, "seconds": self.seconds}
+        checkpoint["growlm"] = {"method": self.method.state_dict(), "curve": self.losses.state_dict(), **counts}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the method's state and what was counted."""
         state = checkpoint["growlm"]
         self.method.load_state_dict(state["method"])
         self._tokens, self._rows = state["tokens_seen"], state["rows_seen"]
+        self._others.restore(state.get("others", {}), self.method, self._tokens, self._rows)
         self.losses.load_state_dict(state["curve"])
         self._seconds_before = state["seconds"]
 

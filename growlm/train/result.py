@@ -38,7 +38,7 @@ class Training:
         seconds: time, before interruptions included.
         losses: mean loss of each twentieth of the steps, with the step that it ends with.
         validation: losses on the validation split, with the steps that they were measured after.
-        others: what the other processes have counted, as ``machine.counts_of_others`` returns it.
+        others: what the other processes have counted, as ``processes.OtherProcesses`` has it.
     """
 
     steps: int

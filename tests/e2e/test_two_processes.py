@@ -50,15 +50,22 @@ def test_two_processes_share_each_step(tmp_path: Path) -> None:
 PHASE = """
 import sys
 from pathlib import Path
+from lightning.pytorch import Callback
 from growlm.train.fit import fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
 
-base, stack, rows, stories, devices = *sys.argv[1:5], int(sys.argv[5])
+class Stop(Callback):
+    def on_train_batch_end(self, *args):
+        if args[0].global_step == stop:
+            raise RuntimeError("stopped here")
+
+base, stack, rows, stories, devices, stop = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
 phase = GrowPhase(
     rows, stack=Path(stack), base=base, stories=stories, router="none", num_scored=2, batch_size=6, learning_rate=1e-3,
-    method_options={"module": {"lora": {"rank": 2}}},
+    method_options={"module": {"lora": {"rank": 2}}}, checkpoint_every=1,
 )
-fit_phase(phase, new_trainer(max_steps=2, precision="32-true", accelerator="cpu", devices=devices))
+trainer = new_trainer(max_steps=3, precision="32-true", accelerator="cpu", devices=devices, callbacks=[Stop()])
+fit_phase(phase, trainer)
 """
 
 
@@ -73,11 +80,12 @@ def test_a_packed_phase_on_two_processes_trains_the_module_that_one_does(
     stories.write_text("<|endoftext|>".join(f"the cat sat {number}" for number in range(40)))
     script.write_text(PHASE)
     found, costs = [], []
-    for devices in (1, 2):
+    for devices, stops in ((1, [0]), (2, [2, 0])):  # on two processes it is interrupted in between
         stack = tmp_path / f"stack-{devices}"
-        command = [sys.executable, script, tiny_bases["llama"], stack, rows, stories, devices]
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2_000:]
+        for stop in stops:
+            command = [sys.executable, script, tiny_bases["llama"], stack, rows, stories, devices, stop]
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+            assert ("stopped here" in done.stderr) == (stop > 0), done.stderr[-2_000:]
         found.append(load_file(next(stack.glob("modules/*/module.safetensors"))))
         (record,) = stack.glob("modules/*/module.json")
         costs.append(json.loads(record.read_text())["cost"])

@@ -15,7 +15,7 @@ from growlm.errors import GrowlmError
 from growlm.files import tensor_digests
 from growlm.manifest.manifest import read_manifest
 from growlm.stack.stack import ModuleStack
-from growlm.train.fit import fit_phase, new_trainer
+from growlm.train.fit import NO_LOOPS, fit_phase, new_trainer
 from growlm.train.phase import GrowPhase
 from growlm.train.score_cache import ScoreCache
 
@@ -292,6 +292,13 @@ def test_a_trainer_without_an_end_is_refused(phase: Phase):
 def test_what_lightning_refuses_is_one_line(options: dict[str, Any], said: str):
     with pytest.raises(GrowlmError, match=f"Lightning refuses an option of the trainer: .*{said}"):
         new_trainer(**{"accelerator": "cpu", "max_steps": 1, **options})
+
+
+@pytest.mark.parametrize("option", NO_LOOPS)
+def test_options_of_loops_that_a_phase_has_none_of_are_refused(option: str):
+    with pytest.raises(GrowlmError, match=f"^{option} of the trainer has no effect, a phase validates by itself"):
+        new_trainer(accelerator="cpu", max_steps=1, **{option: 2})
+    new_trainer(accelerator="cpu", max_steps=1, **{option: 1 if option.startswith("check") else 0})
 
 
 @pytest.mark.parametrize("precision", ["64-true", "16-true", "bf16-true"])

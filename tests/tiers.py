@@ -36,7 +36,7 @@ SLOW = (
     "golden/test_replay_buffer.py::test_balanced_keeps_equally_many_of_every_phase",
     "unit/bench/report/test_report.py::test_plots_and_numbers_are_beside_the_page",
     "unit/bench/report/test_report.py::test_the_same_results_give_the_same_page",
-    "unit/harness/test_tasks.py::test_the_harness_starts_with_the_name",
+    "unit/harness/test_tasks.py::test_the_harness_s_own_command_knows_the_name",
     "unit/imports/test_install.py::test_an_imported_module_is_a_parent_like_any_other",
     "unit/pretrain/test_run.py::test_a_base_begins_as_a_smaller_one",
     "unit/pretrain/test_run.py::test_a_stopped_run_ends_with_the_same_bits",

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+BRINGS_THE_NAME = Path(__file__).parents[3] / "examples" / "growlm.yaml"
 CHOICE = """
 task: which_cat
 dataset_path: json
@@ -151,11 +152,13 @@ def test_the_harness_knows_the_name() -> None:
     assert get_model("growlm") is GrowlmLM
 
 
-def test_the_harness_starts_with_the_name(stack: Any, tasks: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["growlm.harness", "lm_eval"])
+def test_the_harness_s_own_command_knows_the_name(stack: Any, tasks: Path, tmp_path: Path, command: str) -> None:
     stack.save_pretrained(tmp_path / "stack")
     words = ["--model", "growlm", "--model_args", f"pretrained={tmp_path / 'stack'},path=first", "--batch_size", "4"]
+    files = [*([str(BRINGS_THE_NAME)] if command == "lm_eval" else []), str(tasks / "choice.yaml")]
     done = subprocess.run(
-        [sys.executable, "-m", "growlm.harness", *words, "--tasks", str(tasks / "choice.yaml")],
+        [sys.executable, "-m", command, *words, "--tasks", ",".join(files)],
         capture_output=True,
         text=True,
         check=False,

@@ -6,6 +6,8 @@ FOLDERS = {"contracts": "contract", "e2e": "e2e", "golden": "golden", "torture":
 SLOW = (
     "contracts/test_every_method.py::test_a_killed_later_phase_ends_in_the_same_bits",
     "contracts/test_every_method.py::test_another_seed_gives_other_bits",
+    "e2e/test_any_base.py::test_a_family_that_no_table_lists",
+    "e2e/test_any_base.py::test_in_half_the_bytes_on_a_named_device_with_checkpoints",
     "e2e/test_bench.py::test_all_skills_at_once_future_skills_and_no_stacks",
     "e2e/test_bench.py::test_answers_are_kept_and_scored_by_another_metric",
     "e2e/test_bench.py::test_choices_are_made_on_other_rows_in_another_order_and_then_tested",
@@ -22,6 +24,8 @@ SLOW = (
     "e2e/test_hostile_names.py::test_a_report",
     "e2e/test_installed.py",
     "e2e/test_interrupted.py",
+    "e2e/test_out_and_in.py",
+    "e2e/test_trainer_options.py::test_what_works",
     "golden/test_ewc.py::test_the_stronger_the_less_the_weights_move",
     "golden/test_fusion.py::test_a_linear_is_as_good_as_the_least_squares_solution",
     "golden/test_joint.py::test_on_a_mixture_of_one_skill_it_is_per_skill_bit_for_bit",

@@ -79,6 +79,11 @@ def find_base(name_or_path: str | Path) -> Path | str:
     raise GrowlmError(f"unknown base {name!r}: give a shipped one ({known}), a folder, or a Hugging Face model id")
 
 
+def as_recorded(source: str) -> str:
+    """Write a folder that could be taken for an id of the hub, ``bases/mine``, as ``./bases/mine``."""
+    return f"./{source}" if source.count("/") == 1 and source[0] not in "./~" and Path(source).is_dir() else source
+
+
 def auto_class(config: "PreTrainedConfig") -> str:
     """Return the name of the class of transformers that loads a base."""
     return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"

@@ -11,7 +11,7 @@ from growlm.base.load import auto_class
 from growlm.errors import GrowlmError
 from growlm.files import write_text
 from growlm.manifest.path import format_path
-from growlm.manifest.recorded_skill import portable
+from growlm.manifest.recorded_skill import portable_base
 from growlm.stack.hub import base_license
 from growlm.stack.stack import ModuleStack
 
@@ -85,7 +85,7 @@ def export(stack: ModuleStack, exporter: Exporter, folder: Path) -> list[Check]:
 
 
 def _card(stack: ModuleStack, exporter: Exporter, folder: Path, checks: list[Check]) -> str:
-    base, source = stack.manifest.base, str(portable(stack.manifest.base.source))
+    base, source = stack.manifest.base, portable_base(stack.manifest.base.source)
     skills = [record for record in stack.manifest.modules if record.name in stack.path]
     lines = [
         "---",

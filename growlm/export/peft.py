@@ -21,6 +21,7 @@ from growlm.errors import GrowlmError
 from growlm.export._compare import compare_model
 from growlm.export.exporter import Check, Exporter
 from growlm.files import write_json, write_tensors
+from growlm.manifest.recorded_skill import portable_base
 from growlm.modules.embedding import EmbeddingPart
 from growlm.modules.lora import LoraPart
 from growlm.modules.site import Site, part_kind, part_owner
@@ -106,9 +107,7 @@ def _config(stack: ModuleStack, changes: dict[str, LowRank]) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": Path(stack.manifest.base.source).name
-        if Path(stack.manifest.base.source).is_absolute()
-        else stack.manifest.base.source,
+        "base_model_name_or_path": portable_base(stack.manifest.base.source),
         "r": rank,
         "lora_alpha": scale * rank,
         "lora_dropout": 0.0,

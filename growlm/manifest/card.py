@@ -7,7 +7,7 @@ from typing import Any
 
 from growlm.manifest.manifest import Manifest, ModuleRecord
 from growlm.manifest.path import format_path
-from growlm.manifest.recorded_skill import portable
+from growlm.manifest.recorded_skill import portable, portable_base
 from growlm.manifest.records import IMPORT
 from growlm.manifest.scores import MODES, Matrix, ScoreTables
 from growlm.terminal import counted, markdown_code, markdown_text
@@ -125,7 +125,7 @@ def _front_matter(text: str) -> str:
 
 def _card_lines(manifest: Manifest) -> Iterator[str]:
     base = manifest.base
-    source = portable(base.source)
+    source = portable_base(base.source)
     names = [record.name for record in manifest.modules]
     kinds = sorted({kind for record in manifest.modules for kind in record.kinds})
     tags = ["growlm", "continual-learning", base.model_type, *kinds]

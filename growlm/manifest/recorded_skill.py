@@ -47,6 +47,15 @@ def portable(value: Any) -> Any:
     return Path(value).name if is_elsewhere and Path(value).name else value
 
 
+def portable_base(source: str) -> str:
+    """Reduce a base that is a folder to its name; the name of a shipped base and an id of the hub stay.
+
+    Args:
+        source: what the manifest calls the base: a folder that could be taken for an id begins with ``./``.
+    """
+    return Path(source).name if source.startswith("./") else str(portable(source))
+
+
 def keep_data(record: ModuleRecord, options: Mapping[str, Any]) -> None:
     """Keep where the data of a module's skill are on this machine; nothing is kept of a skill that reads none.
 

@@ -12,7 +12,7 @@ from growlm.files import write_text
 from growlm.manifest.integrity import rebuild
 from growlm.manifest.manifest import Manifest
 from growlm.manifest.own_files import CARD_FILE
-from growlm.manifest.recorded_skill import portable
+from growlm.manifest.recorded_skill import portable, portable_base
 
 _LICENSE = re.compile(r"\A---\n(?:.*\n)*?license: *(\S+)\n")
 
@@ -24,7 +24,7 @@ def portable_manifest(manifest: Manifest) -> Manifest:
     )
     return replace(
         manifest,
-        base=replace(manifest.base, source=portable(manifest.base.source)),
+        base=replace(manifest.base, source=portable_base(manifest.base.source)),
         modules=tuple(modules),
     )
 

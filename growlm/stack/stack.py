@@ -13,7 +13,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import growlm
 from growlm.base.architecture import FAMILIES, Architecture, family_of
-from growlm.base.load import load_base
+from growlm.base.load import as_recorded, load_base
 from growlm.base.quantize import Quantization, hold
 from growlm.errors import GrowlmError
 from growlm.files import check_digests, check_name, read_tensors, tensor_digests
@@ -124,7 +124,7 @@ class ModuleStack(PathMixin, SavingMixin, StockMixin, CheckpointingMixin, PreTra
         base = load_base(source, dtype="auto")  # digests are of the tensors as stored
         if base.config.model_type not in FAMILIES:
             prove(base.config, lambda model: cls(GrowlmConfig.of(model.config), model, base_record(model, "random")))
-        record = base_record(base, source)
+        record = base_record(base, as_recorded(source))
         if quantization is not None and base.config.is_encoder_decoder:
             raise GrowlmError("an encoder-decoder cannot be held in fewer bits: leave quantization out")
         as_stored = hold(base, family_of(base).layers, dtype, quantization)

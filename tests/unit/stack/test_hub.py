@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -89,6 +90,22 @@ def test_a_repository_that_is_not_there(hub: Any, tmp_path: Path) -> None:
     attempt = "try: growlm.ModuleStack.from_pretrained('user/nothing')"
     said = run(f"import growlm\n{attempt}\nexcept growlm.GrowlmError as error: print(error)", hub, tmp_path)
     assert re.match(r"user/nothing is not a folder, and cannot be fetched from the hub \(404", said)
+
+
+def test_a_folder_that_looks_like_an_id_is_none(
+    tiny_bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from growlm.manifest.card import stack_card
+    from growlm.stack.stack import ModuleStack
+
+    shutil.copytree(tiny_bases["llama"], tmp_path / "secret" / "mine")
+    monkeypatch.chdir(tmp_path)
+    manifest = ModuleStack.from_base("secret/mine").manifest
+    assert manifest.base.source == "./secret/mine"
+    assert portable_manifest(manifest).base.source == "mine"
+    card = stack_card(manifest)
+    assert "base_model" not in card
+    assert "secret" not in card
 
 
 def test_base_model_and_licence(new_stack: Callable[..., Any], tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _first_line(node: ast.FunctionDef | ast.ClassDef) -> str:
-    return (ast.get_docstring(node) or "").split("\n", 1)[0]
+    # not cleaned: that would import inspect, which takes longer than all else here
+    return (ast.get_docstring(node, clean=False) or "").strip().split("\n", 1)[0]
 
 
 def _base_names(node: ast.ClassDef) -> set[str]:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-SLOW = ("rich", "logging", "multiprocessing", "importlib.metadata", "importlib.resources", "email")
+SLOW = ("rich", "logging", "multiprocessing", "importlib.metadata", "importlib.resources", "email", "inspect")
 """Modules that take longer to import than all of growlm that the overview needs."""
 HEAVY = ("torch", "lightning", "transformers", "torchmetrics", "tokenizers", "numpy")
 

@@ -153,6 +153,15 @@ def test_a_full_queue_is_busy(new_stack: NewStack) -> None:
     engine.close()
 
 
+@pytest.mark.parametrize(("seconds", "num_tokens"), [(0.0, 1), (600.0, 6)])
+def test_an_answer_ends_at_its_deadline(new_stack: NewStack, seconds: float, num_tokens: int) -> None:
+    engine = Engine(new_stack(), seconds=seconds)
+    job = engine.submit([Message("user", "hello")], "base", Sampling(6))
+    assert len(list(job.tokens())) == num_tokens
+    assert job.finish_reason == "length"
+    engine.close()
+
+
 def test_an_error_of_the_stack_reaches_the_client_and_the_next_request_is_answered(
     engine: Engine, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

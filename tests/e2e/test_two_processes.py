@@ -61,7 +61,7 @@ class Stop(Callback):
 
 base, stack, rows, stories, devices, stop = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
 phase = GrowPhase(
-    rows, stack=Path(stack), base=base, stories=stories, router="none", num_scored=2, batch_size=6, learning_rate=1e-3,
+    rows, stack=Path(stack), base=base, stories=stories, router="none", num_scored=2, batch_size=5, learning_rate=1e-3,
     method_options={"module": {"lora": {"rank": 2}}}, checkpoint_every=1,
 )
 trainer = new_trainer(max_steps=3, precision="32-true", accelerator="cpu", devices=devices, callbacks=[Stop()])

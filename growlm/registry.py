@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoints
 from importlib.metadata import entry_points as installed_entry_points
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 from growlm.errors import GrowlmError, unknown_name
@@ -27,6 +28,13 @@ _REST = inspect.Parameter.VAR_KEYWORD
 def entry_points(group: str) -> EntryPoints:
     """Return the entry points of a group; what is installed is read once, as it takes tens of milliseconds."""
     return installed_entry_points(group=group)
+
+
+@cache
+def _files_of(package: str) -> frozenset[str]:
+    """Return the names of a package's public files; the folder is read once."""
+    path = importlib.import_module(package).__path__
+    return frozenset(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
 
 
 class Registry(Generic[T]):
@@ -141,9 +149,8 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
-    def _files(self) -> set[str]:
-        path = importlib.import_module(self.package).__path__
-        return {m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_")} - self._shared
+    def _files(self) -> frozenset[str]:
+        return _files_of(self.package) - self._shared
 
     def _tables(self) -> dict[str, type[T]]:
         modules = [importlib.import_module(f"{self.package}.{name}") for name in self._table_files]
@@ -207,8 +214,8 @@ def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
         # jsonargparse lets null through whatever the type
         if value is None and type(None) not in get_args(hints.get(key, Any)) and hints.get(key, Any) is not Any:
             raise _wrong_type(label, key, value, hints)
-    if not options:
-        return member()
+    if all(_is_plain(value, hints.get(key)) for key, value in options.items()):
+        return member(**options)  # to ask jsonargparse takes milliseconds
     try:
         with plain_values():
             config = _parser(cast(Hashable, member)).parse_object({"init": options})
@@ -218,6 +225,14 @@ def _typed_call(member: type[T], options: dict[str, Any], label: str) -> T:
             raise _wrong_type(label, wrong[1], options[wrong[1]], hints) from error
         raise GrowlmError(f"{label}: {' '.join(str(error).split())}") from error
     return member(**config.init.as_dict())
+
+
+def _is_plain(value: object, hint: Any) -> bool:
+    """Return whether a value is a number, text or nothing of just the type that is expected."""
+    expected = set(get_args(hint)) if isinstance(hint, UnionType) else {hint}
+    if value is None:
+        return NoneType in expected
+    return expected - {NoneType} == {type(value)} and (type(value) in (bool, int, float) or hint is str)
 
 
 @cache

@@ -4,7 +4,10 @@
 imports nothing of transformers but the config's own base class.
 """
 
+import json
 from collections.abc import Mapping
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,19 +62,30 @@ class GrowlmConfig(PreTrainedConfig):
 
     def stock_config(self) -> PreTrainedConfig:
         """Rebuild the base's own config."""
-        from transformers import AutoConfig
-
-        settings = dict(self.base_config)
-        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+        return _stock_config(self.base_config)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """Return the config that transformers sizes key-value caches by: the base's, with a slot per inserted layer."""
         if not self.base_config:
             return self
-        from growlm.base.architecture import reordered_config
+        sized = _sized_config(json.dumps(self.base_config, sort_keys=True), tuple(self.inserted_after))
+        return copy(sized)  # whoever asks may change it
 
-        stock = self.stock_config()
-        return reordered_config(stock, [*range(stock.num_hidden_layers), *self.inserted_after])
+
+def _stock_config(base_config: Mapping[str, Any]) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    settings = dict(base_config)
+    return AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+
+@lru_cache(maxsize=16)
+def _sized_config(base_config: str, inserted_after: tuple[int, ...]) -> PreTrainedConfig:
+    """Rebuild a base's config with a slot per inserted layer, once: every pass that begins a cache asks for it."""
+    from growlm.base.architecture import reordered_config
+
+    stock = _stock_config(json.loads(base_config))
+    return reordered_config(stock, [*range(stock.num_hidden_layers), *inserted_after])
 
 
 def recorded_tokenizer(folder: Path) -> str | None:

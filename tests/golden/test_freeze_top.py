@@ -82,7 +82,8 @@ def test_the_shipped_sizes(size: str, number: int) -> None:
     layer = 4 * hidden**2 + 3 * hidden * inner + 2 * hidden
     low_rank = 32 * (4 * 2 * hidden + 3 * (hidden + inner))
     embedding = 32 * (8_192 + hidden)
-    architecture = Architecture(build_base(size))
+    with torch.device("meta"):
+        architecture = Architecture(build_base(size))
     assert layer_sizes(architecture) == [layer] * shape.num_layers
     assert grown_parameters(architecture) == shape.num_layers * low_rank + embedding
     assert nearest_number([layer] * shape.num_layers, grown_parameters(architecture)) == number

@@ -112,3 +112,15 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_plots(without_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing where a test reads numbers and text alone."""
     monkeypatch.setattr(html, "to_svg", lambda plot: "<svg></svg>")
+
+
+@pytest.fixture
+def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Draw the plots of one section where a test reads those alone."""
+
+    def draw_only(section: str) -> None:
+        svg, png = html.to_svg, report.write_png
+        monkeypatch.setattr(html, "to_svg", lambda plot: svg(plot) if plot.name.startswith(section) else "<svg></svg>")
+        monkeypatch.setattr(report, "write_png", lambda plots, path: png(plots, path) if path.stem == section else None)
+
+    return draw_only

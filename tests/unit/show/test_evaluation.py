@@ -110,8 +110,8 @@ def test_skills_that_the_stack_does_not_know(new_stack: NewStack, scored: list[A
     stack = new_stack()
     assert summary(evaluate(stack, str(file))) == [("mine.jsonl", "base", ()), ("mine.jsonl", "all", ("first",))]
     assert summary(evaluate(stack, "stories", stories=str(stories)))[0] == ("stories", "base", ())
-    assert summary(evaluate(stack, "chat", "base")) == [("chat", "path", ())]
-    assert [call[0] for call in scored] == ["Jsonl", "Jsonl", "Stories", "Stories", "Chat"]
+    assert summary(evaluate(stack, "arithmetic", "base")) == [("arithmetic", "path", ())]
+    assert [call[0] for call in scored] == ["Jsonl", "Jsonl", "Stories", "Stories", "Arithmetic"]
 
 
 def test_a_bare_stack(new_stack: NewStack, scored: list[Any]) -> None:

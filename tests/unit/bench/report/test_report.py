@@ -63,6 +63,7 @@ def folder(make_cell: Make, write_cells: Write) -> Path:
     return write_cells(make_cell(), make_cell(seed=1), make_cell("sequential", mode="all"), joint)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_page_stands_on_its_own(folder: Path):
     write_report(folder)
     text = (folder / PAGE).read_text()
@@ -87,7 +88,7 @@ def test_the_page_stands_on_its_own(folder: Path):
     assert used <= set(page.ids)
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_the_page_says_what_was_measured(folder: Path):
     write_report(folder)
     text = (folder / PAGE).read_text()
@@ -141,7 +142,7 @@ def test_the_same_results_give_the_same_page(folder: Path, tmp_path: Path):
     assert pages[0] == pages[1]
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_names_from_files_cannot_break_the_page(make_cell: Make, write_cells: Write):
     cell = make_cell()
     cell.environment = {"machine": EVIL}
@@ -164,7 +165,8 @@ def test_losses_are_not_shown_as_points(make_cell: Make, write_cells: Write):
     assert "<td>-0.583</td><td>0.500</td>" in (folder / PAGE).read_text()
 
 
-def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write):
+def test_importance_is_drawn_of_what_keeps_it(make_cell: Make, write_cells: Write, draw_only: Callable[[str], None]):
+    draw_only("importance")
     kept = {"layers": ["0", "1"], "projections": ["q_proj", "$x$"], "values": [[0.5, None], [1e-9, 1.0]]}
     folder = write_cells(make_cell("grow"), make_cell("kif", importance=kept))
     page = write_report(folder).page.read_text("utf-8")
@@ -288,8 +290,10 @@ def test_the_page_says_what_the_phases_of_all_entries_were(make_cell: Make, writ
     assert "Different by entry: batch_size not set in grow, sequential; 2 in joint." in text
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_what_trains_nothing_has_no_curve(folder: Path, make_cell: Make, write_cells: Write):
+def test_what_trains_nothing_has_no_curve(
+    folder: Path, make_cell: Make, write_cells: Write, draw_only: Callable[[str], None]
+):
+    draw_only("learning")
     untrained = make_cell("k_shot", costs=[{**phase, "tokens": 0} for phase in make_cell().costs])
     assert write_cells(untrained) == folder
     text = write_report(folder).page.read_text()

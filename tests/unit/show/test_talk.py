@@ -35,10 +35,10 @@ def generated(stack: Any, ids: list[int], max_new_tokens: int) -> str:
 def test_streaming_yields_what_generating_gives(new_stack: NewStack, path: tuple[str, ...]) -> None:
     stack = new_stack()
     with stack.active(*path):
-        for prompt in ("the cat", "Tom said", "1 2"):
+        for prompt in ("the cat", "1 2"):
             ids = encode_prompt(Example("x", prompt=prompt), stack.tokenizer)
-            pieces = list(stream_text(stack, prompt, max_new_tokens=20))
-            assert "".join(pieces) == generated(stack, ids, 20)
+            pieces = list(stream_text(stack, prompt, max_new_tokens=12))
+            assert "".join(pieces) == generated(stack, ids, 12)
             assert all(pieces)
 
 
@@ -76,13 +76,13 @@ def test_a_text_ends_with_its_sentence_where_the_limit_is_near(parrot: Any, word
 
 def test_drawing_is_a_function_of_the_seed(new_stack: NewStack) -> None:
     stack = new_stack()
-    drawn = ["".join(stream_text(stack, "the", 20, temperature=1.5, seed=seed)) for seed in (1, 1, 2)]
+    drawn = ["".join(stream_text(stack, "the", 10, temperature=1.5, seed=seed)) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_the_limit_is_lowered_to_what_the_context_holds(new_stack: NewStack) -> None:
     stack = new_stack()
-    prompt = "the cat sat on " * 55
+    prompt = "the cat sat on " * 25
     ids = encode_prompt(Example("x", prompt=prompt), stack.tokenizer)
     assert len(ids) < 256
     assert "".join(stream_text(stack, prompt, 1_000)) == "".join(stream_text(stack, prompt, 256 - len(ids)))

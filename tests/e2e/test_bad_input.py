@@ -285,7 +285,12 @@ def test_bad_data(what: str, text: str, said: str, files: Files, grown: Path, co
     data.write_text(text)
     words = GROW.format(stack=grown, base=files.base).split()
     check(command, [*words, str(data)], grown, said)
-    check(command, ["eval", str(grown), "--skill", str(data)], grown, said)
+
+
+def test_bad_data_to_score(grown: Path, command: Command, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(GOOD + "{oops\n")
+    check(command, ["eval", str(grown), "--skill", str(data)], grown, "data.jsonl, line 3: no JSON")
 
 
 UNUSABLE = [

@@ -288,7 +288,10 @@ def test_wrong_words(more: list[str], said: str, request_words: list[str], comma
     assert not (tmp_path / "wrong").exists()
 
 
-def test_report_of_a_benchmark_and_of_a_stack(whole: Path, command: Command, tmp_path: Path) -> None:
+def test_report_of_a_benchmark_and_of_a_stack(
+    whole: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("growlm.bench.report.report.write_png", lambda plots, path: None)  # the page has them, too
     done = command(["report", whole, "--out", tmp_path / "page"])
     assert done.status == 0, done.err
     assert (tmp_path / "page" / "report.html").exists()

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 from growlm import registry
 from growlm.data.example import Example, Message, Split
 from growlm.manifest.recorded_skill import keep_data
+from growlm.metrics.scoring import generate_answers
 from growlm.show.report import print_grown
 from growlm.skills.skill import Skill
 from growlm.train.result import Grown
@@ -54,7 +56,9 @@ class Point:
 
 @pytest.fixture
 def report(new_stack: NewStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Print what a phase with examples of a shape left behind."""
+    """Print what a phase with examples of a shape left behind, its samples cut short."""
+    few = partial(generate_answers, max_new_tokens=6)
+    monkeypatch.setattr("growlm.show.report.generate_answers", lambda stack, prompts, **options: few(stack, prompts))
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point()] if group == "growlm.skills" else [])
 
     def report(shape: str, already_there: bool = False) -> str:

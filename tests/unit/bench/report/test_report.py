@@ -290,6 +290,7 @@ def test_the_page_says_what_the_phases_of_all_entries_were(make_cell: Make, writ
     assert "Different by entry: batch_size not set in grow, sequential; 2 in joint." in text
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_trains_nothing_has_no_curve(
     folder: Path, make_cell: Make, write_cells: Write, draw_only: Callable[[str], None]
 ):

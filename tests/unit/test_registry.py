@@ -111,6 +111,12 @@ def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> No
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(("alpha", "kept"), [(5.0, 5.0), (5, 5.0), (None, None)])
+def test_a_number_has_the_type_of_its_option(alpha: float | None, kept: float | None) -> None:
+    built = module_kinds.build("lora", {"alpha": alpha, "rank": 3})
+    assert (built.alpha, type(built.alpha)) == (kept, type(kept))
+
+
 def test_a_member_without_options(declare: Any) -> None:
     declare(plain=Plain)
     assert isinstance(methods.build("plain"), Plain)

@@ -28,6 +28,7 @@ from growlm.pretrain.source import TextSource
 from growlm.pretrain.validation import Watch
 from growlm.train.progress import suppress_lightning_notices
 
+pytestmark = pytest.mark.model
 TOY = Preset(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48)
 STORIES = [f"Once there was a {animal} called {name}. It ran to the {place}." for animal in ("cat", "dog", "fox")
            for name in ("Tom", "Lily", "Max") for place in ("park", "box", "hill", "sea")]  # fmt: skip

@@ -58,8 +58,8 @@ def said(examples: list[Example]) -> set[str]:
 
 
 @cache
-def drawn(name: str, split: Any = "test", **options: Any) -> list[Example]:
-    """Draw the examples of a split once for all tests."""
+def drawn(name: str, split: Any, **options: Any) -> list[Example]:
+    """Draw the examples of a split once for all tests, which all name the split."""
     return list(build(name, **options).examples(split))
 
 
@@ -72,7 +72,12 @@ def drawn_skill(name: str, num_test: int = 60) -> Skill:
 
 
 def scored(name: str, num_test: int = 60) -> list[Message]:
-    return [message for example in drawn(name, num_test=num_test) for message in example.messages if message.expected]
+    return [
+        message
+        for example in drawn(name, "test", num_test=num_test)
+        for message in example.messages
+        if message.expected
+    ]
 
 
 def test_there_are_some():
@@ -92,7 +97,7 @@ def test_the_examples_are_the_same_everywhere(name: str):
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_more_examples_keep_the_first_ones(name: str):
     few = list(build(name, num_test=4).examples("test"))
-    assert few == list(islice(drawn(name, num_test=60), 4))
+    assert few == list(islice(drawn(name, "test", num_test=60), 4))
     assert few != list(build(name, num_test=4, seed=1).examples("test"))
 
 
@@ -112,7 +117,7 @@ def test_the_question_does_not_hold_the_answer(name: str):
     skill = build(name)
     pairs = [
         (question, answer)
-        for example in drawn(name, num_test=60)
+        for example in drawn(name, "test", num_test=60)
         for question, answer in zip(example.messages[::2], example.messages[1::2], strict=True)
         if answer.expected
     ]
@@ -192,7 +197,7 @@ def test_difficulty_makes_examples_longer(name: str):
 
 @pytest.mark.parametrize("name", [*PROCEDURAL, *COMPOSITE])
 def test_answers_are_short_enough_to_be_generated(name: str):
-    examples = drawn(name, num_test=60)
+    examples = drawn(name, "test", num_test=60)
     assert (
         max(len(message.content.split()) for e in examples for message in e.messages if message.role == "assistant")
         < 110
@@ -212,7 +217,7 @@ def test_a_composite_is_for_testing_only(name: str):
 
 @pytest.mark.parametrize("name", [name for name in COMPOSITE if name.startswith("chat_")])
 def test_a_composite_with_chat_needs_the_users_name(name: str):
-    for example in drawn(name, num_test=60):
+    for example in drawn(name, "test", num_test=60):
         answer = example.messages[-1]
         assert [message.expected for message in example.messages[:-1]] == [()] * (len(example.messages) - 1)
         without_name, name_said = answer.content.removesuffix(".").rsplit(", ", 1)

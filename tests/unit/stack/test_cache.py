@@ -26,6 +26,14 @@ def caches(new_stack: Callable[..., Any]) -> list[Any]:
     return [DynamicCache(config=config), roomy_cache(config)]
 
 
+def test_what_one_makes_of_a_config_another_does_not_see(new_stack: Callable[..., Any]):
+    config = new_stack(modules=()).config
+    config.get_text_config().vocab_size = 7
+    assert config.get_text_config().vocab_size != 7
+    config.inserted_after = [1, 1]
+    assert config.get_text_config().num_hidden_layers == config.base_config["num_hidden_layers"] + 2
+
+
 def test_it_grows_through_many_rooms(caches: list[Any]):
     both(caches, **states(7))
     for _ in range(230):

@@ -124,8 +124,14 @@ SELECTED = {
         "options1-1.0-no C++ compiler was found (install g++)",
         "options2-1.0-None",
     ),
+    "e2e/test_tasks.py::test_a_task_is_grown_and_scored_as_asked": ("candidates",),
+    "golden/test_osft.py::test_two_phases_in_the_factor_form": ("llama",),
+    "golden/test_replay.py::test_it_decides_what_the_wrapped_method_decides": ("ewc",),
+    "unit/train/test_drop.py::test_the_rest_is_as_if_it_had_never_been_grown": ("b",),
+    "unit/train/test_encoder_decoder.py::test_methods_train_two_phases": ("osft",),
+    "unit/train/test_grow.py::test_older_skills_are_scored_again_unless_told_otherwise": ("True-scored0",),
 }
-"""Of these tests of several members or values those that the default tier runs; the others are exhaustive."""
+"""Of these tests of several members or values those that their own tier runs; the others are exhaustive."""
 FAMILIES = ("llama", "gpt2", "gpt_neox")
 """Families of bases that represent the others in the default tier, contracts apart, which choose for themselves."""
 

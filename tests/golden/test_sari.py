@@ -91,9 +91,9 @@ def harmonic(one: float, other: float) -> float:
     return 2 * one * other / (one + other) if one + other else 0.0
 
 
-def test_random_texts_with_repeated_words():
+def test_two_thousand_random_texts_with_repeated_words():
     draw = random.Random(0)
-    for _ in range(500):
+    for _ in range(2_000):
         words = "abcdef"[: draw.randint(2, 6)]
         source, output, *references = (
             draw.choices(words, k=draw.randint(1, 12)) for _ in range(2 + draw.randint(1, 3))

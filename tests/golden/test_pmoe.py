@@ -149,7 +149,7 @@ def test_gates_learn_to_distinguish_skills(stack: ModuleStack, run_phase: RunPha
         examples = [
             Encoded(str(row), (own[row % 3], own[row // 3], 50, 60), (False, False, True, True)) for row in range(9)
         ]
-        run_phase(stack, "pmoe", name, {"replay": 1.0, "mixture": mixture}, examples, steps=60, rate=0.3)
+        run_phase(stack, "pmoe", name, {"replay": 1.0, "mixture": mixture}, examples, steps=60)
     for name, own in words.items():
         batch = collate([Encoded("", (own[0], own[2], 50), (False, False, True))], 5)
         with torch.no_grad():

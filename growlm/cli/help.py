@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from docstring_parser import parse as parse_docstring
 from lightning.pytorch import Trainer
 
+from growlm.cli.parser import as_typed
 from growlm.registry import methods, module_kinds, routers
 from growlm.train.config import PhaseConfig, option_help
 from growlm.train.fit import NO_LOOPS, new_trainer
@@ -94,7 +95,7 @@ def _phase_options(
     texts |= {name: f"{texts[name]} One of: {', '.join(known)}." for name, known in _MEMBERS.items()}
     groups: dict[str, list[str]] = {}
     for option in fields(PhaseConfig):
-        shown = "" if option.default in (MISSING, None) else f" (default: {option.default})"
+        shown = "" if option.default in (MISSING, None) else f" (default: {as_typed(option.default)})"
         groups.setdefault(option.metadata["group"], []).extend(
             _option(prefix + option.name, texts[option.name] + shown)
         )

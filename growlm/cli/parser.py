@@ -15,24 +15,26 @@ from growlm.registry import plain_values
 
 _TYPES = {"dict": "JSON", "int": "a whole number", "float": "a number"}
 """What a value without a default has to be, by what is in the name of its type."""
-_BOOLEANS = {"True": "true", "False": "false"}
+
+
+def as_typed(value: Any) -> Any:
+    """Write a boolean as it is typed on the command line and in YAML; leave anything else as it is."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class _PlainHelpFormatter(DefaultHelpFormatter):
     """Writes an option's default, and its type where there is none, in words instead of Python's."""
 
-    def _expand_help(self, action: Action) -> str:
-        text = super()._expand_help(action)
-        found = re.search(r" \((required, )?type: (.+?)(?:, default: (.+))?\)$", text, re.DOTALL)
-        if found is None:
-            return text
-        required, kind, default = found.groups()
-        if default in (None, "null"):
-            words = [word for name, word in _TYPES.items() if name in kind and word not in text]
+    def _get_help_string(self, action: Action) -> str:
+        kind, text = self._get_type_str(action), action.help or ""
+        if kind is None:
+            return super()._get_help_string(action)
+        if action.default is None:
+            words = [word for name, word in _TYPES.items() if name in kind and word not in text][:1]
         else:
-            words = [f"default: {_BOOLEANS.get(default, default)}"]
-        noted = ", ".join([*(["required"] if required else []), *words[:1]])
-        return text[: found.start()] + (f" ({noted})" if noted else "")
+            words = [f"default: {as_typed(action.default)}"]
+        noted = ", ".join([*(["required"] if action.required else []), *words])
+        return f"{text} ({noted})" if noted else text
 
 
 def underscored(option: str, known: Container[str]) -> str:

@@ -2,14 +2,17 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from growlm.errors import GrowlmError
+from growlm.export.exporter import Exporter, export
 from growlm.methods.importance.measure import ImportanceMeasure
 from growlm.methods.method import Method
 from growlm.metrics.answers.answer_metric import AnswerMetric
@@ -19,6 +22,7 @@ from growlm.skills.skill import Skill
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 PARENTS: dict[str, type] = {
+    "export-format": Exporter,
     "importance-measure": ImportanceMeasure,
     "method": Method,
     "metric": AnswerMetric,
@@ -48,6 +52,19 @@ def test_a_page_shows_a_whole_member(page: str):
 def test_the_metric_of_the_page_compares_first_words():
     score = member("metric")().score
     assert [score("yes it is", "yes", ""), score("no", "yes", ""), score("", "yes", "")] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_export_format_of_the_page_writes_weights(
+    compressed: bool, empty_stack: Callable[..., Any], tmp_path: Path
+):
+    stack = empty_stack()
+    (check,) = export(stack, member("export-format")(compressed=compressed), tmp_path / "out")
+    weights = stack.merged().state_dict()
+    assert check.value == f"{len(weights)} of {len(weights)}"
+    with np.load(tmp_path / "out" / "weights.npz") as read:
+        assert all(np.array_equal(read[name], tensor.float().numpy()) for name, tensor in weights.items())
+    assert 'numpy.load("out/weights.npz")' in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_skill_of_the_page_has_examples_in_every_split():

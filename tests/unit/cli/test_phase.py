@@ -152,6 +152,12 @@ def test_every_option_has_one_place_in_the_help() -> None:
     assert sorted(listed) == sorted([*(f"model.{name}" for name in option_names()), *trained, "config", "print_config"])
 
 
+def test_booleans_are_shown_as_they_are_typed() -> None:
+    words = " ".join(grow_help().split())
+    assert "instead of listing them. (default: false)" in words
+    assert re.findall(r"default: (?:True|False)", words) == []
+
+
 def test_the_help_of_fit_groups_its_options() -> None:
     groups = dict(re.findall(r"^(\S.*):\n((?: .*\n)+)", fit_help() + "\n", re.MULTILINE))
     for option, group in {

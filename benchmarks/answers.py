@@ -5,8 +5,9 @@ For every module whose skill asks questions, on its own path: the share of right
 references: a drawn choice, the best constant answer, the skill's rule without state, the question-blind counter. A
 score whose interval reaches down to the best is "not learned".
 
-``--out results/skills-mini`` adds the scores to ``answers.json`` in that folder; for a folder in the repository's
-``results`` it also renews the page in ``docs/results`` that has the folder's name.
+``--out results/skills-mini`` adds the scores to ``answers.json`` in that folder, beside those of trainings with other
+seeds; for a folder in the repository's ``results`` it also renews the page in ``docs/results`` that has the folder's
+name.
 """
 
 import json
@@ -17,16 +18,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+import torch
+import yaml
 from jsonargparse import auto_cli
 
+from growlm.bench.report.significance import bootstrap_interval
 from growlm.data.example import Split
 from growlm.files import write_json
 from growlm.manifest.card import percent
 from growlm.manifest.manifest import ModuleRecord
 from growlm.metrics.references import References, interval, learned, references
 from growlm.metrics.scoring import Answer, score_with_answers
+from growlm.recipes import recipe_path
 from growlm.registry import skills
 from growlm.show.beside import reference_rows, split_rows
 from growlm.skills.metric import OF_MESSAGES
@@ -36,6 +42,8 @@ from growlm.train.machine import machine_kind
 RESULTS = Path(__file__).parents[1] / "results"
 PAGES = RESULTS.parent / "docs" / "results"
 _KEPT = 10
+_WIDTH = 130
+"""Of the page's text, in characters."""
 _COMMON = 0.01
 """A capitalised word that more than this share of the references bring by themselves is taken for no name."""
 
@@ -97,7 +105,9 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         "references": asdict(known),
         "splits": dict(split_rows(answers)),
         "names": {"copied": right, "of": named},
+        "right": "".join("1" if answer.score == 1.0 else "0" for answer in answers),
         "parents": list(record.path[:-1]),
+        "skill_options": record.skill["options"],
         "training": {key: record.cost[key] for key in ("steps", "tokens", "seconds", "losses")},
         "samples": [
             {"asked": one.source, "answered": one.answer, "expected": one.reference.content, "right": one.score == 1.0}
@@ -125,36 +135,41 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
     Returns:
         Markdown.
     """
+    first = {name: _first(by_seed) for name, by_seed in results["skills"].items()}
     text = [
         f"# Whole answers of {folder.name}\n",
-        f"```bash\n{_commands(results)}\npython benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
-        f"Base `{results['base']}`, {results['machine']}, {results['date']}. Questions of the {results['split']} "
-        "split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if it "
-        "holds what was asked for). Greedy decoding, each module on its own path. One seed: the intervals hold the "
-        "sampling of questions, not that of trainings.\n",
-        "What a score has to beat, none of which understands the question: *random*, a choice drawn at random; "
-        "*constant*, the best single answer; *stateless*, a simple rule that keeps no state, where the skill has "
-        "one; *question-blind*, each word of the answer guessed from the four before it. *Names copied*: answers that "
-        "repeat every name of the question right, of those that should repeat one.\n",
-        "| skill | right | 95 % interval | random | constant | stateless | question-blind | names copied | training |",
+        f"```bash\n{_commands(results['base'], results['stack'], first)}\n"
+        f"python benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
+        fill(
+            f"Base `{results['base']}`, {results['machine']}, {results['date']}. Questions of the {results['split']} "
+            "split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if "
+            "it holds what was asked for). Greedy decoding, each module on its own path. Several trainings of a skill "
+            "have the seeds 0, 1, 2 and so on, and the same questions: the score is their mean, and its interval holds "
+            "the sampling of questions and of trainings; that of one training holds the sampling of questions alone.",
+            _WIDTH,
+        ),
+        "",
+        fill(
+            "What a score has to beat, none of which understands the question: *random*, a choice drawn at random; "
+            "*constant*, the best single answer; *stateless*, a simple rule that keeps no state, where the skill has "
+            "one; *question-blind*, each word of the answer guessed from the four before it. *Names copied*: answers "
+            "that repeat every name of the question right, of those that should repeat one.",
+            _WIDTH,
+        ),
+        "",
+        "| skill | right | 95 % interval | trainings | random | constant | stateless | question-blind | names copied |",
         "|---|---|---|---|---|---|---|---|---|",
+        *(_row(name, by_seed) for name, by_seed in results["skills"].items()),
+        "\n| skill | training |\n|---|---|",
+        *(
+            f"| `{name}` | {_grown_on(one)}{one['training']['steps']:,} steps, {one['training']['tokens']:,} tokens, "
+            f"{one['training']['seconds']:,.0f} s |"
+            for name, one in first.items()
+        ),
     ]
-    for name, one in results["skills"].items():
-        low, high = one["interval"]
-        known, names, cost = one["references"], one["names"], one["training"]
-        beaten = [known["drawn"], known["constant"], known["stateless"], known["blind"]]
-        cells = [
-            f"`{name}`",
-            f"**{percent(one['share'])}** of {one['count']}" + ("" if one["learned"] else ", not learned"),
-            f"{percent(low)} to {percent(high)}",
-            *("" if value is None else percent(value) for value in beaten),
-            percent(names["copied"] / names["of"]) if names["of"] else "",
-            f"{_grown_on(one)}{cost['steps']:,} steps, {cost['tokens']:,} tokens, {cost['seconds']:,.0f} s",
-        ]
-        text.append(f"| {' | '.join(cells)} |")
-    for name, one in results["skills"].items():
+    for name, one in first.items():
         curve = ", ".join(f"{loss:.2f}" for _, loss in one["training"]["losses"])
-        text += [f"\n## {name}\n", f"Loss per trained token, by twentieths of the training: {curve}.\n"]
+        text += [f"\n## {name}\n", fill(f"Loss per trained token, by twentieths of the training: {curve}.", _WIDTH), ""]
         text += ["| questions | right |", "|---|---|"]
         text += [f"| {label} | {value} |" for label, value in one["splits"].items()]
         text.append("\nThe first questions, answered right (+) or not (-):\n\n```text")
@@ -169,13 +184,55 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _commands(results: Mapping[str, Any]) -> str:
-    """Write the commands that grow the stack."""
-    return "\n".join(
-        f"growlm grow --skill {name} --base {results['base']} --parents {'+'.join(one['parents']) or 'none'} "
-        f"--stack {results['stack']}"
-        for name, one in results["skills"].items()
-    )
+def mean_share(by_seed: Mapping[str, Mapping[str, Any]]) -> tuple[float, tuple[float, float]]:
+    """Compute the mean score of trainings that were asked the same questions, and its 95 % interval.
+
+    Args:
+        by_seed: what was measured of each.
+    """
+    measured = list(by_seed.values())
+    if len(measured) == 1:
+        low, high = measured[0]["interval"]
+        return measured[0]["share"], (low, high)
+    right_CQ = torch.tensor([[float(digit) for digit in one["right"]] for one in measured])
+    return right_CQ.mean(dtype=torch.float64).item(), bootstrap_interval([right_CQ])
+
+
+def _first(by_seed: Mapping[str, Any]) -> Any:
+    return by_seed[min(by_seed, key=int)]
+
+
+def _row(name: str, by_seed: Mapping[str, Mapping[str, Any]]) -> str:
+    share, (low, high) = mean_share(by_seed)
+    one = _first(by_seed)
+    known = References(**one["references"])
+    copied, named = (sum(measured["names"][key] for measured in by_seed.values()) for key in ("copied", "of"))
+    cells = [
+        f"`{name}`",
+        f"**{percent(share)}** of {one['count']}" + ("" if low > known.best else ", not learned"),
+        f"{percent(low)} to {percent(high)}",
+        ", ".join(f"{100 * by_seed[seed]['share']:.1f}" for seed in sorted(by_seed, key=int)),
+        percent(known.drawn),
+        percent(known.constant),
+        "" if known.stateless is None else percent(known.stateless),
+        percent(known.blind),
+        percent(copied / named) if named else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _commands(base: str, stack: str, skills_grown: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write the commands that grow the stack, with what they change of the recipes."""
+    lines = []
+    for name, one in skills_grown.items():
+        recipe = yaml.safe_load(recipe_path("skills", name).read_text(encoding="utf-8"))
+        words = [f"growlm grow --skill {name} --base {base} --parents {'+'.join(one['parents']) or 'none'}"]
+        if one["training"]["steps"] != recipe["trainer"]["max_steps"]:
+            words.append(f"--steps {one['training']['steps']}")
+        if one["skill_options"] != recipe["model"]["skill_options"]:
+            words.append(f"--skill_options '{json.dumps(one['skill_options'])}'")
+        lines.append(" ".join([*words, f"--stack {stack}"]))
+    return "\n".join(lines)
 
 
 def _grown_on(measured: Mapping[str, Any]) -> str:
@@ -186,12 +243,14 @@ def _grown_on(measured: Mapping[str, Any]) -> str:
 def _free_turns(results: Mapping[str, Any]) -> Iterator[str]:
     low, high = results["interval"]
     yield "\n## Free turns\n"
-    yield (
+    yield fill(
         "Two hundred first turns, written by hand and not from the skill's wordings, and the rules that judge replies "
         "are in `tests/data/free_turns.yaml`. "
         f"Sensible by these rules, on the path `{results['path']}`: **{percent(results['share'])}** "
-        f"({percent(low)} to {percent(high)}).\n"
+        f"({percent(low)} to {percent(high)}).",
+        _WIDTH,
     )
+    yield ""
     yield "| rule | sensible |\n|---|---|"
     yield from (f"| {rule} | {right} of {count} |" for rule, (right, count) in results["by_rule"].items())
     yield "\n```text"
@@ -225,7 +284,8 @@ def main(
     loaded = ModuleStack.from_pretrained(stack, base=base)
     file = out / "answers.json" if out else None
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {"skills": {}}
-    results |= {"stack": str(stack), "base": Path(loaded.manifest.base.source).name, "split": split}
+    results.setdefault("stack", str(stack))
+    results |= {"base": Path(loaded.manifest.base.source).name, "split": split}
     results |= {"machine": machine_kind(), "date": date}
     for record in loaded.manifest.modules:
         if module not in (None, record.name):
@@ -233,7 +293,7 @@ def main(
         measured = measure(loaded, record, split, count)
         if measured is None:
             continue
-        results["skills"][record.name] = measured
+        results["skills"].setdefault(record.name, {})[str(record.seed)] = measured
         for sample in measured["samples"][:show]:
             sign = "+" if sample["right"] else "-"
             sys.stdout.write(

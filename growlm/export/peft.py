@@ -2,7 +2,8 @@
 
 Several modules on one linear become one adapter: their A are stacked as rows, their scaled B as columns, so that B A is
 the sum of the modules' s_i B_i A_i. Numbers as in PEFT (``peft.LoraConfig``); an embedding's A [V, R] and B [R, D] are
-PEFT's ``lora_embedding_A`` [R, V] and ``lora_embedding_B`` [D, R], transposed.
+PEFT's ``lora_embedding_A`` [R, V] and ``lora_embedding_B`` [D, R], transposed; in the output embedding, also in one
+that is tied, they are the B and A of a linear.
 
 Shapes: R rank, I input dim, O output dim.
 """
@@ -22,7 +23,7 @@ from growlm.export._compare import compare_model
 from growlm.export.exporter import Check, Exporter
 from growlm.files import write_json, write_tensors
 from growlm.manifest.recorded_skill import portable_base
-from growlm.modules.embedding import EmbeddingPart
+from growlm.modules.embedding import EmbeddingPart, output_change
 from growlm.modules.lora import LoraPart
 from growlm.modules.site import Site, part_kind, part_owner
 from growlm.stack.stack import ModuleStack
@@ -89,6 +90,8 @@ def _change(stack: ModuleStack, path: str, site: Site) -> LowRank | None:
             changes.append(LowRank(part.A.detach(), part.B.detach(), part.scale, False))
         elif isinstance(part, EmbeddingPart):
             changes.append(LowRank(part.A.detach().T, part.B.detach().T, part.scale, True))
+        elif (own := output_change(part)) is not None:
+            changes.append(LowRank(own.B.detach(), own.A.detach().clone(), own.scale, False))
         else:
             raise GrowlmError(
                 f"module {part_owner(key)!r} has a {part_kind(key)} at {path}, which no LoRA adapter can hold: "

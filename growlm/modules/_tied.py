@@ -34,6 +34,11 @@ class TiedPart(Part):
         self._embedding = (embedding,)  # in a tuple, so that the weights are listed, trained and saved once
 
     @property
+    def embedding(self) -> EmbeddingChange:
+        """The part of the token embedding."""
+        return self._embedding[0]
+
+    @property
     def dtype(self) -> torch.dtype | None:
         """What the token embedding's change is held in."""
         return self._embedding[0].dtype

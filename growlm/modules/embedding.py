@@ -97,6 +97,13 @@ class OutputPart(_LowRank):
         return output + self.logits(inputs)
 
 
+def output_change(part: nn.Module) -> EmbeddingPart | OutputPart | None:
+    """Return the low-rank change that a part makes in an output embedding, tied or not; None if it makes none."""
+    if isinstance(part, TiedPart):
+        return part.embedding if isinstance(part.embedding, EmbeddingPart) else None
+    return part if isinstance(part, OutputPart) else None
+
+
 @dataclass(frozen=True)
 class Embedding(ModuleKind):
     """Low-rank change of the token embedding.

@@ -169,15 +169,28 @@ def interval(row: Row) -> tuple[float, float]:
     tables = [_score_tensors(cell) for cell in (by_seed.values() if row.ignores_order else row.cells)]
     if not all(tables):
         return math.nan, math.nan
+    by_skill = zip(*tables, strict=True)
+    return bootstrap_interval([torch.stack([one[: min(map(len, found))] for one in found]) for found in by_skill])
+
+
+def bootstrap_interval(scores: Sequence[torch.Tensor]) -> tuple[float, float]:
+    """Compute the 95 % interval of a mean score by a bootstrap over trainings and, inside each skill, questions.
+
+    Args:
+        scores: for each skill, [C, Q]: of each of C trainings, the scores of its Q questions.
+
+    Returns:
+        The lower and the upper end.
+    """
+    num_cells = len(scores[0])
     generator = torch.Generator().manual_seed(0)
-    draws = torch.randint(len(tables), (_RESAMPLES, len(tables)), generator=generator)
-    means = torch.zeros(_RESAMPLES, len(tables))
-    for skill in range(len(tables[0])):
-        size = min(len(table[skill]) for table in tables)
-        scores_CQ = torch.stack([table[skill][:size] for table in tables])
+    draws = torch.randint(num_cells, (_RESAMPLES, num_cells), generator=generator)
+    means = torch.zeros(_RESAMPLES, num_cells)
+    for scores_CQ in scores:
+        size = scores_CQ.shape[1]
         picks_RQ = torch.randint(size, (_RESAMPLES, size), generator=generator)
-        # the same questions for every cell of a resample: they are what was sampled
-        means += scores_CQ[:, picks_RQ].mean(-1).T / len(tables[0])
+        # the same questions for every training of a resample: they are what was sampled
+        means += scores_CQ[:, picks_RQ].mean(-1).T / len(scores)
     drawn = means.gather(1, draws).mean(1).sort().values
     tail = round((1 - _COVERAGE) / 2 * _RESAMPLES)
     return drawn[tail].item(), drawn[-tail - 1].item()

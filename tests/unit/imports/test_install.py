@@ -16,6 +16,7 @@ from growlm.errors import GrowlmError
 from growlm.export.exporter import export
 from growlm.imports.install import import_adapter
 from growlm.manifest.manifest import read_manifest
+from growlm.modules.embedding import Embedding
 from growlm.modules.lora import Lora
 from growlm.registry import exporters
 from growlm.show.evaluation import evaluate
@@ -147,9 +148,17 @@ def test_a_tied_output_embedding_that_changes_alone_is_refused(
     assert not (tmp_path / "stack").exists()
 
 
+@pytest.mark.parametrize("outputs", [None, False, True])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
-def test_there_and_back_again(new_stack: Callable[..., Any], tmp_path: Path, family: str) -> None:
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to True but the target module is `torch.nn.Linear`")
+def test_there_and_back_again(new_stack: Callable[..., Any], tmp_path: Path, family: str, outputs: bool | None) -> None:
     stack = new_stack(family)
+    if outputs is not None:
+        stack.attach("words", {"embedding": Embedding(rank=2, outputs=outputs)})
+        with torch.no_grad():
+            for parameter in stack.module_parameters("words").values():
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+        stack.eval()
     export(stack, exporters.build("peft"), tmp_path / "adapter")
     imported = import_adapter(tmp_path / "adapter", tmp_path / "stack", "back", base=stack.manifest.base.source)
     with torch.inference_mode():

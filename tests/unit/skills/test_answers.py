@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answers import lines, names_copied, page
+from benchmarks.answers import lines, mean_share, names_copied, page
 from growlm.data.example import Message
 from growlm.metrics.scoring import Answer
 
@@ -12,11 +12,13 @@ MEASURED: dict[str, Any] = {
     "count": 100,
     "loss": 0.25,
     "interval": [0.4, 0.6],
-    "learned": False,
+    "learned": True,
     "references": {"drawn": 0.25, "constant": 0.125, "stateless": None, "blind": 0.0625},
     "splits": {"who": "75.0 % of 40"},
     "names": {"copied": 49, "of": 50},
+    "right": "01" * 50,
     "parents": [],
+    "skill_options": {"num_train": 20_800},
     "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5, "losses": [[500, 2.0], [1_000, 0.25]]},
     "samples": [
         {"asked": "Where is Tim?", "answered": "Tim is here.", "expected": "Tim is there.", "right": False},
@@ -58,12 +60,31 @@ def test_what_is_printed_has_references_splits_and_names() -> None:
 
 def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
     results = {"stack": "checkpoints/x", "base": "mini", "split": "test", "machine": "a CPU", "date": "today"}
-    text = page(
-        Path("results/x"), {**results, "skills": {"memory": MEASURED, "code": {**MEASURED, "parents": ["memory"]}}}
-    )
+    recipe = {**MEASURED, "training": {**MEASURED["training"], "steps": 2_600}}
+    measured = {"memory": {"0": recipe}, "code": {"0": {**MEASURED, "interval": [0.2, 0.6], "parents": ["memory"]}}}
+    text = page(Path("results/x"), {**results, "skills": measured})
     row = next(line for line in text.splitlines() if line.startswith("| `memory`"))
-    assert "**50.0 %** of 100, not learned | 40.0 % to 60.0 % | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
-    assert "growlm grow --skill code --base mini --parents memory --stack checkpoints/x\n" in text
+    assert "**50.0 %** of 100 | 40.0 % to 60.0 % | 50.0 | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
+    assert "| `code` | **50.0 %** of 100, not learned | 20.0 % to 60.0 %" in text
+    assert "growlm grow --skill memory --base mini --parents none --stack checkpoints/x\n" in text
+    changed = "--steps 1000 --skill_options '{\"num_train\": 20800}'"
+    assert f"growlm grow --skill code --base mini --parents memory {changed} --stack checkpoints/x\n" in text
     assert "| on `memory`: 1,000 steps, 20,000 tokens, 62 s |" in text
     assert "by twentieths of the training: 2.00, 0.25." in text
     assert "- Where is Tim?\n  → Tim is here.\n  expected: Tim is there.\n+ 1 + 1 =\n  → 2.\n" in text
+
+
+def test_trainings_with_several_seeds_have_a_mean_and_an_interval_of_both() -> None:
+    assert mean_share({"0": MEASURED}) == (0.5, (0.4, 0.6))
+    same = dict.fromkeys("012", MEASURED)
+    share, (low, high) = mean_share(same)
+    assert share == 0.5
+    assert abs(high - low - 4 * 0.05) < 0.02  # 1.96 standard errors to either side: all of questions, none of trainings
+    apart = {"0": MEASURED, "2": {**MEASURED, "share": 1.0, "right": "1" * 100}, "10": {**MEASURED, "share": 0.75}}
+    share, (wider_low, wider_high) = mean_share(apart)
+    assert share == 2 / 3
+    assert wider_high - wider_low > 0.4
+    results = {"stack": "x", "base": "mini", "split": "test", "machine": "a CPU", "date": "today"}
+    text = page(Path("results/x"), {**results, "skills": {"memory": apart}})
+    assert "| **66.7 %** of 100" in text
+    assert "| 50.0, 100.0, 75.0 |" in text

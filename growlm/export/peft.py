@@ -90,7 +90,7 @@ def _change(stack: ModuleStack, path: str, site: Site) -> LowRank | None:
             changes.append(LowRank(part.A.detach(), part.B.detach(), part.scale, False))
         elif isinstance(part, EmbeddingPart):
             changes.append(LowRank(part.A.detach().T, part.B.detach().T, part.scale, True))
-        elif (own := output_change(part)) is not None:
+        elif (own := output_change(part)) is not None:  # copied: a file holds no memory twice
             changes.append(LowRank(own.B.detach(), own.A.detach().clone(), own.scale, False))
         else:
             raise GrowlmError(

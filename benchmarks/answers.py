@@ -48,28 +48,35 @@ _COMMON = 0.01
 """A capitalised word that more than this share of the references bring by themselves is taken for no name."""
 
 
-def names_copied(answers: tuple[Answer, ...]) -> tuple[int, int]:
-    """Count answers that should repeat a name of the question, and how many of them hold no name but those.
+def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, int]:
+    """Count answers that should repeat names of the question, and how many of them do not garble one.
 
-    Answers for which names are to be made up, such as stories, do not count.
+    An answer garbles a name if it holds a name that the question has not, or none at all. Where answers are free to
+    make other people up, such as in stories, a new name is none the worse beside all names that were to be repeated.
 
     Args:
         answers: the answers.
+        free: whether answers may bring names of their own.
 
     Returns:
         How many copy every name right, and how many should.
     """
+    references = [answer.reference.content for answer in answers]
     own = Counter(
-        word for answer in answers for word in _capitalised(answer.reference.content) - _capitalised(answer.source)
+        word
+        for answer, content in zip(answers, references, strict=True)
+        for word in _capitalised(content) - _capitalised(answer.source)
     )
-    no_names = {word for word, count in own.items() if count > _COMMON * len(answers)}
+    small = {word.capitalize() for content in references for word in re.findall(r"\b[a-z]+", content)}
+    no_names = small | {word for word, count in own.items() if count > _COMMON * len(answers)}
     right = count = 0
     for answer in answers:
-        asked = _capitalised(answer.source)
+        asked = _capitalised(answer.source) - no_names
         wanted = _capitalised(answer.reference.content) - no_names
         if wanted and wanted <= asked:
             count += 1
-            right += _capitalised(answer.answer) - no_names <= asked
+            found = _capitalised(answer.answer) - no_names
+            right += (found <= asked and bool(found)) or (free and wanted <= found)
     return right, count
 
 
@@ -95,7 +102,7 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         return None
     with stack.active(*record.path), stack.frozen_merged():
         score, answers = score_with_answers(stack, skill, split)
-    right, named = names_copied(answers)
+    right, named = names_copied(answers, free=skill.metric != "final_answer")
     return {
         "share": score.value,
         "count": score.count,
@@ -153,7 +160,7 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
             "What a score has to beat, none of which understands the question: *random*, a choice drawn at random; "
             "*constant*, the best single answer; *stateless*, a simple rule that keeps no state, where the skill has "
             "one; *question-blind*, each word of the answer guessed from the four before it. *Names copied*: answers "
-            "that repeat every name of the question right, of those that should repeat one.",
+            "that garble no name, of those that should repeat one.",
             _WIDTH,
         ),
         "",

@@ -35,10 +35,22 @@ def test_a_name_is_copied_right_if_the_question_has_it() -> None:
     asked = "Rinama saw Zorvik. Where is Rinama?"
     answers = (
         answer(asked, "Rinama is at the sea.", "Rinama is at the hill."),
+        answer(asked, "Zorvik is at the hill.", "Rinama is at the hill."),
         answer(asked, "Rina is at the hill.", "Rinama is at the hill."),
+        answer(asked, "Rinama and Rina are at the hill.", "Rinama is at the hill."),
+        answer(asked, "rampama is at the hill.", "Rinama is at the hill."),
         answer("What is 1 + 1?", "3.", "2."),
     )
-    assert names_copied(answers) == (1, 2)
+    assert names_copied(answers) == (2, 5)
+
+
+def test_a_story_may_bring_people_of_its_own_beside_those_asked_for() -> None:
+    answers = (
+        answer("A story about Em!", "Em met Bolok.", "Em ran."),
+        answer("A story about Em!", "Emem met Bolok.", "Em ran."),
+        answer("A story about Em!", "A girl ran.", "Em ran."),
+    )
+    assert names_copied(answers, free=True) == (1, 3)
 
 
 def test_words_that_begin_sentences_and_names_that_are_made_up_do_not_count() -> None:
@@ -47,8 +59,9 @@ def test_words_that_begin_sentences_and_names_that_are_made_up_do_not_count() ->
         *greetings,
         answer("I am Bo.", "Hello, Tom!", "Hello, Bo!"),
         answer("A story for Bo!", "Once Lily ran.", "Tom ran."),
+        answer("Where is Bo?", "So Bo is here.", "Bo is here, and so is it."),
     )
-    assert names_copied((*answers, *greetings * 40)) == (123, 124)
+    assert names_copied((*answers, *greetings * 40)) == (124, 125)
 
 
 def test_what_is_printed_has_references_splits_and_names() -> None:

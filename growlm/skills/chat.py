@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 
-from growlm.data.example import Message, Split
+from growlm.data.example import Message
 from growlm.skills.metric import Metric
 from growlm.skills.procedural import Procedural
 from growlm.tinyworld import conversation, facts, stories
 from growlm.tinyworld.cast import Cast
 from growlm.tinyworld.conversation import Conversation
-from growlm.tinyworld.dice import Dice
 
 Act = Callable[[Conversation], None]
 
 _MAX_STORIES = 2
-_INVENTED_TRAINED = 0.8
-"""Share of the names in training that are made up: these can only be copied."""
 _LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6)
 _REQUESTS: tuple[Act, ...] = (
     conversation.count,
@@ -50,12 +47,7 @@ class Chat(Procedural):
 
     metric: Metric = "contains"
     max_answer_tokens = 96  # stories on demand have 80
-
-    def _cast(self, dice: Dice, split: Split) -> Cast:
-        cast = super()._cast(dice, split)
-        if split == "train" and cast.invented:
-            cast.invented = _INVENTED_TRAINED
-        return cast
+    invented_in_training = 0.8
 
     def make(self, cast: Cast) -> list[Message]:
         """Make one conversation."""

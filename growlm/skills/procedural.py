@@ -20,10 +20,14 @@ EDITION = 2
 QUESTIONS = 4
 """Greatest number of questions that training asks about the same facts: more is learned from as many tokens."""
 _INVENTED = 0.5
+"""Share of the names that are made up."""
 
 
 class Procedural(Skill):
     """A skill made from TinyWorld.
+
+    Attributes:
+        invented_in_training: share of the names in training that are made up: these can only be copied.
 
     Args:
         num_train: number of training examples.
@@ -38,6 +42,7 @@ class Procedural(Skill):
 
     metric: Metric = "final_answer"
     max_answer_tokens = LONGEST_ANSWER
+    invented_in_training = _INVENTED
 
     def __init__(
         self,
@@ -83,7 +88,12 @@ class Procedural(Skill):
             yield kept[number]
 
     def _cast(self, dice: Dice, split: Split) -> Cast:
-        return Cast(dice, split) if self.hold_out_words else new_cast(dice, split)
+        if self.hold_out_words:
+            return Cast(dice, split)
+        cast = new_cast(dice, split)
+        if split == "train":
+            cast.invented = self.invented_in_training
+        return cast
 
 
 class AboutFacts(Procedural):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from growlm.manifest.manifest import Manifest, ModuleRecord
+from growlm.manifest.own_files import ROUTER_FILE
 from growlm.manifest.path import format_path
 from growlm.manifest.recorded_skill import portable, portable_base
 from growlm.manifest.records import IMPORT
@@ -146,6 +147,8 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
     yield "- load: `import growlm`, then `growlm.ModuleStack.from_pretrained(folder)` or transformers' "
     yield '  `AutoModelForCausalLM.from_pretrained(folder)` and `pipeline("text-generation", folder)`'
     yield "- check: `growlm verify`"
+    yield f"- a router, if {markdown_code(ROUTER_FILE)} is there, keeps moments or directions computed from prompts of the training"
+    yield "  data, no text"
     for record in manifest.modules:
         yield ""
         yield from _module_lines(record)
@@ -180,8 +183,6 @@ def _module_lines(record: ModuleRecord) -> Iterator[str]:
         yield "- kept for later phases: token ids of training examples, from which their text can be read"
     elif record.method_tensors:
         yield "- kept for later phases: tensors computed from the training data, no text"
-    if record.recipe.get("router", "none") != "none" or "routed" in record.scores.get(record.name, {}):
-        yield "- kept by the router: moments or directions computed from prompts of the training data, no text"
     made_with = ", ".join(f"{key} {value}" for key, value in record.environment.items())
     yield f"- made with: {markdown_text(made_with)}"
     yield ""

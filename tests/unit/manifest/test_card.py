@@ -129,6 +129,7 @@ def test_the_card_holds_every_score() -> None:
         '`{"learning_rate": 0.002}`',
         "4,321 steps, 98,765 tokens, 12.5 s",
         "python 3.11, torch 2.13, machine an abacus",
+        "if `router.safetensors` is there, keeps moments or directions",
     ):
         assert fact in card
 

@@ -115,7 +115,10 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         "right": "".join("1" if answer.score == 1.0 else "0" for answer in answers),
         "parents": list(record.path[:-1]),
         "skill_options": record.skill["options"],
-        "training": {key: record.cost[key] for key in ("steps", "tokens", "seconds", "losses")},
+        "training": {
+            **{key: record.cost[key] for key in ("steps", "tokens", "seconds", "losses")},
+            "machine": record.environment["machine"],
+        },
         "samples": [
             {"asked": one.source, "answered": one.answer, "expected": one.reference.content, "right": one.score == 1.0}
             for one in islice(answers, _KEPT)
@@ -167,10 +170,10 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         "| skill | right | 95 % interval | trainings | random | constant | stateless | question-blind | names copied |",
         "|---|---|---|---|---|---|---|---|---|",
         *(_row(name, by_seed) for name, by_seed in results["skills"].items()),
-        "\n| skill | training |\n|---|---|",
+        "\n| skill | training | machine |\n|---|---|---|",
         *(
             f"| `{name}` | {_grown_on(one)}{one['training']['steps']:,} steps, {one['training']['tokens']:,} tokens, "
-            f"{one['training']['seconds']:,.0f} s |"
+            f"{one['training']['seconds']:,.0f} s | {one['training']['machine']} |"
             for name, one in first.items()
         ),
     ]

@@ -19,7 +19,13 @@ MEASURED: dict[str, Any] = {
     "right": "01" * 50,
     "parents": [],
     "skill_options": {"num_train": 20_800},
-    "training": {"steps": 1_000, "tokens": 20_000, "seconds": 61.5, "losses": [[500, 2.0], [1_000, 0.25]]},
+    "training": {
+        "steps": 1_000,
+        "tokens": 20_000,
+        "seconds": 61.5,
+        "losses": [[500, 2.0], [1_000, 0.25]],
+        "machine": "an abacus",
+    },
     "samples": [
         {"asked": "Where is Tim?", "answered": "Tim is here.", "expected": "Tim is there.", "right": False},
         {"asked": "1 + 1 =", "answered": "2.", "expected": "2.", "right": True},

@@ -147,7 +147,8 @@ def _card_lines(manifest: Manifest) -> Iterator[str]:
     yield "- load: `import growlm`, then `growlm.ModuleStack.from_pretrained(folder)` or transformers' "
     yield '  `AutoModelForCausalLM.from_pretrained(folder)` and `pipeline("text-generation", folder)`'
     yield "- check: `growlm verify`"
-    yield f"- a router, if {markdown_code(ROUTER_FILE)} is there, keeps moments or directions computed from prompts of the training"
+    router = f"a router, if {markdown_code(ROUTER_FILE)} is there"
+    yield f"- {router}, keeps moments or directions computed from prompts of the training"
     yield "  data, no text"
     for record in manifest.modules:
         yield ""

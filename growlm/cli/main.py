@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from growlm.errors import GrowlmError, one_line, outside_error, unknown_name
+from growlm.signals import interrupted_alike
 from growlm.summaries import function_summary
 
 _COMMANDS = Path(__file__).parents[1] / "commands"
@@ -41,13 +42,15 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 2 for a mistake that the user can correct and for what the system or a damaged file is to
-        blame for, 130 after Ctrl-C, 141 when the reader of the output has gone, or what the command returned.
+        blame for, 130 after Ctrl-C, SIGTERM or SIGHUP, 141 when the reader of the output has gone, or what the command
+        returned.
     """
     words = sys.argv[1:] if argv is None else argv
     _prepare_streams()
     try:
-        status = _run(words)
-        sys.stdout.flush()
+        with interrupted_alike():
+            status = _run(words)
+            sys.stdout.flush()
         return status
     except GrowlmError as error:
         _complain(str(error))

@@ -8,7 +8,6 @@ what is random in a step a function of seed and step.
 import hashlib
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,10 +19,10 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from growlm.errors import GrowlmError
 from growlm.files import atomic_path
+from growlm.signals import hand_back, take_over
 
 BatchT = TypeVar("BatchT")
 RESUME_FILE = "resume.ckpt"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _logger = logging.getLogger(__name__)
 
 
@@ -60,8 +59,8 @@ class ResumeCheckpoint(Callback):
     """Saves a training's state to ``<folder>/resume.ckpt``: now and then, at its end, and when it is interrupted.
 
     Ctrl-C, SIGTERM and SIGHUP let the step finish, save the state and raise ``KeyboardInterrupt``; a second one stops
-    at once. Give ``resume_path(folder)`` to ``trainer.fit`` as ``ckpt_path``; call ``finish`` when the result is on
-    disk.
+    at once. A signal that is ignored, as under ``nohup``, stays so. Give ``resume_path(folder)`` to ``trainer.fit`` as
+    ``ckpt_path``; call ``finish`` when the result is on disk.
 
     Args:
         folder: the training's work folder.
@@ -114,8 +113,7 @@ class ResumeCheckpoint(Callback):
         self._step = trainer.global_step
         self.saved_step = trainer.global_step or None
         self._interrupted = False
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._interrupt) for number in _SIGNALS}
+        self._handlers = take_over(self._interrupt)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
         """Save at the end of a step if it is time.
@@ -159,8 +157,7 @@ class ResumeCheckpoint(Callback):
         _logger.info("%s: finishing the step and saving the state", signal.Signals(number).name)
 
     def _restore_signals(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        hand_back(self._handlers)
         self._handlers = {}
 
 

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -73,6 +74,25 @@ def test_interrupt(said: tuple[str, ...], shown: str, monkeypatch, capsys):
     monkeypatch.setattr(ls, "ls", raising(KeyboardInterrupt(*said)))
     assert cli.main(["ls"]) == 130
     assert capsys.readouterr().err == f"growlm: {shown}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_as_ctrl_c_does(number: int, monkeypatch, capsys):
+    ended: list[str] = []
+
+    def stopped(sort: str | None = None) -> None:
+        """Get a signal."""
+        try:
+            signal.raise_signal(number)
+        finally:
+            ended.append("cleaned up")
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(ls, "ls", stopped)
+    assert cli.main(["ls"]) == 130
+    assert capsys.readouterr().err == "growlm: interrupted\n"
+    assert ended == ["cleaned up"]
+    assert signal.getsignal(number) == before
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

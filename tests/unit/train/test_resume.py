@@ -129,6 +129,15 @@ def test_a_signal_lets_the_step_finish_and_saves_it(tmp_path: Path, number: int)
     assert same(whole, resumed)
 
 
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        assert run(tmp_path, Send(signal.SIGHUP, 4)).seen == list(range(STEPS))
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(tmp_path, kill_at=4)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "growlm"
 
 # from the ground up; a file may import from its own row and from those above it in this list
 LAYERS = (
-    ("errors", "summaries", "terminal"),
+    ("errors", "signals", "summaries", "terminal"),
     ("progress",),
     ("registry", "files", "sealed", "recipes"),
     ("base", "data"),

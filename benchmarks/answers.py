@@ -67,6 +67,7 @@ def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, 
         for answer, content in zip(answers, references, strict=True)
         for word in _capitalised(content) - _capitalised(answer.source)
     )
+    # a word that references write small, too, is no name
     small = {word.capitalize() for content in references for word in re.findall(r"\b[a-z]+", content)}
     no_names = small | {word for word, count in own.items() if count > _COMMON * len(answers)}
     right = count = 0
@@ -151,8 +152,8 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         f"```bash\n{_commands(results['base'], results['stack'], first)}\n"
         f"python benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
         fill(
-            f"Base `{results['base']}`, {results['machine']}, {results['date']}. Questions of the {results['split']} "
-            "split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if "
+            f"Base `{results['base']}`, asked on {results['machine']}, {results['date']}. Questions of the "
+            f"{results['split']} split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if "
             "it holds what was asked for). Greedy decoding, each module on its own path. Several trainings of a skill "
             "have the seeds 0, 1, 2 and so on, and the same questions: the score is their mean, and its interval holds "
             "the sampling of questions and of trainings; that of one training holds the sampling of questions alone.",

@@ -90,10 +90,7 @@ class Procedural(Skill):
     def _cast(self, dice: Dice, split: Split) -> Cast:
         if self.hold_out_words:
             return Cast(dice, split)
-        cast = new_cast(dice, split)
-        if split == "train":
-            cast.invented = self.invented_in_training
-        return cast
+        return new_cast(dice, split, self.invented_in_training if split == "train" else _INVENTED)
 
 
 class AboutFacts(Procedural):
@@ -120,9 +117,9 @@ class AboutFacts(Procedural):
         return turn(kind.ask_once(cast, self.difficulty))
 
 
-def new_cast(dice: Dice, split: Split) -> Cast:
-    """Make a cast of all words, with made-up names for half of the people."""
-    return Cast(dice, split, hold_out=False, invented=_INVENTED)
+def new_cast(dice: Dice, split: Split, invented: float = _INVENTED) -> Cast:
+    """Make a cast of all words, with made-up names for a share of the people, by default half."""
+    return Cast(dice, split, hold_out=False, invented=invented)
 
 
 def draw_one(

@@ -153,10 +153,11 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         f"python benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
         fill(
             f"Base `{results['base']}`, asked on {results['machine']}, {results['date']}. Questions of the "
-            f"{results['split']} split, with made-up names that no training has seen. An answer is right if its last clause is (`chat`: if "
-            "it holds what was asked for). Greedy decoding, each module on its own path. Several trainings of a skill "
-            "have the seeds 0, 1, 2 and so on, and the same questions: the score is their mean, and its interval holds "
-            "the sampling of questions and of trainings; that of one training holds the sampling of questions alone.",
+            f"{results['split']} split, with made-up names that no training has seen. An answer is right if its last "
+            "clause is (`chat`: if it holds what was asked for). Greedy decoding, each module on its own path. Several "
+            "trainings of a skill have the seeds 0, 1, 2 and so on, and the same questions: the score is their mean, "
+            "and its interval holds the sampling of questions and of trainings; that of one training holds the "
+            "sampling of questions alone.",
             _WIDTH,
         ),
         "",

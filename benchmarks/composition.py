@@ -1,10 +1,12 @@
 """Whether skills that were learned apart combine: what composite skills score by every way to use the modules.
 
-``python benchmarks/composition.py results/six-skills-mini-modules`` measures the stacks of a finished
-benchmark (``growlm bench``, stacks kept): one whose modules were all grown on the bare base (entry ``--alone``), one
-whose modules were grown one on another (``--grown``; null leaves it out), and the yardstick, one model trained on all
-skills at once (``--joint``). Run again, it resumes. For every skill and composite skill, scored by whole
-answers (greedy decoding) or by ``--metric token_accuracy``:
+``python benchmarks/composition.py results/six-skills-mini`` measures the stacks of a finished benchmark (``growlm
+bench --stream six-skills --base mini --entries modules``, stacks kept): one whose modules were all grown on the bare
+base (entry ``--alone``), one whose modules were grown one on another (``--grown``; null leaves it out), and the
+yardstick, one model trained on all skills at once (``--joint``). ``python benchmarks/composition.py
+checkpoints/skills-mini --out results/composition.json`` measures one stack whose modules were grown on the bare base,
+without a yardstick. Run again, it resumes. For every skill and composite skill, scored by whole answers (greedy
+decoding) or by ``--metric token_accuracy``:
 
 - ``base``: the bare base, and, of a composite, ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;
@@ -19,6 +21,7 @@ to well above ``base``, of which nothing can be concluded. The mean share is tha
 """
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +36,7 @@ from growlm.bench.plan.cell import CELL_FILE, CELLS, POOLED, STACK
 from growlm.bench.run.result import CellResult, read_cell
 from growlm.errors import GrowlmError
 from growlm.files import read_json, write_json
-from growlm.manifest.manifest import read_manifest
+from growlm.manifest.manifest import STACK_FILE, read_manifest
 from growlm.manifest.path import joint_path
 from growlm.merging.fuse import Moments
 from growlm.merging.moments import path_moments
@@ -41,6 +44,7 @@ from growlm.metrics.scoring import score
 from growlm.modules.embedding import EmbeddingPart
 from growlm.modules.lora import LoraPart
 from growlm.registry import skills as registered
+from growlm.skills.composites import Composite
 from growlm.skills.metric import Metric
 from growlm.stack.stack import ModuleStack
 
@@ -57,7 +61,7 @@ class Settings:
 
     alone: str
     grown: str | None
-    joint: str
+    joint: str | None
     num_test: int
     metric: Metric | None
     scales: list[float]
@@ -160,7 +164,8 @@ class Seed:
                 columns[f"{prefix}fused_parts"] = Way(where, parts, fused=True)
                 columns["stack" if prefix else "sum"] = Way(where, skills)
                 columns[f"{prefix}fused"] = Way(where, skills, fused=True)
-        columns["joint"] = Way("joint", (POOLED,))
+        if "joint" in self.stacks:
+            columns["joint"] = Way("joint", (POOLED,))
         return columns
 
 
@@ -191,27 +196,33 @@ def main(
     metric: Metric | None = None,
     scales: tuple[float, ...] = (),
     columns: tuple[str, ...] = (),
+    out: Path | None = None,
 ) -> None:
-    """Score the stacks, write ``composition-<metric>.json`` into the folder of the results, and print a table.
+    """Score the stacks, write what was measured, and print a table.
 
     Args:
-        results: folder of a benchmark.
+        results: folder of a benchmark, or of a stack, which has no entries.
         alone: entry whose modules were grown on the bare base.
         grown: entry whose modules were grown one on another; null: none.
         joint: entry that was trained on all skills at once.
         num_test: test examples of each skill and composite.
         metric: what they are scored by; left out: whole answers, each skill by its own metric.
         scales: what modules that are switched on together are multiplied by, besides 1.
-        columns: only these columns, ``base`` and ``joint`` among them; left out: all.
+        columns: only these columns, of a benchmark ``base`` and ``joint`` among them; left out: all.
+        out: file of the results; left out: ``composition-<metric>.json`` in the folder of the benchmark.
     """
-    if columns and not {"base", "joint"} <= set(columns):
+    of_stack = (results / STACK_FILE).exists()
+    if columns and not of_stack and not {"base", "joint"} <= set(columns):
         raise GrowlmError(f"--columns {list(columns)}: shares need the columns base and joint")
-    settings = Settings(alone, grown, joint, num_test, metric, list(scales))
-    file = results / f"composition-{metric or 'answers'}.json"
+    if of_stack and out is None:
+        raise GrowlmError(f"{results} is a stack, which keeps no results: give their file with --out")
+    entries: tuple[str, str | None, str | None] = (str(results), None, None) if of_stack else (alone, grown, joint)
+    settings = Settings(*entries, num_test, metric, list(scales))
+    file = out or results / f"composition-{metric or 'answers'}.json"
     kept: dict[str, Any] = read_json(file) if file.exists() else {"settings": asdict(settings), "seeds": {}}
     if kept["settings"] != asdict(settings):
         raise GrowlmError(f"{file} was measured with other settings ({json.dumps(kept['settings'])}): remove it")
-    seeds = find_seeds(results, settings)
+    seeds = {"0": seed_of_stack(results)} if of_stack else find_seeds(results, settings)
     for number, seed in seeds.items():
         measured = kept["seeds"].setdefault(number, {"modules": seed.digests(), "scores": {}})
         if measured["modules"] != seed.digests():
@@ -223,6 +234,20 @@ def main(
     kept["summary"] = summary(by_seed, next(iter(seeds.values())).composites)
     write_json(file, kept)
     sys.stdout.write(table(kept["summary"]))
+
+
+def seed_of_stack(folder: Path) -> Seed:
+    """Return a stack's own skills and the composites that need no other, as the only seed."""
+    manifest = read_manifest(folder)
+    skills = {record.name: {**record.skill, "skill": record.skill["name"]} for record in manifest.modules}
+    known = {name: registered.get(name) for name in registered}
+    composites = {name: kind.parts for name, kind in known.items() if issubclass(kind, Composite)}
+    return Seed(
+        stacks={"alone": folder},
+        skills=skills,
+        composites={name: parts for name, parts in composites.items() if set(parts) <= skills.keys()},
+        base=manifest.base.source,
+    )
 
 
 def find_seeds(results: Path, settings: Settings) -> dict[str, Seed]:
@@ -287,16 +312,16 @@ def summary(by_seed: Mapping[str, Cells], composites: Mapping[str, tuple[str, ..
         best = max(alone, key=lambda column: alone[column], default="")
         if best:
             means["single"] = alone[best]
-        gain = means["joint"] - means["base"]
+        gain = means.get("joint", math.nan) - means.get("base", math.nan)
         columns = {column: value for column, value in means.items() if column not in alone}
         flags = []
         if name in composites and gain < LEAST_GAIN:
             flags.append("joint does not solve it")
-        elif name in composites and best and means["single"] >= SINGLE_SHARE * means["joint"]:
+        elif name in composites and best and "joint" in means and means["single"] >= SINGLE_SHARE * means["joint"]:
             flags.append("one skill suffices")
         results[name] = {
             "scores": columns,
-            "best": best.removeprefix(ALONE),
+            "best": best.removeprefix(ALONE) if means.get("single") else "",
             "shares": {column: (value - means["base"]) / gain for column, value in columns.items() if gain > 0},
             "flags": flags,
             "composite": name in composites,
@@ -313,7 +338,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         scores = row["scores"]
         cells = "".join(f"{100 * scores[key]:18.1f}" if key in scores else f"{'':18}" for key in columns)
         lines.append(f"{name:24}{cells}  {row['best']} {'; '.join(row['flags'])}")
-    measured = [row for row in results.values() if row["composite"] and not row["flags"]]
+    measured = [row for row in results.values() if row["composite"] and row["shares"] and not row["flags"]]
     if measured:
         shares = [statistics.fmean(row["shares"].get(column, 0.0) for row in measured) for column in columns]
         lines.append(f"{'share of joint gain':24}" + "".join(f"{share:18.2f}" for share in shares))

@@ -131,8 +131,8 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_numbers_of_the_comparison_are_those_of_the_results():
-    entries = json.loads((ROOT / "results/three-skills-nano-long/results.json").read_text(encoding="utf-8"))["entries"]
-    (sentence,) = re.findall(r"Three skills learned one after another.*?OSFT [\d.]+;", README, re.DOTALL)
+    entries = json.loads((ROOT / "results/robot-commands-nano/results.json").read_text(encoding="utf-8"))["entries"]
+    (sentence,) = re.findall(r"Three skills learned one after another.*?fine-tuning [\d.]+;", README, re.DOTALL)
     found = re.findall(r"(?<= )\d\d\.\d", sentence)
     scores = [f"{100 * entry['metrics'][entry['mode']]['ap']['mean']:.1f}" for entry in entries]
     assert found == list(dict.fromkeys(scores)), "two entries with one score share it"

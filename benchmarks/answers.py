@@ -67,7 +67,7 @@ def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, 
         for answer, content in zip(answers, references, strict=True)
         for word in _capitalised(content) - _capitalised(answer.source)
     )
-    # a word that references write small, too, is no name
+    # a word that the references also have in lower case is not a name
     small = {word.capitalize() for content in references for word in re.findall(r"\b[a-z]+", content)}
     no_names = small | {word for word, count in own.items() if count > _COMMON * len(answers)}
     right = count = 0

@@ -4,9 +4,9 @@
 bench --stream six-skills --base mini --entries modules``, stacks kept): one whose modules were all grown on the bare
 base (entry ``--alone``), one whose modules were grown one on another (``--grown``; null leaves it out), and the
 yardstick, one model trained on all skills at once (``--joint``). ``python benchmarks/composition.py
-checkpoints/skills-mini --out results/composition.json`` measures one stack whose modules were grown on the bare base,
-without a yardstick. Run again, it resumes. For every skill and composite skill, scored by whole answers (greedy
-decoding) or by ``--metric token_accuracy``:
+checkpoints/skills-mini --out results/composition.json`` measures one stack by the columns of ``--alone``, each module
+with what it was grown on, without a yardstick. Run again, it resumes. For every skill and composite skill, scored by
+whole answers (greedy decoding) or by ``--metric token_accuracy``:
 
 - ``base``: the bare base, and, of a composite, ``single``: the best of the modules grown alone, whatever its skill;
 - ``sum_parts``: the modules of the composite's parts, grown alone, switched on together, and ``sum``: all of them;

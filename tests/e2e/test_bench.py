@@ -371,7 +371,7 @@ def test_choices_are_made_on_other_rows_in_another_order_and_then_tested(
     chosen = choices["choices"]["all-weights"]["chosen"]
     assert chosen["ap"] == max(point["ap"] for point in tried)
 
-    tuned = json.loads((out / "tune/cells/all-weights-0/order-tune/seed-1000/cell.json").read_text())
+    tuned = json.loads((out / "tune/cells/all-weights-0_001/order-tune/seed-1000/cell.json").read_text())
     tested = json.loads((out / "cells/all-weights/order-1/seed-0/cell.json").read_text())
     assert tested["settings"]["phase"]["learning_rate"] == chosen["learning_rate"]
     assert tuned["settings"]["split"] == "validation"

@@ -12,6 +12,7 @@ from growlm.files import check_name
 from growlm.methods.method import Method
 from growlm.recipes import read_yaml, recipe_file
 from growlm.registry import methods
+from growlm.sealed import fits
 
 ALL = "all"
 METHODS = "methods"
@@ -33,7 +34,7 @@ class Entry:
         phase: what of the stream's phase settings it replaces, such as its learning rate.
         per_skill: by skill, options that its phase has instead of those of all, such as a module of another kind; and
             under ``learning_rate`` another rate.
-        strengths: an option that says how strongly the method holds on to what it learned, with the values that
+        strengths: an option that says how strongly the method holds on to what it learned, with the numbers that
             ``growlm bench --tune`` tries; empty: the method has none.
     """
 
@@ -157,11 +158,11 @@ def _entry(label: str, content: Any, file: Path) -> Entry:
 
 
 def _strengths(content: Any, where: str) -> dict[str, list[Any]]:
-    shown = "{OPTION: [VALUE, VALUE]}"
+    shown = "{OPTION: [NUMBER, NUMBER]}"
     if not isinstance(content, dict) or len(content) > 1:
         raise GrowlmError(f"{where}: 'strengths' is {content!r}; write {shown} with one option")
     for option, values in content.items():
-        if not isinstance(values, list) or len(values) < 2:
+        if not fits(values, list[float]) or len(set(values)) < max(len(values), 2):
             raise GrowlmError(f"{where}: 'strengths' has {values!r} for {option!r}; write {shown}")
     return dict(content)
 

@@ -99,7 +99,8 @@ def trials(entry: Entry, rate: float, factors: Sequence[float]) -> list[Trial]:
         for own in options:
             scaled = rated.scale_lr(factor)
             tried = {"factor": factor, "learning_rate": scaled.phase["learning_rate"], "options": own}
-            label = f"{entry.label}-{len(found)}"
+            # Named after what it tries: a wider grid finds the trials of a narrower one, and runs only the others.
+            label = "-".join([entry.label, *(str(number).replace(".", "_") for number in (factor, *own.values()))])
             found.append(Trial(entry.label, replace(scaled, label=label, options=scaled.options | own), tried))
     return found
 

@@ -108,7 +108,10 @@ def _write(
     write_choices(bench.out / CHOICES_FILE, choices, protocol)
     edges = [label for label, point in chosen.items() if point["at_edge"]]
     if edges:
-        _logger.info("chosen at the edge of the rates that were tried: %s", ", ".join(edges))
+        _logger.info(
+            "chosen at the edge of the rates that were tried: %s; more --tune_factors run only the new trials",
+            ", ".join(edges),
+        )
     return chosen
 
 

@@ -38,7 +38,13 @@ def test_every_entry_has_the_same_factors_and_its_strengths():
         {"decay": 0.9, "strength": 1.0},
         {"decay": 0.9, "strength": 10.0},
     ]
+    assert [point.entry.label for point in plain] == ["plain-0_5", "plain-1_0"]
     assert len({point.entry.label for point in [*plain, *held]}) == 6
+
+
+def test_a_wider_grid_finds_the_trials_of_a_narrower_one():
+    narrow, wide = (trials(HELD, 0.25, factors) for factors in ((0.5, 1.0), (0.1, 0.5, 1.0, 3.0)))
+    assert wide[2:6] == narrow
 
 
 def test_the_greatest_score_is_chosen_and_edges_are_named():
@@ -121,6 +127,8 @@ def test_factors_are_read():
     [
         ("{strength: 3}", "'strengths' has 3 for 'strength'"),
         ("{strength: [3]}", r"'strengths' has \[3\] for 'strength'"),
+        ("{strength: [3, 3.0]}", r"'strengths' has \[3, 3\.0\] for 'strength'"),
+        ("{strength: [3, many]}", r"'strengths' has \[3, 'many'\] for 'strength'"),
         ("{strength: [1, 2], decay: [1, 2]}", "with one option"),
         ("{strenght: [1, 2]}", "unknown option of method 'ewc' 'strenght': did you mean 'strength'"),
         ("{strength: [1, -1]}", "entry 'ewc': "),

@@ -22,7 +22,7 @@ from growlm.data.encode import encode_prompt, stop_ids
 from growlm.data.example import Example, Message
 from growlm.errors import GrowlmError
 from growlm.manifest.path import Path, parse_path
-from growlm.routing.turns import answering_path, needed_turns
+from growlm.routing.turns import needed_turns, routed_turns
 from growlm.stack.cache import roomy_cache
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
@@ -130,8 +130,8 @@ class Engine:
             raise GrowlmError(
                 f"the conversation has {length} tokens, the context {context}: send fewer or shorter turns"
             )
-        path = self._path(model, messages)
-        ids = self._encode(needed_turns(self.stack, path, messages))
+        path, turns = self._route(model, messages)
+        ids = self._encode(turns)
         most = min(sampling.max_new_tokens, context - len(ids))
         job = Job(
             ids,
@@ -153,14 +153,14 @@ class Engine:
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         return encode_prompt(Example("the request", messages=tuple(messages)), self.stack.tokenizer)
 
-    def _path(self, model: str, messages: Sequence[Message]) -> Path:
-        if model != AUTO:
-            return parse_path(model, self.stack.parents())
-        if self.stack.router is None:
-            newest = self.stack.manifest.modules
-            return newest[-1].path if newest else ()
-        with self._stack_in_use:
-            return answering_path(self.stack, messages)
+    def _route(self, model: str, messages: Sequence[Message]) -> tuple[Path, tuple[Message, ...]]:
+        """Return the path that answers, and the turns that it is shown."""
+        if model == AUTO and self.stack.router is not None:
+            with self._stack_in_use:
+                return routed_turns(self.stack, messages)
+        newest = self.stack.manifest.modules[-1:]
+        path = parse_path(model, self.stack.parents()) if model != AUTO else newest[0].path if newest else ()
+        return path, needed_turns(self.stack, path, messages)
 
     def _run(self) -> None:
         left_over: Job | None = None

@@ -18,7 +18,7 @@ from growlm.errors import GrowlmError, check_at_least
 from growlm.manifest.manifest import STACK_FILE
 from growlm.manifest.path import format_path, parse_names, parse_path
 from growlm.merging.fuse import fuse
-from growlm.routing.turns import answering_path, needed_turns
+from growlm.routing.turns import needed_turns, routed_turns
 from growlm.stack.stack import ModuleStack
 from growlm.stack.stopping import answer_endings
 
@@ -140,8 +140,11 @@ class Conversation:
         while len(self._encode(asked)) > room and len(asked) > 2:
             asked = asked[2:]  # the oldest turns leave the context
         if self.routed:
-            self.stack.set_path(answering_path(self.stack, asked))
-        ids = self._encode(needed_turns(self.stack, self.stack.path, asked))
+            path, turns = routed_turns(self.stack, asked)
+            self.stack.set_path(path)
+        else:
+            turns = needed_turns(self.stack, self.stack.path, asked)
+        ids = self._encode(turns)
         pieces: list[str] = []
         for piece in _stream(self.stack, ids, *self._settings):
             pieces.append(piece)

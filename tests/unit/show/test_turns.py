@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from growlm.data.example import Message
-from growlm.routing.turns import answering_path, needed_turns
+from growlm.routing.turns import answering_paths, needed_turns, routed_turns
 
 NewStack = Callable[..., Any]
 FACTS, FOLLOW_UP = "Tom has a cat. Where is Tom?", "Where is the cat?"
@@ -52,10 +52,14 @@ def said(*texts: str) -> tuple[Message, ...]:
 @pytest.mark.parametrize(
     ("skills", "texts", "path"),
     [
-        (("chat", "memory"), ["what", "yes", "second"], ("second",)),
+        (("chat", "memory"), ["what", "yes", "Tom ran. second"], ("second",)),
+        (("chat", "memory"), ["Tom ran. Where?", "Here.", "second"], ("second",)),
+        (("chat", "memory"), ["what", "Tom ran. Sue ran.", "second"], ("first",)),  # the user has given no facts
+        (("chat", "memory"), ["second"], ("first",)),
+        (("arithmetic", "memory"), ["second"], ("second",)),  # nobody else converses
         (("chat", "memory"), ["what"], ("first",)),  # nothing before it: the one that converses
-        (("chat", "memory"), ["second", "yes", "what"], ("second",)),  # a question more on the same
-        (("chat", "memory"), ["second", "yes", "what", "yes", "and"], ("second",)),
+        (("chat", "memory"), ["Tom ran. second", "yes", "what"], ("second",)),  # a question more on the same
+        (("chat", "memory"), ["Tom ran. second", "yes", "what", "yes", "and"], ("second",)),
         (("chat", "arithmetic"), ["second", "yes", "what"], ("first",)),  # whose skill has single turns
         (("memory", "arithmetic"), ["second", "yes", "what"], ("second",)),
         (("memory", "arithmetic"), ["what"], ()),
@@ -66,11 +70,39 @@ def test_a_base_of_plain_texts_leaves_the_answer_to_a_module(
 ) -> None:
     stack = new_stack(modules=("first", "second"), skill=skills)
     stack.router = ByName()
-    assert answering_path(stack, said(*texts)) == path
+    assert answering_paths(stack, said(*texts))[-1] == path
 
 
 def test_a_base_with_a_template_of_its_own_answers_itself(new_stack: NewStack) -> None:
     stack = new_stack()
     stack.router = ByName()
     stack.tokenizer.chat_template += "{# another #}"
-    assert answering_path(stack, said("what")) == ()
+    assert answering_paths(stack, said("what")) == [()]
+
+
+@pytest.mark.parametrize(
+    ("skills", "template", "kept"),
+    [
+        (("chat", "arithmetic"), "", [0, 1, 4]),
+        (("chat", "memory"), "", [0, 1, 4]),
+        (("chat", "chat"), "", [0, 1, 2, 3, 4]),
+        (("chat", "arithmetic"), "{# another #}", [0, 1, 2, 3, 4]),  # such a base has read any conversation
+    ],
+)
+def test_a_conversation_is_shown_no_exchange_of_a_skill_that_has_none(
+    new_stack: NewStack, skills: tuple[str, str], template: str, kept: list[int]
+) -> None:
+    stack = new_stack(modules=("first", "second"), skill=skills)
+    stack.router = ByName()
+    stack.tokenizer.chat_template += template
+    talk = said("first", "Hi.", "One. second", "Two.", "first again")
+    assert routed_turns(stack, talk) == (("first",), tuple(talk[number] for number in kept))
+    system = Message("system", "Be kind.")
+    assert routed_turns(stack, (system, *talk))[1][0] == system
+
+
+def test_a_routed_question_is_shown_alone(new_stack: NewStack) -> None:
+    stack = new_stack(modules=("first", "second"), skill=("chat", "arithmetic"))
+    stack.router = ByName()
+    talk = said("first", "Hi.", "second")
+    assert routed_turns(stack, talk) == (("second",), talk[2:])

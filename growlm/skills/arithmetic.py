@@ -1,18 +1,22 @@
 """Arithmetic: adding and taking away, in digits, in words and about things that somebody has."""
 
+from dataclasses import replace
+
 from growlm.data.example import Message
 from growlm.skills.procedural import Procedural
 from growlm.tinyworld.arithmetic import largest, sum_problem
 from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.conversation import typed
 from growlm.tinyworld.problem import turn
 
 
 class Arithmetic(Procedural):
     """Arithmetic: adding and taking away, in digits, in words and about things that somebody has.
 
-    One exchange. The answer works place by place, with the one that is carried or borrowed, and ends with the
-    result: ``7 + 5 = 12. 2 + 1 + 1 = 4. 42.`` Training covers all sums of two digits; each other sum is one split's.
-    Half of the names are made up, others in each split; in training four of five are.
+    One exchange: a sum with a sign or without, in words, as a request, or about what somebody has. The answer works
+    place by place, with the one that is carried or borrowed, and ends with the result:
+    ``7 + 5 = 12. 2 + 1 + 1 = 4. 42.`` Training covers all sums of two digits; each other sum is one split's. Half of
+    the names are made up, others in each split; in training four of five are.
 
     Args:
         num_train: number of training examples.
@@ -29,4 +33,5 @@ class Arithmetic(Procedural):
 
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""
-        return turn(sum_problem(cast, largest(self.difficulty)))
+        problem = sum_problem(cast, largest(self.difficulty))
+        return turn(problem if problem.facts else replace(problem, question=typed(cast.dice, problem.question)))

@@ -54,25 +54,27 @@ class Chat(Procedural):
         dice = cast.dice
         talk = Conversation(dice, cast)
         length = min(6, dice.pick(_LENGTHS) + dice.chance(self.difficulty))
-        self._open(talk)
+        self._open(talk, length)
         while len(talk.messages) < 2 * length:
             fresh = set(talk.fresh)
             self._choose(talk, last=len(talk.messages) == 2 * (length - 1))(talk)
             talk.fresh -= fresh
         return talk.messages
 
-    def _open(self, talk: Conversation) -> None:
-        kind = talk.dice.number(0, 11)
+    def _open(self, talk: Conversation, length: int) -> None:
+        kind = talk.dice.number(0, 13)
         if kind < 4:
             conversation.introduce(talk)
         elif kind < 6:
             conversation.greet(talk)
         elif kind == 6:
             stories.tell_story(talk)
-        elif kind < 9:
+        elif kind < 10:
             conversation.small_talk(talk)
-        elif kind == 9:
+        elif kind == 10:
             talk.dice.pick((conversation.ask_unknown, conversation.ask_unknown_fact))(talk)
+        elif kind == 11:
+            (conversation.part if length == 1 else conversation.thank)(talk)
         else:
             talk.dice.pick((*_REQUESTS, *_TELLINGS))(talk)
 
@@ -95,7 +97,7 @@ class Chat(Procedural):
         num_stories = sum(message.role == "assistant" and len(message.content) > 150 for message in talk.messages)
         if num_stories < _MAX_STORIES and dice.chance(0.3):
             return stories.tell_story
-        if dice.chance(0.35):
+        if dice.chance(0.45):
             return conversation.small_talk
         if dice.chance(0.25):
             return dice.pick((conversation.ask_unknown, conversation.ask_unknown, conversation.ask_unknown_fact))

@@ -7,10 +7,59 @@ from growlm.tinyworld.dice import Dice, first_fitting
 from growlm.tinyworld.lexicon import MANY, in_words
 from growlm.tinyworld.problem import Problem
 
-_ASKED = ("What is {sum}?", "How much is {sum}?", "{sum} = ?", "Can you tell me what {sum} is?", "{sum} =")
-_ASKED_IN_WORDS = _ASKED[:2]
-_GETS = ("{He} gets {n} more.", "{He} finds {n} more.", "{name} gets {n} more {things}.")
-_LOSES = ("{He} drops {n}.", "{He} gives {n} away.", "{name} gives {n} {things} away.")
+_ASKED = (
+    "What is {sum}?",
+    "How much is {sum}?",
+    "What's {sum}?",
+    "Can you tell me what {sum} is?",
+    "Do you know what {sum} is?",
+    "Tell me what {sum} is.",
+    "{sum}?",
+    "{sum}",
+)
+_ASKED_IN_SIGNS = ("{sum} = ?", "{sum} =", *_ASKED)
+_ADD = ("Add {first} and {second}.", "How much are {first} and {second} together?", "Can you add {first} and {second}?")
+_SUBTRACT = (
+    "Take {second} away from {first}.",
+    "Subtract {second} from {first}.",
+    "Can you take {second} from {first}?",
+)
+_WITH_SIGN = 0.7
+"""Share of the sums in figures that have a sign."""
+_SPACED = 0.7
+"""Share of these with spaces around it."""
+_TOLD = 0.15
+"""Share of the others that ask to add or subtract."""
+_GETS = (
+    "{He} gets {n} more.",
+    "{He} finds {n} more.",
+    "{He} buys {n} more.",
+    "Then {he} gets {n} more.",
+    "A friend gives {him} {n} more.",
+    "{name} gets {n} more {things}.",
+    "{name} buys {n} more {things}.",
+)
+_LOSES = (
+    "{He} drops {n}.",
+    "{He} gives {n} away.",
+    "{He} loses {n}.",
+    "{He} sells {n} of them.",
+    "Then {he} gives {n} to a friend.",
+    "{name} gives {n} {things} away.",
+    "{name} loses {n} {things}.",
+)
+_I_GET = ("I get {n} more.", "I find {n} more.", "I buy {n} more {things}.", "My mom gives me {n} more.")
+_I_LOSE = ("I give {n} away.", "I lose {n} {things}.", "I drop {n}.", "Then I give {n} to a friend.")
+_ASKED_OF = (
+    "How many {things} does {name} have?",
+    "How many {things} does {name} have now?",
+    "How many {things} does {he} have now?",
+    "How many does {name} have now?",
+)
+_ASKED_OF_ME = ("How many {things} do I have?", "How many {things} do I have now?", "How many do I have now?")
+_ASKED_WHAT_IS_LEFT = ("How many {things} are left?", "How many are left?")
+_MINE = 0.2
+"""Share of the problems about things in which the user is the owner."""
 _NEAR = 5
 
 
@@ -91,19 +140,31 @@ def sum_problem(cast: Cast, limit: int) -> Problem:
 
 
 def digits_problem(cast: Cast, limit: int) -> Problem:
-    """Ask for a sum in figures."""
-    total = draw_sum(cast, limit)
-    asked = cast.dice.pick(_ASKED).format(sum=total.text)
-    return Problem((), asked, str(total.result), total.steps, _near("{}", total.result, limit), _sort("digits", total))
+    """Ask for a sum in figures, mostly with a sign; the work begins with writing it so if it is written otherwise."""
+    dice, total = cast.dice, draw_sum(cast, limit)
+    if dice.chance(_WITH_SIGN):
+        asked = dice.pick(_ASKED_IN_SIGNS).format(
+            sum=total.text if dice.chance(_SPACED) else total.text.replace(" ", "")
+        )
+    else:
+        asked = _said(dice, total, str(total.first), str(total.second))
+    work = total.steps if total.text in asked else f"{total.text}. {total.steps}"
+    return Problem((), asked, str(total.result), work, _near("{}", total.result, limit), _sort("digits", total))
 
 
 def words_problem(cast: Cast, limit: int) -> Problem:
     """Ask for a sum in words; the work begins with writing it in figures."""
     total = draw_sum(cast, limit)
-    said = f"{in_words(total.first)} {'plus' if total.plus else 'minus'} {in_words(total.second)}"
-    asked = cast.dice.pick(_ASKED_IN_WORDS).format(sum=said)
+    asked = _said(cast.dice, total, in_words(total.first), in_words(total.second))
     work = f"{total.text}. {total.steps}"
     return Problem((), asked, str(total.result), work, _near("{}", total.result, limit), _sort("words", total))
+
+
+def _said(dice: Dice, total: Sum, first: str, second: str) -> str:
+    """Ask for a sum without a sign."""
+    if dice.chance(_TOLD):
+        return dice.pick(_ADD if total.plus else _SUBTRACT).format(first=first, second=second)
+    return dice.pick(_ASKED).format(sum=f"{first} {'plus' if total.plus else 'minus'} {second}")
 
 
 def owned_problem(cast: Cast, limit: int) -> Problem:
@@ -116,22 +177,28 @@ def owned_problem(cast: Cast, limit: int) -> Problem:
         return total if fits else None
 
     total = first_fitting(f"sum of more than ones up to {limit}", without_one)
-    person, things = cast.person(), cast.word(MANY)
-    change = dice.pick(_GETS if total.plus else _LOSES)
-    facts = (
-        f"{person.name} has {total.first} {things}.",
-        change.format(He=person.he.capitalize(), n=total.second, name=person.name, things=things),
-    )
+    person, things, mine = cast.person(), cast.word(MANY), dice.chance(_MINE)
+    begin, final = ("I have", "You have") if mine else (f"{person.name} has",) * 2
+    gets, loses, asked = (_I_GET, _I_LOSE, _ASKED_OF_ME) if mine else (_GETS, _LOSES, _ASKED_OF)
+    slots = {"n": total.second, "things": things, "name": person.name}
+    slots |= {"he": person.he, "He": person.he.capitalize(), "him": person.him}
+    facts = (f"{begin} {total.first} {things}.", dice.pick(gets if total.plus else loses).format(**slots))
+    question = dice.pick(asked if total.plus else asked + _ASKED_WHAT_IS_LEFT).format(**slots)
     work = f"{total.text}. {total.steps}"
-    return has_problem(facts, person.name, things, total.result, limit, work, _sort("things", total))
+    return _how_many(facts, question, f"{final} {{}} {things}", total.result, limit, work, _sort("things", total))
 
 
-def has_problem(
-    facts: tuple[str, ...], name: str, things: str, number: int, limit: int, work: str, sort: str = ""
-) -> Problem:
+def has_problem(facts: tuple[str, ...], name: str, things: str, number: int, limit: int, work: str) -> Problem:
     """Ask how many of something somebody has."""
-    choices = _near(f"{name} has {{}} {things}", number, limit)
-    return Problem(facts, f"How many {things} does {name} have?", f"{name} has {number} {things}", work, choices, sort)
+    question = f"How many {things} does {name} have?"
+    return _how_many(facts, question, f"{name} has {{}} {things}", number, limit, work)
+
+
+def _how_many(
+    facts: tuple[str, ...], question: str, final: str, number: int, limit: int, work: str, sort: str = ""
+) -> Problem:
+    """Ask for a number; ``final`` is what the last clause says about it."""
+    return Problem(facts, question, final.format(number), work, _near(final, number, limit), sort)
 
 
 @dataclass
@@ -187,9 +254,7 @@ def ledger_problem(cast: Cast, limit: int, num_people: int, num_gifts: int) -> P
         if not asked:
             return None
         name, things = owned = cast.dice.pick(asked)
-        return has_problem(
-            tuple(ledger.facts), name, things, ledger.counts[owned], limit, " ".join(ledger.work[owned]), "ledger"
-        )
+        return has_problem(tuple(ledger.facts), name, things, ledger.counts[owned], limit, " ".join(ledger.work[owned]))
 
     return first_fitting("count that is not among the facts", fitting)
 

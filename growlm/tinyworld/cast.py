@@ -120,9 +120,13 @@ class Cast:
     def person(self, kind: str | None = None) -> Person:
         """Draw a person, of one kind if given."""
         kind = kind or self.dice.pick(("girl", "boy"))
+        return Person(self.name(GIRLS if kind == "girl" else BOYS), kind)
+
+    def name(self, names: Words) -> str:
+        """Draw a name, a made-up one for their share."""
         if self.invented and self.dice.chance(self.invented):
-            return Person(first_fitting("made-up name", lambda _: self._unused(self._invent(2, "name"))), kind)
-        return Person(self.word(GIRLS if kind == "girl" else BOYS), kind)
+            return first_fitting("made-up name", lambda _: self._unused(self._invent(2, "name")))
+        return self.word(names)
 
     def people(self, count: int) -> list[Person]:
         """Draw several different people; with held-out words, at most two of either kind have held-out names."""

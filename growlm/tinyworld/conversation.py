@@ -14,7 +14,7 @@ from growlm.tinyworld.dice import Dice
 from growlm.tinyworld.lexicon import ANIMALS, FOODS, MANY, MASS, NUMBERS, PLACES, SOUNDS, THINGS, a, read_texts
 from growlm.tinyworld.tale import Question, Tale
 
-_CARELESS = 0.12
+_CARELESS = 0.2
 PET_ANIMALS = ("dog", "cat", "bird", "fish", "rabbit", "mouse", "frog", "pig", "horse", "duck", "turtle")
 _KNOWN_COLORS = (
     ("the sun", "yellow"),
@@ -76,7 +76,7 @@ class Conversation:
             choices: what could have been answered instead.
             slots: what the braces of the wordings are filled with.
         """
-        user = self.dice.pick(texts["asked"]).format(**slots)
+        user = typed(self.dice, self.dice.pick(texts["asked"])).format(**slots)
         reply = self.dice.pick(texts["replies"]).format(you=f", {self.you}" if self.you else "", **slots)
         wanted = [
             (entry,) if isinstance(entry, str) else tuple(entry)
@@ -87,15 +87,14 @@ class Conversation:
         if self.you and not any(self.you in entry for entry in wanted):
             wanted.append((self.you,))
         self.messages += [
-            Message("user", self._typed(user)),
+            Message("user", user),
             Message("assistant", reply, tuple(wanted), choices),
         ]
 
-    def _typed(self, text: str) -> str:
-        """Type as people do: now and then without capitals and the last stop."""
-        if self.dice.chance(_CARELESS):
-            return text.lower().rstrip(".!?")
-        return text
+
+def typed(dice: Dice, text: str) -> str:
+    """Type as people do: now and then without capitals and the last stop. What fills braces later stays as it is."""
+    return text.lower().rstrip(".!? ") if dice.chance(_CARELESS) else text
 
 
 def greet(talk: Conversation) -> None:

@@ -28,7 +28,7 @@ def state_favorite(talk: Conversation) -> None:
 
 def state_pet(talk: Conversation) -> None:
     """Add the user's pet and its name."""
-    animal, pet = talk.dice.pick(PET_ANIMALS), talk.cast.word(PETS)
+    animal, pet = talk.dice.pick(PET_ANIMALS), talk.cast.name(PETS)
     talk.facts[f"pet {animal}"] = pet
     talk.fresh.add(f"pet {animal}")
     talk.exchange(wordings("pet"), (pet,), animal=animal, pet=pet)

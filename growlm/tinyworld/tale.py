@@ -199,13 +199,11 @@ def _about_event(tale: Tale, event: Event, role: str) -> Question:
         "at": at(place) if place else "",
     }
     wanted = str(getattr(event, role))
-    sentence = answer.format(**slots)
-    return Question(
-        tuple(wording.format(**slots) for wording in wordings),
-        sentence[0].upper() + sentence[1:],
-        ((wanted,),),
-        _people(tale) if role in ("actor", "other") else (),
-    )
+    sentence, asked = answer.format(**slots), tuple(wording.format(**slots) for wording in wordings)
+    # whom the question names is not the answer: an answer that names them again does not choose between two
+    people = [person for person in _people(tale) if person == wanted or not any(person in text for text in asked)]
+    choices = tuple(people) if role in ("actor", "other") and len(people) > 1 else ()
+    return Question(asked, sentence[0].upper() + sentence[1:], ((wanted,),), choices)
 
 
 def _state(tale: Tale, wordings: tuple[str, ...], answer: str, wanted: str, choices: tuple[str, ...]) -> Question:

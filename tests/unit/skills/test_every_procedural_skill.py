@@ -21,22 +21,22 @@ COMPOSITE = [name for name in skills if issubclass(skills.get(name), Composite)]
 
 # the first examples of the train, validation and test splits, fixed for all time: another digest is another data set
 DIGESTS = {
-    "arithmetic": ("7cdecd3d60c232b2", "62a1adb056aeb519", "db754fa28d597e89"),
-    "chat": ("25a5f4a08c6e4714", "75cf7e504afe4535", "e89b1dc766cf2f41"),
-    "chat_arithmetic": ("e1088aa840846cf5", "97783a0b9cad8722"),
-    "chat_memory": ("931fdb2494739d81", "e4abde1d07552cb8"),
-    "chat_memory_arithmetic": ("ec47d105dbff6239", "4814fa3dc4cf4c78"),
-    "chat_reasoning": ("1670f54177c856c0", "dd1ad45eb6854bd7"),
+    "arithmetic": ("95382fb416bccbe3", "3f82c55ea8e33a72", "7fa71b9ffb253829"),
+    "chat": ("b0f6d9e2ed3dfb18", "600cfd2b8a08f27b", "c88b5ee7d02fa0b9"),
+    "chat_arithmetic": ("473a9e2ca9eaa308", "b69dc5ee2f943665"),
+    "chat_memory": ("858098660143a6c9", "5f4667d17e9d1456"),
+    "chat_memory_arithmetic": ("d76bb3adc6de997d", "0116e1401551966d"),
+    "chat_reasoning": ("5bc1e229c334b417", "c08432d0979cf786"),
     "code": ("07ba65233bdceba8", "422ba782fde39be7", "86b22200e6f98578"),
-    "code_arithmetic": ("3e555ada9fd1ef4b", "5978ab61c7817d81"),
+    "code_arithmetic": ("736f03b49268d785", "b293056ea1db49db"),
     "commands": ("f34668248f0ac167", "523c7311a551122d", "daafc930c9acf89a"),
     "look_alike": ("fe017dda2c18a1e7", "61bc15d2e4186067", "f2a334364162d010"),
     "memory": ("6cb13b5cd381cc74", "24c371bcec7b1536", "7187a0966f44b64c"),
-    "memory_arithmetic": ("27dd585f6aeee708", "91cf62b432fb5be7"),
+    "memory_arithmetic": ("f77df61561ba798e", "0f7f41247f10b9be"),
     "memory_commands": ("4ee35452377d622e", "d99ca1fa52a381c1"),
     "memory_reasoning": ("f003b6d3f368fda2", "1ac64839e4a43e07"),
     "reasoning": ("c6189e36eaeef921", "321587ac4db35ea8", "b61b4ab8b2f07791"),
-    "reasoning_arithmetic": ("eaa1fb06a41e78a4", "ec019578d249dab6"),
+    "reasoning_arithmetic": ("d9fcedc20429de09", "9c6469283366b997"),
     "stories": ("183c7dd0cf56c6b4", "2aa214e2db6126d2", "f2cacdbfacd0c1a6"),
 }
 

@@ -5,6 +5,7 @@ import pytest
 
 from growlm.signals import hand_back, interrupted_alike, take_over
 
+pytestmark = pytest.mark.usefixtures("signals_end_commands")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -76,6 +76,7 @@ def test_interrupt(said: tuple[str, ...], shown: str, monkeypatch, capsys):
     assert capsys.readouterr().err == f"growlm: {shown}\n"
 
 
+@pytest.mark.usefixtures("signals_end_commands")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_as_ctrl_c_does(number: int, monkeypatch, capsys):
     ended: list[str] = []

@@ -118,6 +118,7 @@ def test_a_phase_killed_before_its_first_state_begins_again(tmp_path: Path) -> N
     assert run(tmp_path).seen == list(range(STEPS))
 
 
+@pytest.mark.usefixtures("signals_end_commands")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_the_step_finish_and_saves_it(tmp_path: Path, number: int) -> None:
     before, whole = signal.getsignal(number), run(tmp_path / "whole")

@@ -153,10 +153,10 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         f"python benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
         fill(
             f"Base `{results['base']}`, asked on {results['machine']}, {results['date']}. Questions of the "
-            f"{results['split']} split, with made-up names that no training has seen. An answer is right if its last "
-            "clause is (`chat`: if it holds what was asked for). Greedy decoding, each module on its own path. Several "
-            "trainings of a skill have the seeds 0, 1, 2 and so on, and the same questions: the score is their mean, "
-            "and its interval holds the sampling of questions and of trainings; that of one training holds the "
+            f"{results['split']} split; half of the names are made up and in no training. An answer is right if its "
+            "last clause is (`chat`: if it holds what was asked for). Greedy decoding, each module on its own path. "
+            "Several trainings of a skill have the seeds 0, 1, 2 and so on, and the same questions: the score is their "
+            "mean, and its interval holds the sampling of questions and of trainings; that of one training holds the "
             "sampling of questions alone.",
             _WIDTH,
         ),
@@ -256,8 +256,8 @@ def _free_turns(results: Mapping[str, Any]) -> Iterator[str]:
     low, high = results["interval"]
     yield "\n## Free turns\n"
     yield fill(
-        "Two hundred first turns, written by hand and not from the skill's wordings, and the rules that judge replies "
-        "are in `tests/data/free_turns.yaml`. "
+        "Two hundred first turns, written by hand, hardly any in a wording of the skill, and the rules that judge "
+        "replies are in `tests/data/free_turns.yaml`. "
         f"Sensible by these rules, on the path `{results['path']}`: **{percent(results['share'])}** "
         f"({percent(low)} to {percent(high)}).",
         _WIDTH,

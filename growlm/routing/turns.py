@@ -30,9 +30,12 @@ def routed_turns(stack: "ModuleStack", messages: Sequence[Message]) -> tuple[Pat
     Returns:
         The path, and what of the conversation the path is given: see ``needed_turns``.
     """
+    if not _reads_plain_texts(stack):
+        path = _choose(stack, [messages])[0]
+        return path, needed_turns(stack, path, messages)
     asked, paths = _asked(messages), answering_paths(stack, messages)
     path = paths[-1]
-    if path and _history(stack, path) == "all" and _reads_plain_texts(stack):
+    if path and _history(stack, path) == "all":
         ends = [*asked[1:], len(messages)]
         own = [
             message
@@ -45,12 +48,12 @@ def routed_turns(stack: "ModuleStack", messages: Sequence[Message]) -> tuple[Pat
 
 
 def answering_paths(stack: "ModuleStack", messages: Sequence[Message]) -> list[Path]:
-    """Choose the path of each of a user's turns by the stack's router.
+    """Choose the path of each of a user's turns by the stack's router, on a base that has read plain texts alone.
 
-    A base that has read plain texts alone, as growlm's own have, goes on with a story whatever is said. So where the
-    router finds that no module fits, one answers all the same: that of the turn before, if its skill has several turns;
-    else the newest one whose skill is conversation. So it is where the module that the router chooses answers from
-    facts, and the user has given none.
+    Such a base, as growlm's own are, goes on with a story whatever is said. So where the router finds that no module
+    fits, one answers all the same: that of the turn before, if its skill has several turns; else the newest one whose
+    skill is conversation. So it is where the module that the router chooses answers from facts, and the user has given
+    none.
 
     Args:
         stack: the stack, with a router.
@@ -60,10 +63,7 @@ def answering_paths(stack: "ModuleStack", messages: Sequence[Message]) -> list[P
         A path for each of the user's turns.
     """
     asked = _asked(messages)
-    conversations = [Example("the conversation", messages=tuple(messages[: number + 1])) for number in asked]
-    chosen = stack.choose_paths([encode_prompt(example, stack.tokenizer) for example in conversations])
-    if not _reads_plain_texts(stack):
-        return chosen
+    chosen = _choose(stack, [messages[: number + 1] for number in asked])
     paths: list[Path] = []
     given = False
     for number, path in zip(asked, chosen, strict=True):
@@ -94,6 +94,11 @@ def needed_turns(stack: "ModuleStack", path: Path, messages: Sequence[Message]) 
     problems = [number for number in asked if _gives_problem(messages[number])]
     first = problems[-1] if history == "problem" and problems else asked[-1]
     return (*system, *messages[first:])
+
+
+def _choose(stack: "ModuleStack", conversations: Sequence[Sequence[Message]]) -> list[Path]:
+    examples = [Example("the conversation", messages=tuple(messages)) for messages in conversations]
+    return stack.choose_paths([encode_prompt(example, stack.tokenizer) for example in examples])
 
 
 def _instead(stack: "ModuleStack", chosen: Path, before: Path) -> Path:

@@ -77,7 +77,7 @@ def test_a_base_with_a_template_of_its_own_answers_itself(new_stack: NewStack) -
     stack = new_stack()
     stack.router = ByName()
     stack.tokenizer.chat_template += "{# another #}"
-    assert answering_paths(stack, said("what")) == [()]
+    assert routed_turns(stack, said("what")) == ((), said("what"))
 
 
 @pytest.mark.parametrize(

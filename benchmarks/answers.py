@@ -1,9 +1,9 @@
 """Whole answers beside what they have to beat: ``python benchmarks/answers.py --stack checkpoints/skills-mini``.
 
 For every module whose skill asks questions, on its own path: the share of right answers to held-out questions with its
-95 % interval, the same by sort and by length of question, in how many answers all names are copied right, and the
-references: a drawn choice, the best constant answer, the skill's rule without state, the question-blind counter. A
-score whose interval reaches down to the best is "not learned".
+95 % interval, the same by sort and by length of question, in how many answers all names are copied right, also of those
+with first names of many languages, and the references: a drawn choice, the best constant answer, the skill's rule
+without state, the question-blind counter. A score whose interval reaches down to the best is "not learned".
 
 ``--out results/skills-mini`` adds the scores to ``answers.json`` in that folder, beside those of trainings with other
 seeds; for a folder in the repository's ``results`` it also renews the page in ``docs/results`` that has the folder's
@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -30,17 +30,21 @@ from growlm.data.example import Split
 from growlm.files import write_json
 from growlm.manifest.card import percent
 from growlm.manifest.manifest import ModuleRecord
-from growlm.metrics.references import References, interval, learned, references
+from growlm.metrics.references import References, interval, references
 from growlm.metrics.scoring import Answer, score_with_answers
 from growlm.recipes import recipe_path
 from growlm.registry import skills
 from growlm.show.beside import reference_rows, split_rows
 from growlm.skills.metric import OF_MESSAGES
 from growlm.stack.stack import ModuleStack
+from growlm.tinyworld.lexicon import MANY_NAMES
 from growlm.train.machine import machine_kind
 
 RESULTS = Path(__file__).parents[1] / "results"
 PAGES = RESULTS.parent / "docs" / "results"
+NAMES = {"names": "names", "first_names": "first names of many languages"}
+"""What is measured of copying names, and how it is called."""
+FIRST_NAMES = frozenset(name for names in MANY_NAMES.values() for name in names)
 _KEPT = 10
 _WIDTH = 130
 """Of the page's text, in characters."""
@@ -48,7 +52,9 @@ _COMMON = 0.01
 """A capitalised word that more than this share of the references bring by themselves is taken for no name."""
 
 
-def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, int]:
+def names_copied(
+    answers: tuple[Answer, ...], free: bool = False, among: frozenset[str] | None = None
+) -> tuple[int, int]:
     """Count answers that should repeat names of the question, and how many of them do not garble one.
 
     An answer garbles a name if it holds a name that the question has not, or none at all. Where answers are free to
@@ -57,6 +63,7 @@ def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, 
     Args:
         answers: the answers.
         free: whether answers may bring names of their own.
+        among: count only answers that should repeat at least one of these.
 
     Returns:
         How many copy every name right, and how many should.
@@ -74,7 +81,7 @@ def names_copied(answers: tuple[Answer, ...], free: bool = False) -> tuple[int, 
     for answer in answers:
         asked = _capitalised(answer.source) - no_names
         wanted = _capitalised(answer.reference.content) - no_names
-        if wanted and wanted <= asked:
+        if wanted and wanted <= asked and (among is None or wanted & among):
             count += 1
             found = _capitalised(answer.answer) - no_names
             right += (found <= asked and bool(found)) or (free and wanted <= found)
@@ -103,16 +110,17 @@ def measure(stack: ModuleStack, record: ModuleRecord, split: Split, count: int) 
         return None
     with stack.active(*record.path), stack.frozen_merged():
         score, answers = score_with_answers(stack, skill, split)
-    right, named = names_copied(answers, free=skill.metric != "final_answer")
+    free = skill.metric != "final_answer"
+    (right, named), (right_first, first) = names_copied(answers, free), names_copied(answers, free, FIRST_NAMES)
     return {
         "share": score.value,
         "count": score.count,
         "loss": score.loss,
         "interval": interval(score.value, score.count),
-        "learned": learned(score.value, score.count, known),
         "references": asdict(known),
         "splits": dict(split_rows(answers)),
         "names": {"copied": right, "of": named},
+        "first_names": {"copied": right_first, "of": first},
         "right": "".join("1" if answer.score == 1.0 else "0" for answer in answers),
         "parents": list(record.path[:-1]),
         "skill_options": record.skill["options"],
@@ -131,8 +139,9 @@ def lines(name: str, measured: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is printed of one module."""
     yield f"{name}: {percent(measured['share'])} of {measured['count']}"
     rows = reference_rows(measured["share"], measured["count"], References(**measured["references"]))
-    copied = measured["names"]
-    rows += [*measured["splits"].items(), ("names copied right", f"{copied['copied']} of {copied['of']}")]
+    rows += measured["splits"].items()
+    for key, label in NAMES.items():
+        rows.append((f"{label} copied right", "{copied} of {of}".format(**measured[key])))
     yield from (f"  {label}: {value}" for label, value in rows)
 
 
@@ -153,7 +162,8 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
         f"python benchmarks/answers.py --stack {results['stack']} --out {folder}\n```\n",
         fill(
             f"Base `{results['base']}`, asked on {results['machine']}, {results['date']}. Questions of the "
-            f"{results['split']} split; half of the names are made up and in no training. An answer is right if its "
+            f"{results['split']} split; half of the names are in no training: "
+            "first names of many languages, from a list, or made up. An answer is right if its "
             "last clause is (`chat`: if it holds what was asked for). Greedy decoding, each module on its own path. "
             "Several trainings of a skill have the seeds 0, 1, 2 and so on, and the same questions: the score is their "
             "mean, and its interval holds the sampling of questions and of trainings; that of one training holds the "
@@ -165,12 +175,14 @@ def page(folder: Path, results: Mapping[str, Any]) -> str:
             "What a score has to beat, none of which understands the question: *random*, a choice drawn at random; "
             "*constant*, the best single answer; *stateless*, a simple rule that keeps no state, where the skill has "
             "one; *question-blind*, each word of the answer guessed from the four before it. *Names copied*: answers "
-            "that garble no name, of those that should repeat one.",
+            "that garble no name, of those that should repeat one; *first names*: the same of answers that should "
+            "repeat one of the list.",
             _WIDTH,
         ),
         "",
-        "| skill | right | 95 % interval | trainings | random | constant | stateless | question-blind | names copied |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| skill | right | 95 % interval | trainings | random | constant | stateless | question-blind | names copied | "
+        "first names |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(_row(name, by_seed) for name, by_seed in results["skills"].items()),
         "\n| skill | training | machine |\n|---|---|---|",
         *(
@@ -218,7 +230,6 @@ def _row(name: str, by_seed: Mapping[str, Mapping[str, Any]]) -> str:
     share, (low, high) = mean_share(by_seed)
     one = _first(by_seed)
     known = References(**one["references"])
-    copied, named = (sum(measured["names"][key] for measured in by_seed.values()) for key in ("copied", "of"))
     cells = [
         f"`{name}`",
         f"**{percent(share)}** of {one['count']}" + ("" if low > known.best else ", not learned"),
@@ -228,9 +239,15 @@ def _row(name: str, by_seed: Mapping[str, Mapping[str, Any]]) -> str:
         percent(known.constant),
         "" if known.stateless is None else percent(known.stateless),
         percent(known.blind),
-        percent(copied / named) if named else "",
+        *(_copied(key, by_seed.values()) for key in NAMES),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _copied(key: str, measured: Iterable[Mapping[str, Any]]) -> str:
+    """Write which share of names is copied right, over all trainings of a skill."""
+    copied, named = (sum(one[key][part] for one in measured) for part in ("copied", "of"))
+    return percent(copied / named) if named else ""
 
 
 def _commands(base: str, stack: str, skills_grown: Mapping[str, Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ class Arithmetic(Procedural):
     One exchange: a sum with a sign or without, in words, as a request, or about what somebody has. The answer works
     place by place, with the one that is carried or borrowed, and ends with the result:
     ``7 + 5 = 12. 2 + 1 + 1 = 4. 42.`` Training covers all sums of two digits; each other sum is one split's. Half of
-    the names are made up, others in each split; in training four of five are.
+    the names are new, others in each split; in training four of five are.
 
     Args:
         num_train: number of training examples.
@@ -29,7 +29,7 @@ class Arithmetic(Procedural):
     """
 
     history = "none"
-    invented_in_training = 0.8
+    new_names_in_training = 0.8
 
     def make(self, cast: Cast) -> list[Message]:
         """Make one example."""

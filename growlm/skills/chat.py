@@ -32,7 +32,7 @@ class Chat(Procedural):
     Conversations of one to six exchanges. Every reply calls the user by name once the name is known, however long ago.
     What no conversation teaches, sums among it, is answered by "I do not know that yet". A reply counts as right if it
     holds what was asked for: the thing and the person of a requested story, the answer from the story's world, what the
-    user said before, and the user's name. Half of the names are made up, others in each split; in training four of
+    user said before, and the user's name. Half of the names are new, others in each split; in training four of
     five are.
 
     Args:
@@ -47,7 +47,7 @@ class Chat(Procedural):
 
     metric: Metric = "contains"
     max_answer_tokens = 96  # stories on demand have 80
-    invented_in_training = 0.8
+    new_names_in_training = 0.8
 
     def make(self, cast: Cast) -> list[Message]:
         """Make one conversation."""

@@ -10,7 +10,7 @@ class Memory(AboutFacts):
 
     One exchange: the user says what people did with things and asks one question. The answer takes one step at a time
     and ends with what was asked: ``Zorvik has the lantern. Zorvik is at the cave. The lantern is at the cave.`` Half of
-    the names are made up, others in each split. In training more questions about the same story follow.
+    the names are new, others in each split. In training more questions about the same story follow.
 
     Args:
         num_train: number of training examples.

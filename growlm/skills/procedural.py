@@ -19,15 +19,16 @@ EDITION = 2
 """Of the examples: growlm 0.1 made the first edition."""
 QUESTIONS = 4
 """Greatest number of questions that training asks about the same facts: more is learned from as many tokens."""
-_INVENTED = 0.5
-"""Share of the names that are made up."""
+_NEW_NAMES = 0.5
+"""Share of the names that are new."""
 
 
 class Procedural(Skill):
     """A skill made from TinyWorld.
 
     Attributes:
-        invented_in_training: share of the names in training that are made up: these can only be copied.
+        new_names_in_training: share of the names in training that are new, as ``Cast`` has them: these can
+            only be copied.
 
     Args:
         num_train: number of training examples.
@@ -36,13 +37,13 @@ class Procedural(Skill):
         seed: another seed gives other examples.
         difficulty: from 0, the easiest, to 1.
         hold_out_words: keep some words of the lexicon for validation and test, to see how the skill does on words that
-            it was not trained on; else training covers all words, and only made-up names are new.
+            it was not trained on; else training covers all words, and only names are new.
         edition: of the examples; 2 is the only one that this version makes.
     """
 
     metric: Metric = "final_answer"
     max_answer_tokens = LONGEST_ANSWER
-    invented_in_training = _INVENTED
+    new_names_in_training = _NEW_NAMES
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Procedural(Skill):
     def _cast(self, dice: Dice, split: Split) -> Cast:
         if self.hold_out_words:
             return Cast(dice, split)
-        return new_cast(dice, split, self.invented_in_training if split == "train" else _INVENTED)
+        return new_cast(dice, split, self.new_names_in_training if split == "train" else _NEW_NAMES)
 
 
 class AboutFacts(Procedural):
@@ -117,9 +118,9 @@ class AboutFacts(Procedural):
         return turn(kind.ask_once(cast, self.difficulty))
 
 
-def new_cast(dice: Dice, split: Split, invented: float = _INVENTED) -> Cast:
-    """Make a cast of all words, with made-up names for a share of the people, by default half."""
-    return Cast(dice, split, hold_out=False, invented=invented)
+def new_cast(dice: Dice, split: Split, new_names: float = _NEW_NAMES) -> Cast:
+    """Make a cast of all words, with new names for a share of the people, by default half."""
+    return Cast(dice, split, hold_out=False, new_names=new_names)
 
 
 def draw_one(

@@ -9,7 +9,7 @@ class Reasoning(AboutFacts):
 
     One exchange: facts in a random order and a question. The answer puts the facts in one form, repeats the chain of
     those that lead to what is asked, and ends with it: ``Sue is not as tall as Tim. Tim is the tallest.`` Half of the
-    names are made up, others in each split. In training more questions about the same facts follow, where there are
+    names are new, others in each split. In training more questions about the same facts follow, where there are
     any.
 
     Args:

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from growlm.data.example import Split
 from growlm.tinyworld.dice import Dice, first_fitting
-from growlm.tinyworld.lexicon import BOYS, GIRLS, LEXICON, PLACES, THINGS, Words
+from growlm.tinyworld.lexicon import BOYS, GIRLS, LEXICON, MANY_NAMES, PLACES, THINGS, Words, listed
 
 _TRAIN: tuple[Split, ...] = ("train",)
 _TENTHS: tuple[Split, ...] = ("validation", "test", *(_TRAIN * 8))
@@ -24,9 +24,17 @@ def owner(*parts: str) -> Split:
 
 
 _HELD_OUT_SHARE = 0.5
-_ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "z", "br", "dr", "gl", "tr")
-_VOWELS = ("a", "e", "i", "o", "u")
-_CODAS = ("", "k", "l", "m", "n", "r", "x", "nd", "lt")
+_KNOWN_SHARE = 0.5
+"""Of the new names; the others are made up."""
+_SIMPLE = listed("b c d f g h j k l m n p r s t v w y z")
+_ONSETS = (*_SIMPLE, *_SIMPLE, *listed("br ch cl dr fr gl gr kh kr ph qu sh sl st sv th tr zh"))
+_VOWELS = (*listed("a e i o u") * 4, *listed("ai au ee ei ia ie io oa oo ou y"))
+_CODAS = ("",) * 8 + listed("b ck d f k l ll m n nd ne nn r rd s sh ss st t th x y z")
+_CONSONANTS = "bcdfghjklmnpqrstvwxz"
+_BARE_SHARE = 0.2
+"""Of made-up words that begin with a vowel."""
+_LONG_SHARE = 0.3
+"""Of made-up words that have one syllable more than they need."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +73,23 @@ class Cast:
         split: the split that the example belongs to.
         hold_out: keep some words of the lexicon for validation and test, where every draw then takes a held-out word
             with probability one half; else every split draws from all words.
-        invented: share of names that are made up, of two or three syllables; a made-up name belongs to one split, by
-            its hash. Of things and places, a third of this share is made up. With made-up words, no two names and no
-            two words of an example begin with the same three letters.
+        new_names: share of names that are new: half of these are first names of many languages, half are made up, of
+            two or three syllables. A new name belongs to one split, by its hash. Of things and places, a third of this
+            share is made up. With new words, no two names and no two words of an example begin with the same three
+            letters.
     """
 
-    def __init__(self, dice: Dice, split: Split, hold_out: bool = True, invented: float = 0.0) -> None:
+    def __init__(self, dice: Dice, split: Split, hold_out: bool = True, new_names: float = 0.0) -> None:
         self.dice = dice
         self.split = split
         self.hold_out = hold_out
-        self.invented = invented
+        self.new_names = new_names
         self._used: set[str] = set()
         self._beginnings: set[str] = set()
 
     def again(self) -> "Cast":
         """Return a cast of the same chance whose words are all unused but those that this one has used by now."""
-        other = Cast(self.dice, self.split, self.hold_out, self.invented)
+        other = Cast(self.dice, self.split, self.hold_out, self.new_names)
         other._used |= self._used
         other._beginnings |= self._beginnings
         return other
@@ -109,7 +118,7 @@ class Cast:
 
     def noun(self, words: Words) -> str:
         """Draw a word for a thing or a place, now and then a made-up one."""
-        if self.invented and self.dice.chance(self.invented / 3):
+        if self.new_names and self.dice.chance(self.new_names / 3):
             return self.invent()
         return self.word(words)
 
@@ -123,10 +132,13 @@ class Cast:
         return Person(self.name(GIRLS if kind == "girl" else BOYS), kind)
 
     def name(self, names: Words) -> str:
-        """Draw a name, a made-up one for their share."""
-        if self.invented and self.dice.chance(self.invented):
-            return first_fitting("made-up name", lambda _: self._unused(self._invent(2, "name")))
-        return self.word(names)
+        """Draw a name, a new one for their share."""
+        if not self.new_names or not self.dice.chance(self.new_names):
+            return self.word(names)
+        if self.dice.chance(_KNOWN_SHARE):
+            known = MANY_NAMES["girls" if names is GIRLS else "boys"]
+            return first_fitting("name of this split", lambda _: self._unused(self._own(self.dice.pick(known), "name")))
+        return first_fitting("made-up name", lambda _: self._unused(self._invent(2, "name")))
 
     def people(self, count: int) -> list[Person]:
         """Draw several different people; with held-out words, at most two of either kind have held-out names."""
@@ -151,18 +163,23 @@ class Cast:
         return drawn
 
     def _unused(self, word: str | None) -> str | None:
-        if word is None or word in self._used or (self.invented and word[:3] in self._beginnings):
+        if word is None or word in self._used or (self.new_names and word[:3] in self._beginnings):
             return None
         self._used.add(word)
         self._beginnings.add(word[:3])
         return word
 
     def _invent(self, least: int, sort: str) -> str | None:
-        """Make a word of ``least`` or one more syllables up; None if it is another split's or a word of the world."""
-        syllables = [
-            self.dice.pick(_ONSETS) + self.dice.pick(_VOWELS) for _ in range(self.dice.number(least, least + 1))
-        ]
-        made = "".join(syllables) + self.dice.pick(_CODAS)
-        if owner(sort, made) != self.split or len(made) < 4 or made in LEXICON:
+        """Make up a word of ``least`` or one more syllables; None if it is another split's or a word of the world."""
+        dice = self.dice
+        syllables = [dice.pick(_ONSETS) + dice.pick(_VOWELS) for _ in range(least + dice.chance(_LONG_SHARE))]
+        if dice.chance(_BARE_SHARE):
+            syllables[0] = syllables[0].lstrip(_CONSONANTS)
+        made = "".join(syllables) + dice.pick(_CODAS)
+        if len(made) < 4 or made in LEXICON:
             return None
-        return made.capitalize() if sort == "name" else made
+        return self._own(made.capitalize() if sort == "name" else made, sort)
+
+    def _own(self, word: str, sort: str) -> str | None:
+        """Return a new word if it is this split's, by its hash; else None."""
+        return word if owner(sort, word.lower()) == self.split else None

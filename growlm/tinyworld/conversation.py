@@ -139,7 +139,7 @@ def ask_unknown(talk: Conversation) -> None:
         wordings("unknown"),
         x=str(dice.number(0, 99)),
         y=str(dice.number(0, 99)),
-        name=Cast(dice, cast.split, cast.hold_out, cast.invented).person().name,
+        name=Cast(dice, cast.split, cast.hold_out, cast.new_names).person().name,
         thing=thing,
         a_thing=a(thing),
         animal=animal,

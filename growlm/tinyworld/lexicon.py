@@ -167,6 +167,9 @@ BOYS = Words(
     test=("Peter", "Charlie", "Henry", "Paul", "George"),
 )
 
+MANY_NAMES = {kind: listed(names) for kind, names in read_texts("names").items()}
+"""First names of many languages, of girls and of boys: names that the base hardly met."""
+
 PETS = Words(
     train=("Spot", "Buddy", "Whiskers", "Rex", "Coco", "Daisy", "Penny", "Ollie"),
     validation=("Brownie", "Fin"),

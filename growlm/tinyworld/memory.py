@@ -14,6 +14,8 @@ from growlm.tinyworld.problem import Problem
 from growlm.tinyworld.world import World
 
 _KEPT_EASY = 0.1
+_NOW = 0.2
+"""Of the questions about the end of a scene that say so."""
 _DISTRACTORS = (
     "The sun was warm.",
     "It was a nice day.",
@@ -63,13 +65,28 @@ class Scene:
         """Give a thing into a person's hands."""
         self.world.take(name, thing)
         self.trails.setdefault(thing, []).append(name)
-        self.say("{name} took the {thing}.", "{name} got the {thing}.", name=name, thing=thing)
+        self.say(
+            "{name} took the {thing}.",
+            "{name} got the {thing}.",
+            "{name} picked up the {thing}.",
+            "{name} found the {thing}.",
+            name=name,
+            thing=thing,
+        )
 
     def give(self, giver: str, thing: str, taker: str) -> None:
         """Hand a thing over."""
         self.world.give(giver, thing, taker)
         self.trails[thing].append(taker)
-        self.say("{a} gave the {thing} to {b}.", "{a} gave {b} the {thing}.", a=giver, b=taker, thing=thing)
+        self.say(
+            "{a} gave the {thing} to {b}.",
+            "{a} gave {b} the {thing}.",
+            "{a} handed the {thing} to {b}.",
+            "{a} passed the {thing} to {b}.",
+            a=giver,
+            b=taker,
+            thing=thing,
+        )
 
     def put(self, name: str, thing: str) -> None:
         """Put a thing down where the person is."""
@@ -77,7 +94,12 @@ class Scene:
         self.world.put(name, thing, place)
         self.trails[thing].append(place)
         self.say(
-            "{name} put the {thing} down {at}.", "{name} left the {thing} {at}.", name=name, thing=thing, at=at(place)
+            "{name} put the {thing} down {at}.",
+            "{name} left the {thing} {at}.",
+            "{name} dropped the {thing} {at}.",
+            name=name,
+            thing=thing,
+            at=at(place),
         )
 
 
@@ -119,7 +141,7 @@ def play_scene(cast: Cast, num_people: int, num_things: int, num_events: int, no
         [cast.noun(PLACES) for _ in range(3)],
     )
     for name in scene.people:
-        scene.go(name, dice.pick(scene.places), "{name} was {at}.", "{name} went to the {place}.")
+        scene.go(name, dice.pick(scene.places), "{name} was {at}.", "{name} is {at}.", "{name} went to the {place}.")
     for thing in scene.things:
         scene.take(dice.pick(scene.people), thing)
     for _ in range(num_events):
@@ -217,7 +239,12 @@ def _go(scene: Scene) -> bool:
     name = scene.cast.dice.pick(scene.people)
     place = scene.cast.dice.pick([place for place in scene.places if place != scene.world.place_of[name]])
     scene.go(
-        name, place, "{name} went to the {place}.", "{name} walked to the {place}.", "Then {name} ran to the {place}."
+        name,
+        place,
+        "{name} went to the {place}.",
+        "{name} walked to the {place}.",
+        "{name} moved to the {place}.",
+        "Then {name} ran to the {place}.",
     )
     return True
 
@@ -255,6 +282,10 @@ def _pick_up(scene: Scene) -> bool:
     return True
 
 
+def _now(scene: Scene) -> str:
+    return " now" if scene.cast.dice.chance(_NOW) else ""
+
+
 def _where_is(scene: Scene, thing: str) -> Problem:
     holder, where = scene.world.holder_of[thing], at(scene.world.where(thing))
     held = holder in scene.people
@@ -263,19 +294,19 @@ def _where_is(scene: Scene, thing: str) -> Problem:
     sort = "where held thing" if held else "where left thing"
     choices = tuple(f"The {thing} is {at(place)}" for place in scene.places)
     final = f"The {thing} is {where}"
-    return Problem(tuple(scene.sentences), f"Where is the {thing}?", final, work, choices, sort)
+    return Problem(tuple(scene.sentences), f"Where is the {thing}{_now(scene)}?", final, work, choices, sort)
 
 
 def _where_person(scene: Scene, name: str) -> Problem:
     choices = tuple(f"{name} is {at(place)}" for place in scene.places)
     final = f"{name} is {at(scene.world.place_of[name])}"
-    return Problem(tuple(scene.sentences), f"Where is {name}?", final, "", choices, "where person")
+    return Problem(tuple(scene.sentences), f"Where is {name}{_now(scene)}?", final, "", choices, "where person")
 
 
 def _who_has(scene: Scene, thing: str) -> Problem:
     choices = tuple(f"{name} has the {thing}" for name in scene.people)
     final = f"{scene.world.holder_of[thing]} has the {thing}"
-    return Problem(tuple(scene.sentences), f"Who has the {thing}?", final, "", choices, "who has")
+    return Problem(tuple(scene.sentences), f"Who has the {thing}{_now(scene)}?", final, "", choices, "who has")
 
 
 def _who_had_first(scene: Scene, thing: str) -> Problem:

@@ -9,12 +9,23 @@ from itertools import accumulate, pairwise
 from re import findall
 
 from growlm.tinyworld.cast import Cast, Person
-from growlm.tinyworld.lexicon import ANIMALS, NUMBERS, THINGS, a
+from growlm.tinyworld.lexicon import ANIMALS, NUMBERS, THINGS, a, listed
 from growlm.tinyworld.problem import Problem
 
-WEATHER = ("it rains", "it is late", "it is sunny", "it is dark", "it is cold", "it is hot")
-DOINGS = ("sings", "runs", "jumps", "laughs", "cries", "smiles", "plays", "walks", "helps")
-_DID = ("ran", "jumped", "sang", "laughed", "cried", "smiled")
+WEATHER = (
+    "it rains",
+    "it snows",
+    "it is late",
+    "it is early",
+    "it is sunny",
+    "it is windy",
+    "it is dark",
+    "it is cold",
+    "it is warm",
+    "it is hot",
+)
+DOINGS = listed("sings runs jumps laughs cries smiles plays walks helps dances reads sleeps swims cooks waits")
+_DID = listed("ran jumped sang laughed cried smiled danced slept played walked")
 
 
 def reasoning_problem(cast: Cast, difficulty: float) -> Problem:
@@ -195,12 +206,12 @@ class Family:
         ]
 
 
-_WORDS = {
-    "parent": {"girl": "mom", "boy": "dad"},
-    "child": {"girl": "daughter", "boy": "son"},
-    "elder": {"girl": "grandma", "boy": "grandpa"},
-    "sibling": {"girl": "sister", "boy": "brother"},
-    "uncle": {"girl": "aunt", "boy": "uncle"},
+_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "parent": {"girl": ("mom", "mother"), "boy": ("dad", "father")},
+    "child": {"girl": ("daughter",), "boy": ("son",)},
+    "elder": {"girl": ("grandma", "grandmother"), "boy": ("grandpa", "grandfather")},
+    "sibling": {"girl": ("sister",), "boy": ("brother",)},
+    "uncle": {"girl": ("aunt",), "boy": ("uncle",)},
 }
 
 
@@ -234,7 +245,7 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
             ("uncle", sibling, child, [*up, down]),
             ("sibling", sibling, parent, [up[1], down]),
         ):
-            word = _WORDS[relation][right.kind]
+            word = cast.dice.pick(_WORDS[relation][right.kind])
             choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)
             final = f"{right.name} is the {word} of {of.name}"
             question = f"Who is the {word} of {of.name}?"
@@ -311,8 +322,8 @@ def _counted(facts: tuple[str, ...], question: str, items: Mapping[str, bool], f
 
 def _parenthood(cast: Cast, parent: Person, child: Person) -> str:
     if cast.dice.chance(0.5):
-        return f"{parent.name} is the {_WORDS['parent'][parent.kind]} of {child.name}."
-    return f"{child.name} is the {_WORDS['child'][child.kind]} of {parent.name}."
+        return f"{parent.name} is the {cast.dice.pick(_WORDS['parent'][parent.kind])} of {child.name}."
+    return f"{child.name} is the {cast.dice.pick(_WORDS['child'][child.kind])} of {parent.name}."
 
 
 def _childhood(parent: str, child: str) -> str:

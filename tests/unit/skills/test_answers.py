@@ -12,10 +12,10 @@ MEASURED: dict[str, Any] = {
     "count": 100,
     "loss": 0.25,
     "interval": [0.4, 0.6],
-    "learned": True,
     "references": {"drawn": 0.25, "constant": 0.125, "stateless": None, "blind": 0.0625},
     "splits": {"who": "75.0 % of 40"},
     "names": {"copied": 49, "of": 50},
+    "first_names": {"copied": 9, "of": 10},
     "right": "01" * 50,
     "parents": [],
     "skill_options": {"num_train": 20_800},
@@ -48,6 +48,8 @@ def test_a_name_is_copied_right_if_the_question_has_it() -> None:
         answer("What is 1 + 1?", "3.", "2."),
     )
     assert names_copied(answers) == (2, 5)
+    assert names_copied(answers, among=frozenset({"Zorvik", "Em"})) == (0, 0)
+    assert names_copied(answers, among=frozenset({"Rinama", "Em"})) == (2, 5)
 
 
 def test_a_story_may_bring_people_of_its_own_beside_those_asked_for() -> None:
@@ -74,7 +76,9 @@ def test_what_is_printed_has_references_splits_and_names() -> None:
     text = "\n".join(lines("memory", MEASURED))
     assert text.startswith("memory: 50.0 % of 100\n  95 % interval: 40.4 % to 59.6 %")
     assert "to beat: drawn 25.0 %, constant 12.5 %, question-blind 6.2 %" in text
-    assert text.endswith("who: 75.0 % of 40\n  names copied right: 49 of 50")
+    assert text.endswith(
+        "who: 75.0 % of 40\n  names copied right: 49 of 50\n  first names of many languages copied right: 9 of 10"
+    )
 
 
 def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
@@ -83,7 +87,7 @@ def test_the_page_has_a_row_a_skill_and_its_samples() -> None:
     measured = {"memory": {"0": recipe}, "code": {"0": {**MEASURED, "interval": [0.2, 0.6], "parents": ["memory"]}}}
     text = page(Path("results/x"), {**results, "skills": measured})
     row = next(line for line in text.splitlines() if line.startswith("| `memory`"))
-    assert "**50.0 %** of 100 | 40.0 % to 60.0 % | 50.0 | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % |" in row
+    assert "**50.0 %** of 100 | 40.0 % to 60.0 % | 50.0 | 25.0 % | 12.5 % |  | 6.2 % | 98.0 % | 90.0 % |" in row
     assert "| `code` | **50.0 %** of 100, not learned | 20.0 % to 60.0 %" in text
     assert "growlm grow --skill memory --base mini --parents none --stack checkpoints/x\n" in text
     changed = "--steps 1000 --skill_options '{\"num_train\": 20800}'"

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from growlm.data.example import Split
 from growlm.tinyworld import lexicon
 from growlm.tinyworld.cast import Cast, owner
 from growlm.tinyworld.dice import Dice
@@ -62,6 +63,36 @@ def test_no_word_is_known_in_one_list_and_held_out_in_another():
             for word in words.own(split):  # type: ignore[arg-type]
                 standing.setdefault(word, set()).add(split)
     assert {word: splits for word, splits in standing.items() if len(splits) > 1} == {}
+
+
+def new_names(split: Split) -> set[str]:
+    return {Cast(Dice("names", number), split, hold_out=False, new_names=1.0).person().name for number in range(400)}
+
+
+def test_new_names_are_those_of_many_languages_and_made_up_ones_others_in_each_split():
+    known = {name for names in lexicon.MANY_NAMES.values() for name in names}
+    drawn = {split: new_names(split) for split in ("train", "validation", "test")}
+    assert not drawn["train"] & drawn["test"]
+    assert not drawn["train"] & drawn["validation"]
+    assert not drawn["validation"] & drawn["test"]
+    for names in drawn.values():
+        assert len(names & known) > 20
+        assert len(names - known) > 100
+        assert all(name.lower() not in lexicon.LEXICON for name in names)
+
+
+def test_made_up_names_begin_and_end_in_many_ways():
+    made_up = new_names("train") - {name for names in lexicon.MANY_NAMES.values() for name in names}
+    assert {name[0] for name in made_up} >= set("ABCDEFGHIJKLMNOPQRSTUVWYZ")
+    assert {name[:2] for name in made_up} >= {"Ch", "Sh", "Th", "Br"}
+    assert {name[-1] for name in made_up} >= set("aeioukllmnrstdhx")
+
+
+def test_names_of_many_languages_are_listed_once_and_apart_from_the_words_of_the_world():
+    girls, boys = lexicon.MANY_NAMES["girls"], lexicon.MANY_NAMES["boys"]
+    assert min(len(girls), len(boys)) > 250
+    assert len({*girls, *boys}) == len(girls) + len(boys)
+    assert not {name.lower() for name in (*girls, *boys)} & lexicon.LEXICON
 
 
 @pytest.mark.parametrize(("noun", "written"), [("ball", "a ball"), ("egg", "an egg"), ("soup", "some soup")])

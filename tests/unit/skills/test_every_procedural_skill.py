@@ -31,7 +31,7 @@ DIGESTS = {
     "code_arithmetic": ("736f03b49268d785", "b293056ea1db49db"),
     "commands": ("f34668248f0ac167", "523c7311a551122d", "daafc930c9acf89a"),
     "look_alike": ("dcac356abf2b9b02", "bbecaca74c2e0c0c", "8d4907d04afc946e"),
-    "memory": ("9ebb358bc122dfe3", "d83f706235e4b552", "427bb6eebf0ea7fd"),
+    "memory": ("9ebb358bc122dfe3", "d83f706235e4b552", "a12a3431c1639a40"),
     "memory_arithmetic": ("13e9ebb64cb6d5d6", "ae93a437067c658b"),
     "memory_commands": ("47335fccda21caba", "439c7dab9688657f"),
     "memory_reasoning": ("3c06f25165319db2", "ec09ae418f1ccf79"),

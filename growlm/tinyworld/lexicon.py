@@ -168,7 +168,7 @@ BOYS = Words(
 )
 
 MANY_NAMES = {kind: listed(names) for kind, names in read_texts("names").items()}
-"""First names of many languages, of girls and of boys: names that the base hardly met."""
+"""First names of many languages, of girls and of boys; those of a split are found by their hash."""
 
 PETS = Words(
     train=("Spot", "Buddy", "Whiskers", "Rex", "Coco", "Daisy", "Penny", "Ollie"),

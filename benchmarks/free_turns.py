@@ -76,6 +76,7 @@ def main(
     if out:
         by_rule = {rule: [sum(judged), len(judged)] for rule, judged in right.items()}
         shares = {"share": sum(total) / len(total), "interval": [low, high], "by_rule": by_rule}
+        out.mkdir(parents=True, exist_ok=True)
         write_json(out / "free_turns.json", {"stack": str(stack), "path": path, **shares, "turns": judged_turns})
     sys.stdout.write(f"sensible: {100 * sum(total) / len(total):.1f} % ({100 * low:.1f} to {100 * high:.1f})\n")
 

@@ -88,6 +88,7 @@ def main(
             for size in batch_sizes
             for kept in (False, True)
         ]
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out, {"weights": weights, "steps": steps, "runs": found})
     for run in found:
         ratio = f"{run['peak'] / weights:.2f}"

@@ -107,6 +107,7 @@ def main(
             for entry in entries.split(","):
                 if (key := f"{entry}, {number} steps") not in found:
                     found[key] = fresh.submit(run, entry, number, setup).result()
+                    out.parent.mkdir(parents=True, exist_ok=True)
                     write_json(out, {"settings": asdict(setup), "runs": found})
     table = Table("module", "score, %", "validation loss", "seconds", "tokens")
     for key, one in found.items():

@@ -231,6 +231,7 @@ def main(
         "scores": {record.name: scores(loaded, record, count) for record in loaded.manifest.modules},
     }
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, found)
         PAGE.write_text(page(found), encoding="utf-8")
     Console().print(page(found), markup=False)

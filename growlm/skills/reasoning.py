@@ -7,10 +7,10 @@ from growlm.tinyworld.reasoning import reasoning_problem, reasoning_questions
 class Reasoning(AboutFacts):
     """Reasoning: what is not said but follows, by comparing, from families, by rules, by counting.
 
-    One exchange: facts in a random order and a question. The answer puts the facts in one form, repeats the chain of
-    those that lead to what is asked, and ends with it: ``Sue is not as tall as Tim. Tim is the tallest.`` Half of the
-    names are new, others in each split. In training more questions about the same facts follow, where there are
-    any.
+    One exchange: facts in a random order and a question. The answer puts the facts in one form, follows those that lead
+    to what is asked, and ends with it: ``Tim, then Sue. Sue, then Zorvik. Tim, then Sue, then Zorvik. Zorvik is the
+    tallest.`` Half of the names are new, others in each split. In training more questions about the same facts follow,
+    where there are any.
 
     Args:
         num_train: number of training examples.

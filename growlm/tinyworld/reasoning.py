@@ -1,9 +1,11 @@
 """Problems whose answer follows from the facts: comparison, family, rules, counting.
 
-An answer puts facts that are said in several ways into one form, then repeats those that lead to what is asked.
+An answer puts facts that are said in several ways into one form, then follows them to what is asked. Each step goes on
+from what was said last, or takes the next fact in order: a small model finds neither by whom something is said to be
+more, nor whose parent somebody is, in one step.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from re import findall
@@ -119,24 +121,15 @@ class Chain:
     facts: tuple[str, ...]
     start: str
 
-    def climb(self, name: str, to: str | None = None) -> str:
-        """Write who is more than somebody, one after the other: ``Sue is not as tall as Zorvik.``.
-
-        Args:
-            name: the one to begin with.
-            to: where to stop, if they are more; else the most.
-        """
-        begin = self.names.index(name)
-        end = self.names.index(to) if to in self.names[:begin] else 0
-        return self._compared(pairwise(self.names[end : begin + 1][::-1]))
+    def climb(self, name: str) -> str:
+        """Name somebody and all who are more, one after the other: ``Sue, then Tim, then Zorvik.``."""
+        return _then(self.names[self.names.index(name) :: -1])
 
     @property
     def notes(self) -> str:
-        """All facts in the form of ``climb``, in their order."""
-        return self._compared(sorted(pairwise(self.names[::-1]), key=lambda pair: _place(self.facts, pair)))
-
-    def _compared(self, pairs: Iterable[tuple[str, str]]) -> str:
-        return " ".join(f"{less} is not as {self.dimension.adjective} as {more}." for less, more in pairs)
+        """All facts in the form of ``climb``, in their order: ``Tim, then Zorvik. Sue, then Tim.``."""
+        pairs = sorted(pairwise(self.names[::-1]), key=lambda pair: _place(self.facts, pair))
+        return " ".join(map(_then, pairs))
 
 
 def draw_chain(cast: Cast, names: Sequence[str]) -> Chain:
@@ -171,14 +164,14 @@ def ask_most(chain: Chain) -> Problem:
 
 
 def ask_pair(cast: Cast, chain: Chain) -> Problem:
-    """Ask which of two is more, neighbors or not; the work climbs from the one named first to the other."""
+    """Ask which of two is more, neighbors or not; the work climbs from the one named first and may pass the other."""
     first, second = sorted(cast.dice.some(range(len(chain.names)), 2))
     names = cast.dice.shuffled((chain.names[first], chain.names[second]))
     more = chain.dimension.more
     choices = tuple(f"{name} is {more}" for name in names)
     final = f"{chain.names[first]} is {more}"
     question = f"Who is {more}, {names[0]} or {names[1]}?"
-    return Problem(chain.facts, question, final, chain.climb(*names), choices, "more of two", chain.notes)
+    return Problem(chain.facts, question, final, chain.climb(names[0]), choices, "more of two", chain.notes)
 
 
 @dataclass(frozen=True)
@@ -222,7 +215,7 @@ def draw_family(cast: Cast, num_children: int) -> Family:
 
 
 def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
-    """Ask for relations that follow; the work goes from child to parent, and to both children for uncles and sisters.
+    """Ask for relations that follow; the work goes from child to parent, and for uncles and sisters through the notes.
 
     Args:
         cast: for its chance.
@@ -236,7 +229,8 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
     people = (elder, parent, sibling, *family.children)
     pairs = sorted(((one.name, other.name) for one, other in family.parents()), key=lambda pair: _place(facts, pair))
     notes = " ".join(_childhood(*pair) for pair in pairs)
-    down = f"{elder.name} has {' and '.join(child for one, child in pairs if one == elder.name)}."
+    until_sibling = pairs[: pairs.index((elder.name, sibling.name)) + 1]
+    down = " ".join(("Who else?", *(_childhood(*pair) for pair in until_sibling)))
     problems: list[Problem] = []
     for child in family.children:
         up = [_childhood(parent.name, child.name), _childhood(elder.name, parent.name)]
@@ -324,6 +318,10 @@ def _parenthood(cast: Cast, parent: Person, child: Person) -> str:
     if cast.dice.chance(0.5):
         return f"{parent.name} is the {cast.dice.pick(_WORDS['parent'][parent.kind])} of {child.name}."
     return f"{child.name} is the {cast.dice.pick(_WORDS['child'][child.kind])} of {parent.name}."
+
+
+def _then(names: Sequence[str]) -> str:
+    return f"{', then '.join(names)}."
 
 
 def _childhood(parent: str, child: str) -> str:

@@ -26,7 +26,7 @@ DIGESTS = {
     "chat_arithmetic": ("ce2b8062bc9cdeae", "e1d266b1e0ae5c4b"),
     "chat_memory": ("fb713964cd9197d9", "8e98d16c3ca12454"),
     "chat_memory_arithmetic": ("94acd0c67b948a72", "d5ecf822517703a8"),
-    "chat_reasoning": ("e25822722ca79cb0", "b4541dc55555f438"),
+    "chat_reasoning": ("65987fc98c8a46c0", "c81701d694a2a617"),
     "code": ("07ba65233bdceba8", "422ba782fde39be7", "86b22200e6f98578"),
     "code_arithmetic": ("736f03b49268d785", "b293056ea1db49db"),
     "commands": ("f34668248f0ac167", "523c7311a551122d", "daafc930c9acf89a"),
@@ -34,9 +34,9 @@ DIGESTS = {
     "memory": ("9ebb358bc122dfe3", "d83f706235e4b552", "a12a3431c1639a40"),
     "memory_arithmetic": ("13e9ebb64cb6d5d6", "ae93a437067c658b"),
     "memory_commands": ("47335fccda21caba", "439c7dab9688657f"),
-    "memory_reasoning": ("3c06f25165319db2", "ec09ae418f1ccf79"),
-    "reasoning": ("fff72b6ead730265", "752bd07b6dcd2fd6", "3ae791d513294069"),
-    "reasoning_arithmetic": ("23e44de5e2f38dea", "475562987945bd43"),
+    "memory_reasoning": ("f3964335a8617558", "42063432a5206a96"),
+    "reasoning": ("ff6a560dfe2e4e5f", "49efbe34cc37a793", "809508a7e55a2841"),
+    "reasoning_arithmetic": ("1c480bc7bef0eb97", "f5860ec22a03e81e"),
     "stories": ("183c7dd0cf56c6b4", "2aa214e2db6126d2", "f2cacdbfacd0c1a6"),
 }
 

@@ -1,8 +1,7 @@
 """Problems whose answer follows from the facts: comparison, family, rules, counting.
 
-An answer puts facts that are said in several ways into one form, then follows them to what is asked. Each step goes on
-from what was said last, or takes the next fact in order: a small model finds neither by whom something is said to be
-more, nor whose parent somebody is, in one step.
+An answer puts facts that are said in several ways into one form, then follows them to what is asked. Each step
+continues the last one or takes the next fact in order, for a small model copies well and searches badly.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,6 +13,9 @@ from growlm.errors import GrowlmError, needs_extra
 from growlm.files import file_digest
 from growlm.registry import skills
 from growlm.skills.skill import Skill
+from growlm.tinyworld.cast import Cast
+from growlm.tinyworld.dice import Dice
+from growlm.tinyworld.rename import rename
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class TextSource:
         field: the field that holds the text, for JSONL and Hugging Face data sets.
         repeat: passes over this source in one epoch; a fraction takes another random share in every epoch.
         max_bytes: take only the first documents, as many as fit into this number of bytes of UTF-8.
+        new_names: replace first names and some things by new ones, as ``growlm.tinyworld.rename`` does: what is in no
+            other text has to be copied from the text before. Documents without a name that is known are left out.
     """
 
     path: str | None = None
@@ -38,6 +43,7 @@ class TextSource:
     field: str = "text"
     repeat: float = 1.0
     max_bytes: int | None = None
+    new_names: bool = False
 
     def __post_init__(self) -> None:
         if sum(origin is not None for origin in (self.path, self.hub, self.skill)) != 1:
@@ -58,7 +64,8 @@ class TextSource:
             content = self._skill().digest("train")
         else:
             content = file_digest(self._file()) if self.hub is None else self._dataset()._fingerprint
-        return hashlib.sha256(json.dumps([content, self.split, self.field, self.max_bytes]).encode()).hexdigest()
+        taken = [content, self.split, self.field, self.max_bytes, *(["new_names"] if self.new_names else [])]
+        return hashlib.sha256(json.dumps(taken).encode()).hexdigest()
 
     def documents(self) -> Iterator[str]:
         """Yield the documents, stripped of white space around them, empty ones left out.
@@ -67,13 +74,19 @@ class TextSource:
             GrowlmError: if the source is missing or malformed.
         """
         taken = 0
-        for document in self._all():
+        for document in self._renamed() if self.new_names else self._all():
             text = document.strip()
             taken += len(text.encode())
             if self.max_bytes is not None and taken > self.max_bytes:
                 return
             if text:
                 yield text
+
+    def _renamed(self) -> Iterator[str]:
+        for number, document in enumerate(self._all()):
+            renamed = rename(document, Cast(Dice("rename", number), "train", hold_out=False, new_names=1.0))
+            if renamed is not None:
+                yield renamed
 
     def _all(self) -> Iterator[str]:
         if self.skill is not None:

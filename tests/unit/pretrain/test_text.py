@@ -100,3 +100,16 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n<|endoftext|>\n")
     with pytest.raises(GrowlmError, match=r"empty\.txt holds no text"):
         encode_source(TextSource(path=str(tmp_path / "empty.txt")), train_tokenizer(STORIES, vocab_size=320), tmp_path)
+
+
+def test_new_names_take_only_documents_with_a_name_and_have_a_digest_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "stories.txt"
+    path.write_text("Lily saw a cat. Lily ran.<|endoftext|>A dog said hello.<|endoftext|>Tom sat.")
+    renamed = TextSource(path=str(path), new_names=True)
+    first, second = renamed.documents()
+    name = first.split()[0]
+    assert first == f"{name} saw a cat. {name} ran."
+    assert name != "Lily"
+    assert second.endswith(" sat.")
+    assert list(renamed.documents()) == [first, second]
+    assert renamed.digest() != TextSource(path=str(path)).digest()

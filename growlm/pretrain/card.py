@@ -113,7 +113,8 @@ def _saw(results: dict[str, Any]) -> str:
 def _source(source: dict[str, Any]) -> str:
     if source.get("skill"):
         return f"`{source['skill']}` of growlm"
-    return source["hub"] or Path(source["path"]).name
+    name = source["hub"] or Path(source["path"]).name
+    return f"{name}, new names" if source.get("new_names") else name
 
 
 def _training(results: dict[str, Any]) -> str:

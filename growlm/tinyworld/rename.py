@@ -25,8 +25,7 @@ def rename(text: str, cast: Cast) -> str | None:
 
     Args:
         text: the text.
-        cast: draws the new names, of the split that the text is for; for a text in which nothing known is left, one
-            whose ``new_names`` is 1.
+        cast: draws the new names, of its split; with ``new_names`` below 1 it draws known ones, too.
 
     Returns:
         The text; None if it has no known name.

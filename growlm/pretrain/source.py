@@ -13,9 +13,6 @@ from growlm.errors import GrowlmError, needs_extra
 from growlm.files import file_digest
 from growlm.registry import skills
 from growlm.skills.skill import Skill
-from growlm.tinyworld.cast import Cast
-from growlm.tinyworld.dice import Dice
-from growlm.tinyworld.rename import rename
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,11 @@ class TextSource:
                 yield text
 
     def _renamed(self) -> Iterator[str]:
+        # here, since the command line reads this file before it knows whether any names are wanted
+        from growlm.tinyworld.cast import Cast
+        from growlm.tinyworld.dice import Dice
+        from growlm.tinyworld.rename import rename
+
         for number, document in enumerate(self._all()):
             renamed = rename(document, Cast(Dice("rename", number), "train", hold_out=False, new_names=1.0))
             if renamed is not None:

@@ -44,8 +44,8 @@ def rename(text: str, cast: Cast) -> str | None:
         article, known = match.groups()
         if known not in new:
             new[known] = cast.invent() if cast.dice.chance(_RENAMED_THINGS) else known
-        if article is None or new[known] == known:
-            return match[0].replace(known, new[known])
-        return f"{'an' if new[known][0] in 'aeiou' else 'a'} {new[known]}"
+        if new[known] == known:
+            return match[0]
+        return new[known] if article is None else f"{'an' if new[known][0] in 'aeiou' else 'a'} {new[known]}"
 
     return _THING.sub(thing, _NAME.sub(name, text))

@@ -110,11 +110,15 @@ def _saw(results: dict[str, Any]) -> str:
 {table}"""
 
 
+_CHANGES = {"new_names": "new names", "word_lists": "word lists"}
+
+
 def _source(source: dict[str, Any]) -> str:
     if source.get("skill"):
         return f"`{source['skill']}` of growlm"
     name = source["hub"] or Path(source["path"]).name
-    return f"{name}, new names" if source.get("new_names") else name
+    changes = [label for key, label in _CHANGES.items() if source.get(key)]
+    return ", ".join([name, *changes])
 
 
 def _training(results: dict[str, Any]) -> str:

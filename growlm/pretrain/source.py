@@ -30,6 +30,8 @@ class TextSource:
         max_bytes: take only the first documents, as many as fit into this number of bytes of UTF-8.
         new_names: replace first names and some things by new ones, as ``growlm.tinyworld.rename`` does: what is in no
             other text has to be copied from the text before. Documents without a name that is known are left out.
+        word_lists: instead of each document, read a list of some of its words and of new ones that comes twice, as
+            ``growlm.tinyworld.word_lists`` makes it: a small share of such text teaches to copy anything.
     """
 
     path: str | None = None
@@ -41,12 +43,15 @@ class TextSource:
     repeat: float = 1.0
     max_bytes: int | None = None
     new_names: bool = False
+    word_lists: bool = False
 
     def __post_init__(self) -> None:
         if sum(origin is not None for origin in (self.path, self.hub, self.skill)) != 1:
             raise GrowlmError("a text source needs path, hub or skill: give exactly one of them")
         if self.skill_options and self.skill is None:
             raise GrowlmError(f"{self.name}: skill_options are for a skill: leave them out")
+        if self.new_names and self.word_lists:
+            raise GrowlmError(f"{self.name}: word_lists have new names anyway: leave new_names out")
         if self.repeat <= 0:
             raise GrowlmError(f"{self.name}: repeat is {self.repeat}, but has to be above 0; leave the source out")
 
@@ -61,7 +66,8 @@ class TextSource:
             content = self._skill().digest("train")
         else:
             content = file_digest(self._file()) if self.hub is None else self._dataset()._fingerprint
-        taken = [content, self.split, self.field, self.max_bytes, *(["new_names"] if self.new_names else [])]
+        changes = [name for name in ("new_names", "word_lists") if getattr(self, name)]
+        taken = [content, self.split, self.field, self.max_bytes, *changes]
         return hashlib.sha256(json.dumps(taken).encode()).hexdigest()
 
     def documents(self) -> Iterator[str]:
@@ -71,7 +77,7 @@ class TextSource:
             GrowlmError: if the source is missing or malformed.
         """
         taken = 0
-        for document in self._renamed() if self.new_names else self._all():
+        for document in self._changed() if self.new_names or self.word_lists else self._all():
             text = document.strip()
             taken += len(text.encode())
             if self.max_bytes is not None and taken > self.max_bytes:
@@ -79,16 +85,18 @@ class TextSource:
             if text:
                 yield text
 
-    def _renamed(self) -> Iterator[str]:
+    def _changed(self) -> Iterator[str]:
         # here, since the command line reads this file before it knows whether any names are wanted
         from growlm.tinyworld.cast import Cast
         from growlm.tinyworld.dice import Dice
         from growlm.tinyworld.rename import rename
+        from growlm.tinyworld.word_lists import word_list
 
+        seed, change = ("word list", word_list) if self.word_lists else ("rename", rename)
         for number, document in enumerate(self._all()):
-            renamed = rename(document, Cast(Dice("rename", number), "train", hold_out=False, new_names=1.0))
-            if renamed is not None:
-                yield renamed
+            changed = change(document, Cast(Dice(seed, number), "train", hold_out=False, new_names=1.0))
+            if changed is not None:
+                yield changed
 
     def _all(self) -> Iterator[str]:
         if self.skill is not None:

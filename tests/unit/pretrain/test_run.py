@@ -104,7 +104,8 @@ def test_the_folder_is_a_plain_transformers_model(data: PretrainData, tmp_path: 
 
 
 def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
-    data = replace(data, sources=[*data.sources, replace(data.sources[0], new_names=True)])
+    changed = [replace(data.sources[0], **{change: True}) for change in ("new_names", "word_lists")]
+    data = replace(data, sources=[*data.sources, *changed])
     folder = build(data, tmp_path, replace(SHORT, final_stories=3))
     validation = json.loads((folder / "training.json").read_text())["validation"]
     assert (validation["documents"], validation["documents_there"]) == (3, 4), "fewer are measured if asked for"
@@ -113,6 +114,7 @@ def test_the_card_says_what_it_saw(data: PretrainData, tmp_path: Path) -> None:
     for expected in (
         "| train.txt |",
         "| train.txt, new names |",
+        "| train.txt, word lists |",
         "| 1.5 |",
         f"`{source.digest()[:16]}",
         " tokens of",

@@ -113,3 +113,16 @@ def test_new_names_take_only_documents_with_a_name_and_have_a_digest_of_their_ow
     assert second.endswith(" sat.")
     assert list(renamed.documents()) == [first, second]
     assert renamed.digest() != TextSource(path=str(path)).digest()
+
+
+def test_word_lists_take_the_place_of_documents_and_have_a_digest_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "stories.txt"
+    path.write_text("Lily saw a cat. Lily ran.<|endoftext|>1 2 3")
+    source = TextSource(path=str(path), word_lists=True)
+    (text,) = source.documents()
+    assert list(source.documents()) == [text]
+    assert len(text.split()) >= 12
+    digests = {TextSource(path=str(path), **changes).digest() for changes in ({}, {"new_names": True})}
+    assert source.digest() not in digests
+    with pytest.raises(GrowlmError, match="word_lists have new names anyway: leave new_names out"):
+        TextSource(path=str(path), new_names=True, word_lists=True)

@@ -24,7 +24,6 @@ class Code(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
-    max_answer_tokens = 200  # the longest programs have as many
     history = "none"
 
     def make(self, cast: Cast) -> list[Message]:

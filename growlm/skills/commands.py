@@ -32,7 +32,6 @@ class Commands(Procedural):
         edition: of the examples; 2 is the only one that this version makes.
     """
 
-    max_answer_tokens = 200
     history = "none"
 
     def __init__(

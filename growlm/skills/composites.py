@@ -59,7 +59,7 @@ class Composite(Skill):
     """
 
     metric = "final_answer"
-    max_answer_tokens = 2 * LONGEST_ANSWER
+    max_answer_tokens = LONGEST_ANSWER
     name: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]
     make: ClassVar[Make]

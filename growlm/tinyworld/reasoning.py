@@ -214,7 +214,7 @@ def draw_family(cast: Cast, num_children: int) -> Family:
 
 
 def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
-    """Ask for relations that follow; the work goes from child to parent, and for uncles and sisters through the notes.
+    """Ask for relations that follow; the work goes from child to parent, for uncles and sisters to both children, too.
 
     Args:
         cast: for its chance.
@@ -227,16 +227,15 @@ def kinship_problems(cast: Cast, family: Family) -> list[Problem]:
     elder, parent, sibling = family.elder, family.parent, family.sibling
     people = (elder, parent, sibling, *family.children)
     pairs = sorted(((one.name, other.name) for one, other in family.parents()), key=lambda pair: _place(facts, pair))
-    notes = " ".join(_childhood(*pair) for pair in pairs)
-    until_sibling = pairs[: pairs.index((elder.name, sibling.name)) + 1]
-    down = " ".join(("Who else?", *(_childhood(*pair) for pair in until_sibling)))
+    notes = " ".join(f"{_childhood(one, other)} {one} has {other}." for one, other in pairs)
+    siblings = f"{elder.name} has {parent.name} and {sibling.name}."
     problems: list[Problem] = []
     for child in family.children:
         up = [_childhood(parent.name, child.name), _childhood(elder.name, parent.name)]
         for relation, right, of, work in (
             ("elder", elder, child, up),
-            ("uncle", sibling, child, [*up, down]),
-            ("sibling", sibling, parent, [up[1], down]),
+            ("uncle", sibling, child, [*up, siblings]),
+            ("sibling", sibling, parent, [up[1], siblings]),
         ):
             word = cast.dice.pick(_WORDS[relation][right.kind])
             choices = tuple(f"{person.name} is the {word} of {of.name}" for person in people if person is not of)

@@ -26,7 +26,7 @@ DIGESTS = {
     "chat_arithmetic": ("ce2b8062bc9cdeae", "e1d266b1e0ae5c4b"),
     "chat_memory": ("fb713964cd9197d9", "8e98d16c3ca12454"),
     "chat_memory_arithmetic": ("94acd0c67b948a72", "d5ecf822517703a8"),
-    "chat_reasoning": ("65987fc98c8a46c0", "c81701d694a2a617"),
+    "chat_reasoning": ("2d49bdb2323a49a5", "db44cc7452059f9b"),
     "code": ("07ba65233bdceba8", "422ba782fde39be7", "86b22200e6f98578"),
     "code_arithmetic": ("736f03b49268d785", "b293056ea1db49db"),
     "commands": ("f34668248f0ac167", "523c7311a551122d", "daafc930c9acf89a"),
@@ -35,8 +35,8 @@ DIGESTS = {
     "memory_arithmetic": ("13e9ebb64cb6d5d6", "ae93a437067c658b"),
     "memory_commands": ("47335fccda21caba", "439c7dab9688657f"),
     "memory_reasoning": ("f3964335a8617558", "42063432a5206a96"),
-    "reasoning": ("ff6a560dfe2e4e5f", "49efbe34cc37a793", "809508a7e55a2841"),
-    "reasoning_arithmetic": ("1c480bc7bef0eb97", "f5860ec22a03e81e"),
+    "reasoning": ("fbd9816e699b2806", "1f1fb857d60ca6b5", "84a14e9f7fffbb93"),
+    "reasoning_arithmetic": ("31fa487886468211", "648fab45c7e27df1"),
     "stories": ("183c7dd0cf56c6b4", "2aa214e2db6126d2", "f2cacdbfacd0c1a6"),
 }
 

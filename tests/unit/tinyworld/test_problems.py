@@ -155,17 +155,19 @@ def test_families_follow_from_the_facts():
             first, second = re.findall(r"[A-Z]\w+", fact)
             child, parent = (first, second) if re.search("the (son|daughter) of", fact) else (second, first)
             parents[child] = parent
-        assert problem.notes == " ".join(f"{child} is the child of {parents[child]}." for child in parents)
-        up, _, passed = problem.work.partition(" Who else? ")
-        assert set(up.removesuffix(".").split(". ")) <= set(problem.notes.removesuffix(".").split(". "))
-        assert problem.notes.startswith(passed)
+        pairs = parents.items()
+        assert problem.notes == " ".join(f"{child} is the child of {one}. {one} has {child}." for child, one in pairs)
+        *up, last = problem.work.removesuffix(".").split(". ")
+        notes = problem.notes.removesuffix(".").split(". ")
+        assert set(up) <= set(notes)
         right, word, of = re.fullmatch(r"(\w+) is the (\w+) of (\w+)", problem.final).groups()  # type: ignore[union-attr]
         if word.startswith("grand"):
             assert parents[parents[of]] == right
+            assert last in notes
         else:
             person = parents[of] if word in ("aunt", "uncle") else of
             assert [name for name in parents if parents[name] == parents[person] and name != person] == [right]
-            assert passed.endswith(f"{right} is the child of {parents[right]}.")
+            assert last == f"{parents[right]} has {person} and {right}"
 
 
 def test_rules_fire_from_the_weather():

@@ -3,7 +3,7 @@ from growlm.tinyworld.dice import Dice
 from growlm.tinyworld.word_lists import word_list
 
 STORY = "Lily saw a small red ball. \"It's 7 o'clock,\" said Tom."
-KNOWN = set("Lily saw a small red ball It s o clock said Tom".split())
+KNOWN = {"Lily", "saw", "a", "small", "red", "ball", "It", "s", "o", "clock", "said", "Tom"}
 
 
 def lists(number: int) -> tuple[list[str], list[str]]:
